@@ -1,0 +1,5 @@
+"""`python -m boxless`."""
+
+from boxless.cli import main
+
+main()

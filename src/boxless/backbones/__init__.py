@@ -1,0 +1,81 @@
+"""The feature extractors: EfficientNet-Lite0 (its weights come with pip), VGG16, ResNet50, InceptionV3, and a tiny one.
+
+All are cut before their classifier, and their last strides are removed until the map is as fine as asked for, as the
+papers on localization do. This module imports no torch, so that names and help texts cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from boxless.errors import UsageError
+
+if TYPE_CHECKING:
+    from boxless.backbones.backbone import Backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a backbone before torch is imported."""
+
+    build: str
+    """Import path of the function (stride) -> Backbone with random weights."""
+    strides: tuple[int, ...]
+    """Pixels of the input per pixel of the map that it can be built for; the first one is the default."""
+    weights: str
+    """Import path of the function () -> state dict of its ImageNet weights; empty where there are none."""
+    about: str
+
+
+BACKBONES = {
+    "lite0": Entry(
+        "boxless.backbones.lite0:build",
+        (16, 8, 32),
+        "boxless.backbones.lite0:imagenet",
+        "EfficientNet-Lite0, 1280 channels; its ImageNet weights come with pip",
+    ),
+    "vgg16": Entry("boxless.backbones.vgg:build", (8, 16, 32), "boxless.backbones.vgg:imagenet", "VGG16, 512 channels"),
+    "resnet50": Entry(
+        "boxless.backbones.resnet:build", (8, 16, 32), "boxless.backbones.resnet:imagenet", "ResNet50, 2048 channels"
+    ),
+    "inception_v3": Entry(
+        "boxless.backbones.inception:build",
+        (8, 16),
+        "boxless.backbones.inception:imagenet",
+        "InceptionV3 up to Mixed_6e, 768 channels",
+    ),
+    "tiny": Entry(
+        "boxless.backbones.tiny:build", (4, 8), "", "three convolutions, 64 channels: for tests and 32-pixel pictures"
+    ),
+}
+
+
+def build_backbone(name: str, *, stride: int | None = None, weights: str = "imagenet") -> Backbone:
+    """A backbone of `BACKBONES` at `stride` pixels per map pixel (None: its default).
+
+    `weights` is imagenet, none (random), or the path of a state dict or of a boxless checkpoint. Raises UsageError for
+    an unknown name or stride, BoxlessError for weights that are missing or do not fit.
+    """
+    entry = BACKBONES.get(name)
+    if entry is None:
+        raise UsageError(f"There is no backbone {name!r}. Choose from: {', '.join(BACKBONES)}.")
+    stride = entry.strides[0] if stride is None else stride
+    if stride not in entry.strides:
+        known = ", ".join(map(str, sorted(entry.strides)))
+        raise UsageError(f"Backbone {name} cannot be built at stride {stride}. Choose from: {known}.")
+    if weights == "imagenet" and not entry.weights:
+        raise UsageError(f"Backbone {name} has no ImageNet weights. Give --weights none, or the path of a checkpoint.")
+    backbone: Backbone = _resolve(entry.build)(stride)
+    if weights != "none":
+        from boxless.backbones.weights import fill, read_weights
+
+        found = _resolve(entry.weights)() if weights == "imagenet" else read_weights(weights)
+        fill(backbone, found, weights)
+    return backbone
+
+
+def _resolve(path: str):  # type: ignore[no-untyped-def]  # whatever the path names
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,59 @@
+"""Checkpoints: written whole or not at all, read without running anybody's code."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boxless.errors import BoxlessError
+
+FORMAT = 1
+"""Version of the file format; a file with a higher one was written by a newer boxless."""
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` (tensors and plain values only) to `path` atomically: a reader sees the old file or the new one.
+
+    Raises BoxlessError when the disk is full or the folder cannot be written; the old file then still stands.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = None
+    try:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise BoxlessError(
+            f"Could not write the checkpoint {path}: {error}. Free space or choose another --out; "
+            "the previous checkpoint, if there was one, is unchanged."
+        ) from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote, onto the CPU, with torch's weights_only loader (no code in the file is run).
+
+    Raises BoxlessError for a missing, truncated, foreign or newer file.
+    """
+    if not path.is_file():
+        raise BoxlessError(f"There is no checkpoint {path}. Expected a last.pt or best.pt that `boxless train` wrote.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError, AttributeError) as error:
+        raise BoxlessError(
+            f"{path} is not a whole boxless checkpoint ({type(error).__name__}). It is truncated or was written by "
+            "another program; use another checkpoint of the run or train again."
+        ) from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise BoxlessError(f"{path} is a torch file but not a boxless checkpoint. Expected a last.pt or best.pt.")
+    if content["format"] > FORMAT:
+        raise BoxlessError(
+            f"{path} has checkpoint format {content['format']}; this boxless reads up to {FORMAT}. Install a newer one."
+        )
+    return content

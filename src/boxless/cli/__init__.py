@@ -1,0 +1,84 @@
+"""The command line: parse, call, print. No verb imports torch before its work begins, so that help is instant."""
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from boxless import __version__
+from boxless.errors import BoxlessError
+
+app = App(
+    name="boxless",
+    version=__version__,
+    help="Find objects in images without box annotations, and measure honestly how well.",
+    help_epilogue="Start with `boxless demo`, or with your own photos: `boxless find PHOTOS --out found --report`.",
+)
+
+VERBS = {
+    "find": ("boxless.cli.find:find", "Find boxes in photos, without training and without labels."),
+    "train": ("boxless.cli.train:app", "Train a method: CAM on labels, or a GAN on one category."),
+    "predict": ("boxless.cli.predict:predict", "Find boxes in photos with a trained run."),
+    "evaluate": (
+        "boxless.cli.evaluate:evaluate",
+        "Measure a run or a method on images with known boxes, beside controls.",
+    ),
+    "methods": ("boxless.cli.methods:methods", "List every method and backbone."),
+    "demo": ("boxless.cli.demo:demo", "Run everything on made photographs, offline, in a few minutes."),
+}
+for _name, (_path, _help) in VERBS.items():
+    app.command(_path, name=_name, help=_help)
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    debug: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run one verb.
+
+    Parameters
+    ----------
+    tokens
+        The verb and its arguments.
+    debug
+        Show the traceback of an error.
+    quiet
+        No progress and no notes; results and errors only.
+
+    """
+    os.environ["BOXLESS_QUIET"] = "1" if quiet else ""
+    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        result = app(tokens, exit_on_error=True, print_error=True)
+    except BoxlessError as error:
+        if debug:
+            raise
+        print(f"boxless: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("boxless: interrupted; what was saved stays.", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:  # `boxless ... | head` is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        print(  # noqa: T201
+            f"boxless: unexpected {type(error).__name__}: {error}. This is a mistake in boxless: run the command again "
+            "with --debug and report the traceback.",
+            file=sys.stderr,
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(app.meta())

@@ -1,0 +1,84 @@
+"""`boxless evaluate`: how good are the boxes, beside what no method at all would score."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from boxless.cli import console
+
+
+def evaluate(
+    target: str,
+    data: Path,
+    *,
+    split: str | None = None,
+    fit: str | None = None,
+    classes: str | None = None,
+    one_category: Annotated[bool, Parameter(negative="")] = False,
+    threshold: float | None = None,
+    out: Path | None = None,
+    batch_size: Annotated[int, Parameter(alias="-b")] = 16,
+    workers: Annotated[int, Parameter(alias="-j")] = 2,
+    device: str = "auto",
+    seed: int = 0,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Measure a trained run or a training-free method on images with known boxes.
+
+    The score at the method's own threshold stands beside a threshold transferred from other images, the oracle, and
+    the controls: whole image, centred box, saliency, an untrained network, shuffled maps.
+
+    Example: boxless evaluate ddt cub --split test
+
+    Parameters
+    ----------
+    target
+        A run folder, a checkpoint, or the name of a training-free method (ddt).
+    data
+        Folder or zip with a boxes.csv, COCO json, or wsolevaluation lists.
+    split
+        The split that is scored; default: test, else val.
+    fit
+        The split whose boxes choose the transferred threshold and the centred box, or "none"; default: train.
+    classes
+        Only these classes, separated by commas, or the name of a group: artiodactyla, bottle, bird, cat, dog, vehicle.
+    one_category
+        Take all classes together as one category, for methods without labels.
+    threshold
+        What counts as object, as a fraction of the heat map's range, 0 to 1; default: the method's own.
+    out
+        Folder for result.json and report.html; default: nothing is written.
+    batch_size
+        Images per forward pass.
+    workers
+        Threads that read images.
+    device
+        auto, cpu, cuda or cuda:N.
+    seed
+        Of the bootstrap intervals, the shuffled maps and the untrained network.
+    json
+        Print the result as JSON.
+
+    """
+    from boxless.data.splits import splits_for
+    from boxless.evaluating import evaluate as measure
+    from boxless.finders import finder_named, untrained
+    from boxless.measurement import print_measurement
+    from boxless.results import evaluation_result, write_evaluation
+
+    test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
+    options = {"threshold": threshold, "batch_size": batch_size, "workers": workers, "device": device}
+    finder = finder_named(target, **options)
+    total = 2 * len(test) + (len(other) if other else 0)
+    with console.watching("evaluating", total) as watch:
+        control = untrained(finder, other or test, seed=seed, options=options)
+        measured, maps = measure(finder, test, watch, fit=other, untrained=control, seed=seed)
+    content = evaluation_result(measured, finder, test, other, watch, seed=seed)
+    if out is not None:
+        write_evaluation(out, content, measured, maps, test, finder)
+    if json:
+        console.result(content)
+    else:
+        print_measurement(measured, console.out)
+    return 0

@@ -1,0 +1,89 @@
+"""`boxless find`: photographs -> boxes, with no training and no labels."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from boxless.cli import console
+
+Format = Literal["coco", "voc", "yolo", "csv"]
+
+
+def find(
+    photos: Path,
+    *,
+    out: Path = Path("found"),
+    method: Literal["ddt"] = "ddt",
+    format: Format = "coco",
+    report: Annotated[bool, Parameter(negative="")] = False,
+    multiple: Annotated[bool, Parameter(negative="")] = False,
+    threshold: float | None = None,
+    size: int | None = None,
+    backbone: Literal["lite0", "vgg16", "resnet50", "inception_v3"] = "lite0",
+    stride: int | None = None,
+    batch_size: Annotated[int, Parameter(alias="-b")] = 16,
+    workers: Annotated[int, Parameter(alias="-j")] = 2,
+    device: str = "auto",
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find the object that the photos of a folder have in common. Nothing is trained and no label is needed.
+
+    Example: boxless find photos --out found --format yolo --report
+
+    Parameters
+    ----------
+    photos
+        Folder (or zip) of images of one category, or with one sub-folder per category.
+    out
+        Folder for the boxes, summary.json and report.html.
+    method
+        ddt: deep descriptor transforming over ImageNet features.
+    format
+        What detectors read: coco (boxes.json), voc (xml files), yolo (text files) or csv (boxes.csv).
+    report
+        Also write report.html: every image with its box and heat map.
+    multiple
+        A box for every component of the heat map instead of the largest one.
+    threshold
+        What counts as object, as a fraction of the heat map's maximum, 0 to 1; default: the method's own.
+    size
+        Side of the square that images are resized to for the network, in pixels; default: the method's own (288).
+    backbone
+        The network whose features are used; the weights of lite0 come with boxless, others are looked for on disk.
+    stride
+        Pixels of the resized image per place of the heat map; default: the method's own (16).
+    batch_size
+        Images per forward pass.
+    workers
+        Threads that read images.
+    device
+        auto, cpu, cuda or cuda:N.
+    overwrite
+        Replace what an earlier export left in the output folder.
+    json
+        Print the summary as JSON.
+
+    """
+    from boxless.data.folder import read_data
+    from boxless.export import check_folder
+    from boxless.finders import discoverer
+    from boxless.searching import search
+
+    check_folder(out, format, overwrite=overwrite)
+    data = read_data(photos, "all")
+    finder = discoverer(
+        method,
+        backbone=backbone,
+        stride=stride,
+        size=size,
+        threshold=threshold,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+    )
+    with console.watching("finding", len(data)) as watch:
+        summary = search(finder, data, out, watch, format=format, report=report, multiple=multiple, overwrite=overwrite)
+    console.told(summary, out, as_json=json)
+    return 0

@@ -1,0 +1,70 @@
+"""`boxless predict`: a trained run over a folder -> boxes, in the same shape as `boxless find` leaves them."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from boxless.cli import console
+from boxless.cli.find import Format
+
+
+def predict(
+    run: Path,
+    photos: Path,
+    *,
+    out: Path = Path("predicted"),
+    format: Format = "coco",
+    report: Annotated[bool, Parameter(negative="")] = False,
+    multiple: Annotated[bool, Parameter(negative="")] = False,
+    threshold: float | None = None,
+    batch_size: Annotated[int, Parameter(alias="-b")] = 16,
+    workers: Annotated[int, Parameter(alias="-j")] = 2,
+    device: str = "auto",
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find boxes with a trained run.
+
+    Example: boxless predict runs/birds photos --out birds --format voc
+
+    Parameters
+    ----------
+    run
+        Folder that `boxless train` wrote (its best.pt is used), or one checkpoint.
+    photos
+        Folder (or zip) of images.
+    out
+        Folder for the boxes, summary.json and report.html.
+    format
+        What detectors read: coco (boxes.json), voc (xml files), yolo (text files) or csv (boxes.csv).
+    report
+        Also write report.html: every image with its box and heat map.
+    multiple
+        A box for every component of the heat map instead of the largest one.
+    threshold
+        What counts as object, as a fraction of the heat map's range, 0 to 1; default: the one stored in the run.
+    batch_size
+        Images per forward pass.
+    workers
+        Threads that read images.
+    device
+        auto, cpu, cuda or cuda:N.
+    overwrite
+        Replace what an earlier export left in the output folder.
+    json
+        Print the summary as JSON.
+
+    """
+    from boxless.data.folder import read_data
+    from boxless.export import check_folder
+    from boxless.finders import trained
+    from boxless.searching import search
+
+    check_folder(out, format, overwrite=overwrite)
+    data = read_data(photos, "all")
+    finder = trained(run, threshold=threshold, batch_size=batch_size, workers=workers, device=device)
+    with console.watching("predicting", len(data)) as watch:
+        summary = search(finder, data, out, watch, format=format, report=report, multiple=multiple, overwrite=overwrite)
+    console.told(summary, out, as_json=json)
+    return 0

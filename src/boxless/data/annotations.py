@@ -1,0 +1,103 @@
+"""What every reader of annotations shares: numbers and boxes that are what they should be, and images that are there.
+
+Annotation files are written by other programs and by hand. Whatever is wrong with one is said in one sentence that
+names the file and the place in it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from boxless.data.sample import Boxes
+from boxless.data.source import Source, open_source
+from boxless.errors import BoxlessError
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+
+
+def numbers(values: Sequence[object], where: str) -> list[float]:
+    """The values as finite floats; raises BoxlessError that begins with `where`, the file and the place in it."""
+    try:
+        found = [float(value) for value in values]  # type: ignore[arg-type]  # whatever is no number is refused below
+    except (TypeError, ValueError):
+        found = []
+    if not found or not all(map(math.isfinite, found)):
+        raise BoxlessError(f"{where}: expected numbers, found {', '.join(map(repr, values))}.")
+    return found
+
+
+def whole(values: Sequence[object], where: str) -> list[int]:
+    """The values as whole numbers of at least 0 (labels, pixels); raises BoxlessError that begins with `where`."""
+    found = numbers(values, where)
+    if any(value < 0 or value != int(value) for value in found):
+        raise BoxlessError(f"{where}: expected whole numbers, found {', '.join(map(repr, values))}.")
+    return [int(value) for value in found]
+
+
+def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, where: str) -> Box:
+    """A half-open box in pixels, cut off at the edges of the picture where its size is known.
+
+    Raises BoxlessError that begins with `where` when the box is empty or lies beyond the picture.
+    """
+    if x1 <= x0 or y1 <= y0:
+        raise BoxlessError(f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} is empty. Expected x0 < x1 and y0 < y1.")
+    if size is None:
+        return x0, y0, x1, y1
+    width, height = size
+    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+        raise BoxlessError(
+            f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside of the picture of {width} x {height} pixels."
+        )
+    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+
+
+def stacked(boxes: Iterable[Box]) -> Boxes | None:
+    """The boxes of one image as one array (box, 4), None when there are none."""
+    array = np.array(list(boxes), np.float32)
+    return array if array.size else None
+
+
+def text_of(source: Source, name: str) -> str:
+    """A text file of the source, decoded; raises BoxlessError when it is not UTF-8."""
+    try:
+        return source.read(name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BoxlessError(f"{name} in {source.root} is not UTF-8 text. Save it as UTF-8.") from error
+
+
+def rows_of(source: Source, name: str, columns: int, separator: str | None = None) -> list[tuple[str, list[str]]]:
+    """The non-empty lines of a list, split into `columns` values, each with "file, line n" for error messages.
+
+    With `separator` None values are separated by white space. Raises BoxlessError for a line with fewer values.
+    """
+    rows = []
+    for number, line in enumerate(text_of(source, name).splitlines(), 1):
+        if not line.strip():
+            continue
+        values = line.strip().split(separator)
+        where = f"{name} in {source.root}, line {number}"
+        if len(values) < columns:
+            raise BoxlessError(f"{where}: expected {columns} values, found {line.strip()!r}.")
+        rows.append((where, values))
+    return rows
+
+
+def require_images(wanted: Mapping[str, str], source: Source) -> None:
+    """Raises BoxlessError, naming the first and how many, unless the source has every image in `wanted` (-> where)."""
+    missing = wanted.keys() - set(source.names())
+    if missing:
+        first = next(name for name in wanted if name in missing)
+        others = f" ({len(missing)} of {len(wanted)} images are missing)" if len(missing) > 1 else ""
+        raise BoxlessError(f"{wanted[first]} names the image {first}, which is not in {source.root}{others}.")
+
+
+def source_holding(name: str, places: Sequence[Path], where: str) -> Source:
+    """The first of `places` (folders or zips) that has the file `name`; raises BoxlessError naming the places."""
+    for place in places:
+        if (place / name).is_file() or (place.is_file() and name in open_source(place).names()):
+            return open_source(place)
+    looked = ", ".join(str(place) for place in places)
+    raise BoxlessError(f"{where} names the image {name}, which is in none of {looked}. Say where the images are.")

@@ -1,0 +1,189 @@
+"""Any folder, zip or list of images -> samples of one split, with whatever labels and boxes it comes with.
+
+    [train|val|test/]<class>/picture.jpg      a folder or a zip, with or without splits and classes
+    boxes.csv, boxes_<split>.csv              at its top: image,class,width,height,x0,y0,x1,y1, half-open pixels
+    annotations.json; [split/]labels.json     see coco.py
+    [split/]image_ids.txt ...                 see wsol_lists.py
+    what its authors distribute               see catalogue.py
+
+The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
+"""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from boxless.data import wsol_lists
+from boxless.data.annotations import Box, Size, checked_box, numbers, stacked, text_of, whole
+from boxless.data.catalogue import recognise
+from boxless.data.coco import read_coco
+from boxless.data.sample import Dataset, Sample
+from boxless.data.source import SPLITS, Source, open_source
+from boxless.errors import BoxlessError, UsageError
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
+)
+"""What makes a file an image; every other file is ignored."""
+
+EVERYTHING = "all"
+"""In the place of a split: the images of all of them."""
+
+LABELS_JSON = "labels.json"
+LISTS = (LABELS_JSON, wsol_lists.IDS)
+
+
+def read_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
+    """The samples of one split of a data set, sorted by name; the classes are those of all its splits, in order.
+
+    `split` is one of `splits(path)`, "all", or None for data without splits; `images` says where the images of a json
+    or of lists are, if not beside them. Raises UsageError for a split that is missing or must be chosen, BoxlessError
+    for data that cannot be read.
+    """
+    chosen = _choose(path, splits(path), split)
+    layout = recognise(path)
+    if layout:
+        parts = [layout.read(path, part) for part in ([chosen] if chosen else layout.splits)]
+        return replace(parts[0], samples=[sample for part in parts for sample in part.samples], split=split)
+    if path.is_dir():
+        folder = path / chosen if chosen else path
+        if (folder / LABELS_JSON).is_file():
+            return replace(read_coco(folder / LABELS_JSON, images), split=chosen)
+        if (folder / wsol_lists.IDS).is_file():
+            return replace(wsol_lists.read_wsol_lists(folder, images), split=chosen)
+    elif path.suffix.lower() == ".json":
+        return read_coco(path, images)
+    return _read_tree(open_source(path), chosen)
+
+
+def splits(path: Path) -> list[str]:
+    """The splits of a data set in the order train, val, test; none for data that is not divided."""
+    if path.suffix.lower() == ".json" and path.is_file():
+        return []
+    layout = recognise(path)
+    if layout:
+        return list(layout.splits)
+    names = open_source(path).names()
+    tops = {name.partition("/")[0] for name in names if _is_image(name) or PurePosixPath(name).name in LISTS}
+    return sorted((top for top in tops if top.lower() in SPLITS), key=lambda top: SPLITS.index(top.lower()))
+
+
+def select(dataset: Dataset, classes: Sequence[str]) -> Dataset:
+    """The samples of some classes, numbered in the given order; raises UsageError for an unknown class."""
+    unknown = [name for name in classes if name not in dataset.classes]
+    if unknown:
+        there = f"{len(dataset.classes)} classes: {_some(dataset.classes)}" if dataset.classes else "no classes"
+        raise UsageError(f"{dataset.source.root} has no class {unknown[0]!r}; it has {there}.")
+    position = {dataset.classes.index(name): label for label, name in enumerate(classes)}
+    samples = [
+        replace(sample, label=position[sample.label])
+        for sample in dataset.samples
+        if sample.label is not None and sample.label in position
+    ]
+    return replace(dataset, samples=samples, classes=list(classes))
+
+
+def _choose(path: Path, found: list[str], split: str | None) -> str | None:
+    """The split to read, as it is spelt in the data; None for all of the data."""
+    if split is None and found:
+        raise UsageError(f"{path} has the splits {', '.join(found)}. Say which one to read, or {EVERYTHING} for all.")
+    if split is None or split == EVERYTHING:
+        return None
+    for name in found:
+        if name.lower() == split.lower():
+            return name
+    has = f"the splits {', '.join(found)}" if found else "no splits"
+    raise UsageError(f"{path} has no split {split!r}; it has {has}.")
+
+
+@dataclass
+class _Known:
+    """What the csv files say of one image."""
+
+    label: str = ""
+    size: Size | None = None
+    boxes: list[Box] = field(default_factory=list)
+
+
+def _read_tree(source: Source, split: str | None) -> Dataset:
+    names = source.names()
+    pictures = [name for name in names if _is_image(name)]
+    if not pictures:
+        raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
+    known = _read_boxes(source, _boxes_files(names), set(pictures))
+    class_of = {name: _class(name) or known[name].label for name in pictures}
+    classes = sorted({name for name in class_of.values() if name})
+    label_of = {name: label for label, name in enumerate(classes)}
+    samples = [
+        Sample(name, label_of.get(class_of[name]), stacked(known[name].boxes), known[name].size)
+        for name in pictures
+        if split is None or name.startswith(f"{split}/")
+    ]
+    return Dataset(source, samples, classes, split)
+
+
+def _class(name: str) -> str:
+    """The first folder below the split, empty where there is none."""
+    folders = name.split("/")[:-1]
+    if folders and folders[0].lower() in SPLITS:
+        folders = folders[1:]
+    return folders[0] if folders else ""
+
+
+def _boxes_files(names: Iterable[str]) -> list[str]:
+    """The csv files at the top. All are read whatever the split, as classes may stand in them alone."""
+    known = {"boxes.csv", *(f"boxes_{split}.csv" for split in SPLITS)}
+    return [name for name in names if name.lower() in known]
+
+
+def _read_boxes(source: Source, files: Iterable[str], pictures: set[str]) -> dict[str, _Known]:
+    known: dict[str, _Known] = defaultdict(_Known)
+    for file in files:
+        rows = csv.DictReader(io.StringIO(text_of(source, file), newline=""), restval="", restkey="more")
+        lacking = [column for column in ("image", "x0", "y0", "x1", "y1") if column not in (rows.fieldnames or [])]
+        if lacking:
+            raise BoxlessError(
+                f"{file} in {source.root} has no column {', '.join(lacking)}. "
+                "Expected the first line image,class,width,height,x0,y0,x1,y1."
+            )
+        try:
+            for row in rows:
+                _read_row(row, f"{file} in {source.root}, line {rows.line_num}", pictures, known)
+        except csv.Error as error:
+            raise BoxlessError(f"{file} in {source.root}, line {rows.line_num}: not csv ({error}).") from error
+    return known
+
+
+def _read_row(row: dict[str, str], where: str, pictures: set[str], known: dict[str, _Known]) -> None:
+    """Add one line to what is known; a line without coordinates knows of the image but of no box."""
+    if row["image"] not in pictures:
+        raise BoxlessError(f"{where} names the image {row['image']!r}, which is not in the data.")
+    entry = known[row["image"]]
+    entry.label = row.get("class") or entry.label
+    if row.get("width") and row.get("height"):
+        width, height = whole([row["width"], row["height"]], where)
+        entry.size = (width, height)
+    sides = [row[side] for side in ("x0", "y0", "x1", "y1")]
+    if any(sides):
+        x0, y0, x1, y1 = numbers(sides, where)
+        box = checked_box(x0, y0, x1, y1, entry.size, where)
+        if box not in entry.boxes:  # boxes.csv may repeat what boxes_<split>.csv says
+            entry.boxes.append(box)
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _what_else(names: Sequence[str]) -> str:
+    others = sorted({PurePosixPath(name).suffix or PurePosixPath(name).name for name in names})
+    found = f"It has {len(names)} files, of the kinds {_some(others)}." if names else "It is empty."
+    return f"{found} Expected files such as .jpg, .png, .webp, .bmp, .gif or .tif."
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:6]) + (" ..." if len(words) > 6 else "")

@@ -1,0 +1,119 @@
+"""Picture files -> RGB arrays as people see them: EXIF-turned, alpha on white, 8 bits, first frame.
+
+Pillow decodes (it names truncated files, knows CMYK and EXIF, and lets other threads run), OpenCV resizes. A JPEG
+that is much larger than asked for is decoded at a half, a quarter or an eighth of its side, which the format gives
+for free.
+"""
+
+import io
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from boxless.errors import BrokenImageError
+
+JPEG_PIXEL_LIMIT = 400_000_000
+"""A JPEG with more pixels is refused; for every other format Pillow's own limit holds (179 megapixels)."""
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+ORIENTATION_TAG = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_picture(data: bytes, name: str) -> Picture:
+    """The bytes of an image file -> the upright RGB picture (h, w, 3); raises BrokenImageError naming `name`."""
+    picture, _ = _decode(data, name, None)
+    return picture.copy()  # Pillow's own memory is read-only
+
+
+def read_resized(data: bytes, name: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], tuple[int, int]]:
+    """The bytes of an image file -> RGB squashed to a square of `size` pixels, and the upright (width, height) before.
+
+    Raises BrokenImageError naming `name`.
+    """
+    picture, original = _decode(data, name, size)
+    return squash(picture, size), original
+
+
+def squash(picture: Picture, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """(h, w, 3) -> (size, size, 3), antialiased: linear samples at most a pixel apart, averaged.
+
+    Both steps are vectorised in OpenCV, which makes this 2.5 times as fast as its INTER_AREA at fractional scales.
+    """
+    height, width = picture.shape[:2]
+    across, down = max(1, -(-width // size)), max(1, -(-height // size))
+    fine = cv2.resize(picture, (across * size, down * size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _decode(data: bytes, name: str, size: int | None) -> tuple[Picture, tuple[int, int]]:
+    """The upright picture, not smaller than `size` where the original is not, and the original's upright size."""
+    try:
+        image = _open(data)
+        width, height = image.size
+        if size is not None:
+            image.draft(None, (size, size))  # a JPEG at the smallest of 1, 1/2, 1/4, 1/8 that is not below size
+        image.load()
+        turn = _orientation(image)
+        if turn in TURNS:
+            image = image.transpose(TURNS[turn])
+            width, height = (height, width) if turn >= 5 else (width, height)
+        return _rgb(image), (width, height)
+    except Exception as error:  # Pillow's plug-ins raise whatever their parsers stumble over
+        raise BrokenImageError(_reason(data, name, error)) from error
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data.startswith(b"\xff\xd8\xff"):
+        return Image.open(io.BytesIO(data))
+    # Not Image.open: it would search for the format again and hold Pillow's lower limit against a large photograph.
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    if image.width * image.height > JPEG_PIXEL_LIMIT:
+        raise Image.DecompressionBombError
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # a damaged EXIF block is no reason to lose the picture
+        return 1
+
+
+def _rgb(image: Image.Image) -> Picture:
+    """Any mode -> RGB. Transparent parts become white: what lies hidden under them is arbitrary, often black."""
+    if image.mode.startswith("I;16"):
+        return _grey(np.asarray(image) >> 8)
+    if image.mode in ("I", "F"):  # no fixed range: stretched from its minimum to its maximum
+        values = np.nan_to_num(np.asarray(image, np.float64))
+        span = values.max() - values.min()
+        return _grey((values - values.min()) * (255 / span if span > 0 else 0))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _grey(values: np.ndarray) -> Picture:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _reason(data: bytes, name: str, error: Exception) -> str:
+    if not data:
+        return f"{name} is empty (zero bytes)."
+    if isinstance(error, UnidentifiedImageError):
+        return f"{name} is not an image that Pillow knows."
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"{name} has too many pixels to be read safely; make it smaller first."
+    return f"{name} is broken: {str(error).strip('.') or type(error).__name__}."

@@ -1,0 +1,52 @@
+"""From a decoded photograph to what a classifier sees: resized, cut to a random square, mirrored every other time."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from boxless.data.images import Picture, read_picture, read_resized
+from boxless.settings import Resizing
+
+WHOLE = np.array([0.0, 0.0, 1.0])
+"""The draw that takes a square picture as it is."""
+
+
+class Resize(NamedTuple):
+    """How a photograph is brought to `size` pixels: squashed to a square, or by its short side."""
+
+    size: int
+    how: Resizing = "squash"
+
+    def __call__(self, data: bytes, name: str) -> Picture:
+        """The bytes of an image file -> RGB (h, w, 3), both sides at least `size`; raises BrokenImageError."""
+        if self.how == "squash":
+            return read_resized(data, name, self.size)[0]
+        picture = read_picture(data, name)
+        height, width = picture.shape[:2]
+        scale = self.size / min(height, width)
+        target = (max(self.size, round(width * scale)), max(self.size, round(height * scale)))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(picture, target, interpolation=method), dtype=np.uint8)
+
+
+def draws(count: int, *key: int) -> Float[np.ndarray, "count 3"]:
+    """Three numbers in 0..1 for each of `count` crops, a function of `key` (seed, epoch, step) and nothing else."""
+    return np.random.default_rng(key).random((count, 3))
+
+
+def crop(picture: Picture, size: int, draw: Float[np.ndarray, "3"]) -> UInt8[np.ndarray, "size size 3"]:
+    """The square of `size` pixels whose place the first two numbers say, mirrored if the third is below one half."""
+    height, width = picture.shape[:2]
+    top, left = int(draw[0] * (height - size + 1)), int(draw[1] * (width - size + 1))
+    square = picture[top : top + size, left : left + size]
+    return square[:, ::-1] if draw[2] < 0.5 else square
+
+
+def to_images(pictures: UInt8[Tensor, "batch h w 3"], device: torch.device) -> Float[Tensor, "batch 3 h w"]:
+    """Bytes -> float 0..1 on `device`, in channels_last memory, which the byte order of pictures already is."""
+    moved = pictures.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return moved.to(torch.float32, memory_format=torch.channels_last).div_(255)

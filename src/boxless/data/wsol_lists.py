@@ -1,0 +1,101 @@
+"""The lists of wsolevaluation (Choe et al., CVPR 2020) -> samples: one folder of four text files for each split.
+
+    image_ids.txt       name
+    class_labels.txt    name,label
+    image_sizes.txt     name,width,height       (optional)
+    localization.txt    name,x0,y0,x1,y1        (optional; several lines for an image)
+
+x1 and y1 mean two things there. In the lists of CUB-200-2011 they are x0 + width, which is half-open; in those of
+ILSVRC they are the last pixel, counted from 0. Nothing in the files says which: images that are called ILSVRC2012_...
+are taken to be the second kind, all others the first.
+"""
+
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+from boxless.data.annotations import (
+    Box,
+    Size,
+    checked_box,
+    numbers,
+    require_images,
+    rows_of,
+    source_holding,
+    stacked,
+    whole,
+)
+from boxless.data.sample import Dataset, Sample
+from boxless.data.source import FolderSource
+from boxless.errors import BoxlessError
+
+IDS, LABELS, SIZES, BOXES = "image_ids.txt", "class_labels.txt", "image_sizes.txt", "localization.txt"
+
+
+def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
+    """The images of one split's lists with labels, sizes and boxes.
+
+    The images lie under `images`, or in one of the folders beside or above the lists. A class is called like the
+    folder of its images where each has one of its own, and by its number otherwise. Raises BoxlessError for a
+    malformed line, naming it, for missing images, and for masks (OpenImages) in the place of boxes.
+    """
+    lists = FolderSource(folder)
+    names = {values[0]: where for where, values in rows_of(lists, IDS, 1, ",")}
+    if not names:
+        raise BoxlessError(f"{IDS} in {folder} is empty. Expected the name of an image in every line.")
+    labels = {name: whole(values, where)[0] for name, (where, values) in _by_name(lists, LABELS, 2, names).items()}
+    sizes = _sizes(lists, names)
+    boxes = _boxes(lists, names, sizes)
+    unlabelled = next((name for name in names if name not in labels), None)
+    if unlabelled is not None:
+        raise BoxlessError(f"{names[unlabelled]} names {unlabelled}, for which {LABELS} has no label.")
+    places = (
+        [images]
+        if images
+        else [part for up in (folder, *folder.absolute().parents[:3]) for part in (up, up / "images")]
+    )
+    source = source_holding(next(iter(names)), places, f"{IDS} in {folder}")
+    require_images(names, source)
+    samples = [Sample(name, labels[name], stacked(boxes[name]), sizes.get(name)) for name in names]
+    return Dataset(source, samples, _class_names(labels))
+
+
+def _by_name(lists: FolderSource, file: str, columns: int, names: dict[str, str]) -> dict[str, tuple[str, list[str]]]:
+    """The line of every image in a list with one line an image: name -> (where, the values after the name)."""
+    found = {values[0]: (where, values[1:]) for where, values in rows_of(lists, file, columns, ",")}
+    for name, (where, _) in found.items():
+        if name not in names:
+            raise BoxlessError(f"{where} names the image {name}, which is not in {IDS}.")
+    return found
+
+
+def _sizes(lists: FolderSource, names: dict[str, str]) -> dict[str, Size]:
+    if not (lists.root / SIZES).is_file():
+        return {}
+    found = {}
+    for name, (where, values) in _by_name(lists, SIZES, 3, names).items():
+        width, height = whole(values[:2], where)
+        found[name] = (width, height)
+    return found
+
+
+def _boxes(lists: FolderSource, names: dict[str, str], sizes: dict[str, Size]) -> dict[str, list[Box]]:
+    boxes: dict[str, list[Box]] = defaultdict(list)
+    if not (lists.root / BOXES).is_file():
+        return boxes
+    for where, values in rows_of(lists, BOXES, 3, ","):
+        if len(values) != 5:
+            raise BoxlessError(f"{where}: expected name,x0,y0,x1,y1, found {','.join(values)!r}. Masks are not read.")
+        if values[0] not in names:
+            raise BoxlessError(f"{where} names the image {values[0]}, which is not in {IDS}.")
+        x0, y0, x1, y1 = numbers(values[1:], where)
+        beyond = 1 if "ILSVRC2012_" in values[0] else 0
+        boxes[values[0]].append(checked_box(x0, y0, x1 + beyond, y1 + beyond, sizes.get(values[0]), where))
+    return boxes
+
+
+def _class_names(labels: dict[str, int]) -> list[str]:
+    folders: dict[int, set[str]] = defaultdict(set)
+    for name, label in labels.items():
+        folders[label].add(PurePosixPath(name).parent.name)
+    own = [next(iter(folders[label])) if len(folders[label]) == 1 else "" for label in range(max(labels.values()) + 1)]
+    return own if all(own) and len(set(own)) == len(own) else [str(label) for label in range(len(own))]

@@ -1,0 +1,17 @@
+"""What boxless says when it cannot go on: one sentence, and the exit code that belongs to it."""
+
+
+class BoxlessError(Exception):
+    """Work that cannot be done: what was found, what was expected, what to do. The command line exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(BoxlessError):
+    """A wrong request, seen before any work was begun. The command line exits with 2."""
+
+    exit_code = 2
+
+
+class BrokenImageError(BoxlessError):
+    """One image that cannot be read; it is named, skipped and counted, and the others are done."""

@@ -1,0 +1,152 @@
+"""Found boxes -> files that detectors train on: COCO json, Pascal VOC xml, YOLO text, or boxes.csv.
+
+The boxes stream: however many images there are, one is in memory at a time. Everything is written into a hidden folder
+inside the output folder and moved into place at the end, so that an interrupted export leaves nothing half-written.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
+
+from boxless.boxes import Found
+from boxless.errors import BoxlessError, UsageError
+from boxless.export import boxes_csv, coco, voc, yolo
+
+Format = Literal["coco", "voc", "yolo", "csv"]
+
+UPRIGHT = "Boxes fit the picture as people see it: turned upright as its EXIF orientation says, width and height too."
+"""Stands in every export: a reader that ignores the EXIF orientation sees turned pictures beside upright boxes."""
+
+WRITES = {
+    "coco": {"boxes.json"},
+    "voc": {"Annotations"},
+    "yolo": {"labels", "images", "data.yaml"},
+    "csv": {"boxes.csv"},
+}
+"""What each format puts into the output folder, beside README.txt."""
+
+NOTES = {
+    "coco": "boxes.json: bbox is [x, y, width, height] in half-open pixels; category and annotation ids start at 1.",
+    "voc": "Annotations/: one xml per picture, in the pictures' sub-folders; xmin..ymax are whole pixels, counted "
+    "from 1, the last one included. VOC has no place for scores.",
+    "yolo": yolo.NOTE,
+    "csv": "boxes.csv: x0 y0 x1 y1 are half-open pixels; a picture has one row per box, and none if nothing was found.",
+}
+
+
+@dataclass(slots=True)
+class _Tally:
+    images: int = 0
+    boxes: int = 0
+    empty: int = 0
+
+
+def write_boxes(
+    found: Iterable[Found],
+    out: Path,
+    format: Format,
+    classes: list[str],
+    *,
+    pictures: Path | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write `found` into the folder `out` and return the files and folders that now stand there.
+
+    `pictures`, the folder that the names are relative to, lets YOLO link its images. With `overwrite` an earlier export
+    is replaced. Raises UsageError for an `out` in use, BoxlessError for a label not in `classes`, a name that leaves
+    its folder, or a disk that cannot be written; then what stood in `out` still stands.
+    """
+    check_folder(out, format, overwrite=overwrite)
+    tally = _Tally()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".boxless-") as hidden:
+            staging = Path(hidden)
+            _write(_checked(found, classes, tally), staging, format, classes, pictures)
+            (staging / "README.txt").write_text(_readme(format, tally), encoding="utf-8")
+            return [_put(entry, out / entry.name) for entry in sorted(staging.iterdir())]
+    except OSError as error:
+        raise BoxlessError(
+            f"Could not write the boxes to {out}: {error}. Free space or choose another output folder."
+        ) from error
+
+
+def check_folder(out: Path, format: Format, *, overwrite: bool = False) -> None:
+    """Raise UsageError when `write_boxes` would refuse the folder `out`, before any work is done.
+
+    Without `overwrite` it must be empty or missing; with it, only what an earlier export wrote may be replaced.
+    """
+    if format not in WRITES:
+        raise UsageError(f"There is no format {format!r}. Choose one of {', '.join(get_args(Format))}.")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; the boxes need a folder. Choose another output folder.")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError(f"The output folder {out} is not empty. Choose another one, or allow overwriting.")
+    readme = out / "README.txt"
+    first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
+    allowed = (WRITES[format] if first == _mark(format) else set()) | (
+        {"README.txt"} if first.startswith(MARK) else set()
+    )
+    for entry in (out / name for name in sorted(WRITES[format] | {"README.txt"})):
+        if entry.exists() and (entry.name not in allowed or not _written_here(entry)):
+            raise UsageError(
+                f"{entry} was not written by an export to {format} and is kept. Choose another output folder."
+            )
+
+
+MARK = "Boxes found by boxless"
+
+
+def _mark(format: Format) -> str:
+    return f"{MARK} ({format})"
+
+
+def _written_here(entry: Path) -> bool:
+    """Whether a folder holds nothing but what exports put there; a user's pictures among it must never be deleted."""
+    return all(path.is_dir() or path.is_symlink() or path.suffix in {".txt", ".xml"} for path in entry.rglob("*"))
+
+
+def _write(found: Iterable[Found], folder: Path, format: Format, classes: list[str], pictures: Path | None) -> None:
+    match format:
+        case "coco":
+            coco.write(found, folder, classes, note=UPRIGHT)
+        case "voc":
+            voc.write(found, folder, note=UPRIGHT)
+        case "yolo":
+            yolo.write(found, folder, classes, note=UPRIGHT, pictures=pictures)
+        case "csv":
+            boxes_csv.write(found, folder)
+
+
+def _checked(found: Iterable[Found], classes: list[str], tally: _Tally) -> Iterator[Found]:
+    """Pass `found` on, counted, and refuse what no format could hold."""
+    known = set(classes)
+    for one in found:
+        path = PurePosixPath(one.name)
+        if path.is_absolute() or ".." in path.parts:
+            raise BoxlessError(
+                f"The image name {one.name!r} leaves its folder. Expected a path relative to the images."
+            )
+        if len(one.boxes) and one.label not in known:
+            raise BoxlessError(f"{one.name} is of class {one.label!r}, which is not among the classes {sorted(known)}.")
+        tally.images += 1
+        tally.boxes += len(one.boxes)
+        tally.empty += not len(one.boxes)
+        yield one
+
+
+def _readme(format: Format, tally: _Tally) -> str:
+    counts = f"{tally.boxes} boxes in {tally.images} images; in {tally.empty} of them nothing was found."
+    return "\n".join([_mark(format), f"boxless {version('boxless')}", "", counts, "", UPRIGHT, "", NOTES[format], ""])
+
+
+def _put(entry: Path, target: Path) -> Path:
+    if target.is_dir():
+        shutil.rmtree(target)
+    return entry.replace(target)

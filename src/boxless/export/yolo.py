@@ -1,0 +1,58 @@
+"""YOLO text labels (https://docs.ultralytics.com/datasets/detect): `class cx cy w h` as fractions of the picture.
+
+A trainer finds the label of images/a/b.jpg at labels/a/b.txt, so the pictures stand under images/, as links.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from boxless.boxes import Found
+from boxless.export import mirrored
+
+NOTE = (
+    "labels/: one text file per picture with a line `class cx cy w h` per box, as fractions of width and height; empty "
+    "if nothing was found. The format has no place for scores. images/ links to the pictures; if it is missing, put "
+    "the pictures there under their names. Of pictures that differ only in the extension (a.jpg, a.png) the later "
+    "one's label is a.png.txt and its place images/a.png.png: trainers look for labels by the name without extension."
+)
+
+
+def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str, pictures: Path | None) -> None:
+    """Write labels/, data.yaml and, when the folder `pictures` is given, images/ with a link to every picture."""
+    index = {name: number for number, name in enumerate(classes)}
+    (folder / "labels").mkdir()
+    for one in found:
+        lines = _lines(one, index[one.label]) if len(one.boxes) else ""
+        stem = mirrored.create(folder / "labels", one.name, ".txt", lines)
+        if pictures is not None:
+            _link(folder / "images" / f"{stem}{PurePosixPath(one.name).suffix}", pictures.resolve() / one.name)
+    (folder / "data.yaml").write_text(_yaml(classes, note), encoding="utf-8")
+
+
+def _lines(one: Found, label: int) -> str:
+    width, height = one.size
+    lines = []
+    for x0, y0, x1, y1 in one.boxes.clip(0, [width, height, width, height]).astype(float):
+        centre = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+        lines.append(" ".join(f"{value:.6f}" for value in (*centre, (x1 - x0) / width, (y1 - y0) / height)))
+    return "".join(f"{label} {line}\n" for line in lines)
+
+
+def _link(link: Path, picture: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(picture)
+
+
+def _yaml(classes: list[str], note: str) -> str:
+    names = "".join(f"  {number}: {_quoted(name)}\n" for number, name in enumerate(classes))
+    return (
+        f"# Found by boxless. {note}\n"
+        "# The paths are relative to this file. Validation here is training again: put a list of your own at val.\n"
+        f"train: images\nval: images\nnames:\n{names}"
+    )
+
+
+def _quoted(text: str) -> str:
+    """A YAML double-quoted scalar: JSON's, with everything that YAML does not call printable spelled out."""
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(text, ensure_ascii=False))

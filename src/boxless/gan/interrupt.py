@@ -1,0 +1,34 @@
+"""Ctrl-C between two steps and not inside one, so that what is saved can be resumed."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interruption:
+    """Whether Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def postponed() -> Iterator[Interruption]:
+    """Inside, the first Ctrl-C only sets `asked`; the second interrupts at once. Outside the main thread: no effect."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        interruption.asked = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, before)

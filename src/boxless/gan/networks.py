@@ -1,0 +1,186 @@
+"""Generator and discriminator of the paper's Table 1, for any power-of-two size from 16 pixels.
+
+    G: z (batch, 128) -> linear 4x4 -> transposed convolutions 4x4 -> tanh     (batch, 3, size, size)
+    D: images         -> convolutions 4x4 -> global average pooling -> linear  (batch,)
+
+At 64 pixels all strides are 2. Below, D's first convolution and G's last have stride 1 (the paper's 32x32 form);
+above, layers of 512 channels are added. Images of both networks lie in -1..1, the range of tanh.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from boxless.gan import Norm
+from boxless.gan.spectral import add_spectral_norm
+
+LATENT = 128
+GRID = 4
+"""Side of the smallest maps: where G begins and D ends."""
+
+
+def channels(size: int, width: float) -> list[int]:
+    """Output channels of D's convolutions for images of `size` pixels: 64 128 256 512 at 64 pixels and width 1."""
+    layers = int(math.log2(size // GRID)) + (size < 64)
+    return [max(4, round(min(64 * 2**layer, 512) * width)) for layer in range(layers)]
+
+
+def strides(size: int) -> list[int]:
+    """Strides of D's convolutions: 2, but 1 in the first below 64 pixels."""
+    layers = len(channels(size, 1.0))
+    return [2] * layers if size >= 64 else [1, *[2] * (layers - 1)]
+
+
+class Generator(nn.Module):
+    """Table 1, left: linear, then transposed convolutions with batch normalisation and ReLU; tanh at the end.
+
+    Batch normalisation and ReLU also follow the linear layer, which the table does not print and DCGAN has.
+    """
+
+    def __init__(self, size: int = 64, *, width: float = 1.0, base: int = 128) -> None:
+        super().__init__()
+        self.base = max(4, round(base * width))
+        outputs = [*reversed(channels(size, width)[1:]), 3]
+        inputs = [self.base, *outputs[:-1]]
+        self.linear = nn.Linear(LATENT, self.base * GRID * GRID, bias=False)
+        self.first = nn.Sequential(nn.BatchNorm2d(self.base), nn.ReLU(inplace=True))
+        self.layers = nn.Sequential()
+        for entering, leaving, stride in zip(inputs, outputs, reversed(strides(size)), strict=True):
+            last = leaving == 3
+            self.layers.append(nn.ConvTranspose2d(entering, leaving, 4, stride, padding=1, bias=last))
+            if not last:
+                self.layers.extend([nn.BatchNorm2d(leaving), nn.ReLU(inplace=True)])
+        self.size = size
+        _initialise(self)
+
+    def forward(self, z: Float[Tensor, "batch 128"]) -> Float[Tensor, "batch 3 size size"]:
+        """From z (batch, 128) to images (batch, 3, size, size) in -1..1."""
+        maps = self.linear(z).view(-1, self.base, GRID, GRID)
+        images = self.layers(self.first(maps))
+        # A transposed 4x4 convolution of stride 1 returns one row and one column too many.
+        return torch.tanh(images[:, :, : self.size, : self.size])
+
+
+class Layer(nn.Sequential):
+    """One convolution of D with its normalisation and leaky ReLU (.2): (batch, c, h, w) -> (batch, c', h/s, w/s)."""
+
+    def __init__(self, entering: int, leaving: int, stride: int, norm: Norm) -> None:
+        # At stride 1 a 4x4 kernel keeps the size with three pixels of padding in all: one before and two after.
+        padding = nn.ZeroPad2d((0, 1, 0, 1) if stride == 1 else 0)
+        conv = nn.Conv2d(entering, leaving, 4, stride, padding=1, bias=norm != "bn")
+        super().__init__(padding, conv, *_norm(norm, leaving), nn.LeakyReLU(0.2, inplace=True))
+        self.stride, self.width = stride, leaving
+
+    def dense(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch width h w"]:
+        """The same layer at stride 1: twice the grid, centred on the same places."""
+        if self.stride == 1:
+            return self(maps)  # type: ignore[no-any-return]
+        _, conv, *rest = self
+        assert isinstance(conv, nn.Conv2d)
+        maps = F.conv2d(maps, conv.weight, conv.bias, padding=2)
+        for module in rest:
+            maps = module(maps)
+        # Windows that begin at every pixel lie half a pixel off; the mean of two neighbours is centred again.
+        return F.avg_pool2d(maps, 2, stride=1)
+
+
+class Discriminator(nn.Module):
+    """Table 1, right: convolutions, global average pooling, linear. Takes images in -1..1."""
+
+    def __init__(
+        self,
+        size: int = 64,
+        *,
+        width: float = 1.0,
+        norm: Norm = "bn",
+        norm_first: bool = True,
+        spectral: bool = False,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "size": size,
+            "width": width,
+            "norm": norm,
+            "norm_first": norm_first,
+            "spectral": spectral,
+        }
+        outputs = channels(size, width)
+        norms: list[Norm] = [norm if norm_first else "none", *[norm] * (len(outputs) - 1)]
+        self.layers = nn.ModuleList(
+            Layer(*shape) for shape in zip([3, *outputs[:-1]], outputs, strides(size), norms, strict=True)
+        )
+        self.linear = nn.Linear(outputs[-1], 1)
+        self.norm = norm
+        _initialise(self)
+        if spectral:
+            add_spectral_norm(self)
+
+    def maps(self, images: Float[Tensor, "batch 3 h w"]) -> list[Float[Tensor, "batch channel _ _"]]:
+        """Images in -1..1 -> the maps after every layer, first to last."""
+        outputs = []
+        for layer in self.layers:
+            images = layer(images)
+            outputs.append(images)
+        return outputs
+
+    def convolutions(self) -> list[Layer]:
+        """The layers that see images, first to last."""
+        return cast(list[Layer], list(self.layers))
+
+    def features(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channel grid grid"]:
+        """Images in -1..1 -> the last maps, which the class activation map weighs."""
+        return self.maps(images)[-1]
+
+    def forward(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch"]:
+        """Images in -1..1 -> logit (batch,), large for what D takes for real."""
+        maps = self.features(images)
+        with torch.autocast(maps.device.type, enabled=False):  # a logit in bf16 would have three digits
+            logit: Tensor = self.linear(maps.float().mean((2, 3)))
+        return logit.squeeze(1)
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation uses the statistics of the batch and leaves the running ones alone."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@contextmanager
+def frozen_parameters(network: nn.Module) -> Iterator[None]:
+    """Inside, gradients flow through `network` to its input and none is computed for its parameters."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def _norm(norm: Norm, width: int) -> list[nn.Module]:
+    if norm == "none":
+        return []
+    # One group over (C, H, W) with a gain per channel is the layer normalisation of WGAN-GP's authors.
+    return [nn.BatchNorm2d(width) if norm == "bn" else nn.GroupNorm(1, width)]
+
+
+def _initialise(network: nn.Module) -> None:
+    # DCGAN's: N(0, .02) for weights, N(1, .02) for the gains of batch normalisation, biases 0.
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)

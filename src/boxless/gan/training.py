@@ -1,0 +1,247 @@
+"""The run of one GAN: step by step, with everything saved that a resumed run needs to end where this one would have.
+
+A run folder holds settings.toml, last.pt (to resume and to find boxes with), best.pt (to find boxes with),
+metrics.csv, samples.png and, where the label-free criteria are measured, criteria.csv.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from boxless import checkpoint
+from boxless.errors import BoxlessError, UsageError
+from boxless.finders import device_named
+from boxless.gan import check_combination
+from boxless.gan.augmentation import Batches
+from boxless.gan.data import check_images
+from boxless.gan.interrupt import postponed
+from boxless.gan.localizer import READOUTS, GanLocalizer
+from boxless.gan.monitor import COLUMNS, Meter, Table, d_wins
+from boxless.gan.networks import Discriminator, Generator
+from boxless.gan.samples import save_samples, similarity
+from boxless.gan.selection import Selection
+from boxless.gan.settings import GanTraining
+from boxless.gan.step import Step, bf16_is_fast
+from boxless.gan.stopping import Judge
+from boxless.settings import to_toml
+
+log = logging.getLogger("boxless")
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called after each iteration with its number, the number of all, and the last row of metrics.csv (empty at first)."""
+
+MAY_CHANGE = {
+    "iterations",
+    "minutes",
+    "device",
+    "precision",
+    "graph",
+    "log_every",
+    "save_every",
+    "reading",
+    "stop",
+    "judge_every",
+}
+"""Options that a resumed run may have other values for; all others make it another run."""
+
+
+def train_gan(
+    gan: str,
+    images: UInt8[Tensor, "n size size 3"],
+    settings: GanTraining,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train `gan` on images of one category -> the run folder `out`.
+
+    Raises UsageError for an `out` that already holds a run (unless `resume`) and for options that cannot work,
+    BoxlessError for images that cannot, for losses that stop being numbers and for a full disk (the last good
+    checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with everything saved.
+    """
+    recipe = settings.recipe(gan)
+    for doubt in check_combination(recipe):
+        log.warning(doubt)
+    check_images(images, settings.size, recipe.batch_size)
+    run = Run(gan, images, settings, out)
+    if (out / "last.pt").exists():
+        if not resume:
+            raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
+        run.load(checkpoint.read(out / "last.pt"))
+    elif resume:
+        raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
+    try:
+        run.train(progress or (lambda step, steps, row: None))
+    except OSError as error:
+        raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
+    return out
+
+
+class Run:
+    """One GAN in training, and its folder."""
+
+    def __init__(self, gan: str, images: UInt8[Tensor, "n size size 3"], settings: GanTraining, out: Path) -> None:
+        self.gan, self.settings, self.out = gan, settings, out
+        recipe = settings.recipe(gan)
+        device = device_named(settings.device)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(settings.seed)
+            self.generator = Generator(settings.size, width=settings.width, base=recipe.g_base)
+            self.discriminator = Discriminator(
+                settings.size,
+                width=settings.width,
+                norm=recipe.norm,
+                norm_first=recipe.norm_first,
+                spectral=recipe.spectral,
+            )
+        batches = Batches(images.to(device), augment=settings.augment)
+        bf16 = bf16_is_fast(device) if settings.precision == "auto" else settings.precision == "bf16-mixed"
+        self.stepper = Step(recipe, self.generator, self.discriminator, batches, bf16=bf16, graph=settings.graph)
+        self.meter = Meter(device)
+        self.step = 0
+        self.seconds = 0.0
+        self.row: dict[str, float] = {}
+        self.before = torch.zeros(0)
+        self.selection: Selection | None = None
+        self.warned = False
+
+    def train(self, progress: Progress) -> None:
+        """Iterate to the end, the time limit or Ctrl-C; always leaves last.pt and best.pt."""
+        settings = self.settings
+        self.open_folder()
+        began = time.monotonic() - self.seconds
+        limit = self.seconds + 60 * settings.minutes if settings.minutes else float("inf")
+        with postponed() as interruption:
+            while self.step < settings.iterations and self.seconds < limit and not interruption.asked:
+                self.stepper.iterate(settings.seed, self.step)
+                self.meter.add(self.stepper.terms, self.step)
+                self.step += 1
+                self.seconds = time.monotonic() - began
+                last = self.step == settings.iterations
+                if last or self.step % settings.log_every == 0:
+                    self.report()
+                if self.selection and (last or self.step % settings.judging == 0):
+                    self.judge(self.selection)
+                if self.step % settings.save_every == 0:
+                    self.save()
+                progress(self.step, settings.iterations, self.row)
+                if self.selection and settings.stop == "label-free" and self.selection.finished():
+                    break
+            self.save()
+            if interruption.asked:
+                raise KeyboardInterrupt
+
+    def open_folder(self) -> None:
+        """Make the folder with its settings, and go on with the tables it has."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "settings.toml").write_text(to_toml(self.settings.resolved(self.gan)))
+        self.metrics = Table(self.out / "metrics.csv", COLUMNS, self.step)
+        if self.settings.judging:
+            judge = Judge(self.stepper.batches.images, self.localizer(), self.settings.seed)
+            judge.before = self.before.to(self.stepper.device)
+            self.selection = Selection(self.out / "criteria.csv", judge, self.step)
+
+    def report(self) -> None:
+        """Write one row of metrics.csv; raises BoxlessError when a term is no longer a number."""
+        self.refuse_broken()
+        self.row = {"step": self.step, "seconds": self.seconds, **self.meter.means()}
+        self.metrics.append(self.row)
+        if not self.warned and self.stepper.recipe.loss != "wasserstein" and d_wins(self.metrics.rows):
+            self.warned = True
+            log.warning(
+                "D wins outright at iteration %d: it tells more than 99 %% of real and generated images apart and G "
+                "learns next to nothing. What helps: more images, augmentation, sn-dcgan, a lower learning rate.",
+                self.step,
+            )
+
+    def judge(self, selection: Selection) -> None:
+        """Measure the label-free criteria; write best.pt where they choose this state and the run goes by them."""
+        if selection.judged(self.step):
+            return
+        self.refuse_broken()
+        localizer = self.localizer()
+        if selection.add(localizer, self.step, similarity(self.stepper)) and self.settings.stop == "label-free":
+            checkpoint.save(self.out / "best.pt", self.content(localizer))
+
+    def refuse_broken(self) -> None:
+        """Raise BoxlessError when a term is no longer a number, before anything broken is saved."""
+        if broken := self.meter.broken():
+            kept = self.out / "last.pt"
+            where = f"{kept} is from before that and good" if kept.exists() else "no checkpoint had been written yet"
+            raise BoxlessError(
+                f"Training stopped: {broken}; {where}. "
+                "What helps: a lower learning rate, spectral normalisation, the precision 32-true."
+            )
+
+    def save(self) -> None:
+        """Write last.pt and samples.png, and best.pt where it is the last state."""
+        self.refuse_broken()
+        content = self.content(self.localizer())
+        checkpoint.save(self.out / "last.pt", {**content, "trainer": self.trainer_state()})
+        if self.settings.stop == "last" or not (self.out / "best.pt").exists():
+            checkpoint.save(self.out / "best.pt", content)
+        save_samples(self.stepper, self.out / "samples.png")
+
+    def localizer(self) -> GanLocalizer:
+        """A copy of D as a localizer, prepared on the training images."""
+        copy = Discriminator(**self.discriminator.options).to(self.stepper.device)
+        copy.load_state_dict(self.discriminator.state_dict())
+        localizer = GanLocalizer(copy, reading=self.settings.reading).to(self.stepper.device)
+        return localizer.prepare(self.stepper.batches.images)
+
+    def content(self, localizer: GanLocalizer) -> dict[str, Any]:
+        """What prediction needs, and G."""
+        return {
+            "kind": "gan",
+            "method": self.gan,
+            "options": {"discriminator": self.discriminator.options, "reading": localizer.options},
+            "backbone": {},
+            "classes": [],
+            "size": self.settings.size,
+            "readout": READOUTS[self.settings.reading].to_dict(),
+            "model": localizer.state_dict(),
+            "generator": self.generator.state_dict(),
+            "recipe": asdict(self.stepper.recipe),
+            "settings": self.settings.resolved(self.gan),
+            "step": self.step,
+        }
+
+    def trainer_state(self) -> dict[str, Any]:
+        """What a resumed run needs beyond `content`."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "g_optimizer": self.stepper.g_optimizer.state_dict()["state"],
+            "d_optimizer": self.stepper.d_optimizer.state_dict()["state"],
+            "sums": self.meter.sums,
+            "summed": self.meter.steps,
+            "seconds": self.seconds,
+            "before": self.selection.judge.before if self.selection else self.before,
+        }
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Take over the state of a saved run; raises UsageError when its options differ from ours."""
+        if content.get("kind") != "gan" or "trainer" not in content:
+            raise UsageError("This checkpoint is not the last.pt of a GAN run; resume the folder that train wrote.")
+        ours, theirs = self.settings.resolved(self.gan), content["settings"]
+        other = [k for k in sorted(ours | theirs) if k not in MAY_CHANGE and ours.get(k) != theirs.get(k)]
+        if other:
+            said = ", ".join(f"{name} {theirs.get(name)} (now {ours.get(name)})" for name in other)
+            raise UsageError(f"The run to resume has {said}. Resume it with its own options or choose another --out.")
+        trainer = content["trainer"]
+        self.generator.load_state_dict(content["generator"])
+        self.discriminator.load_state_dict(trainer["discriminator"])
+        for optimizer, name in ((self.stepper.g_optimizer, "g_optimizer"), (self.stepper.d_optimizer, "d_optimizer")):
+            # The groups stay ours: flags such as `capturable` belong to the device.
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": trainer[name], "param_groups": groups})
+        self.meter.sums.copy_(trainer["sums"])
+        self.meter.steps = trainer["summed"]
+        self.step, self.seconds, self.before = content["step"], trainer["seconds"], trainer["before"]

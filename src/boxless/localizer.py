@@ -1,0 +1,102 @@
+"""A trained network as something that localizes: load a checkpoint, ask for heat maps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from boxless import checkpoint
+from boxless.backbones import build_backbone
+from boxless.boxes import Readout
+from boxless.errors import BoxlessError
+from boxless.methods import METHODS, method_class
+
+RANKED = 5
+"""How many classes are told of an image: as many as Top-5 localization asks for."""
+
+
+@dataclass(slots=True)
+class Localizer:
+    """A network that gives heat maps, with all that is needed to use it: input size, classes and readout."""
+
+    network: nn.Module
+    method: str
+    size: int
+    """Side of the square that images are resized to, in pixels."""
+    classes: list[str]
+    readout: Readout
+    content: dict[str, Any]
+    """The checkpoint's description of the network, without its weights."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device | str) -> "Localizer":
+        """Move the network; on the way its weights are laid out channels last, which convolutions like best."""
+        self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
+    @torch.inference_mode()
+    def localize(
+        self, images: Float[Tensor, "batch 3 height width"], labels: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch h w"], Int[Tensor, "batch k"]]:
+        """Images in 0..1 -> raw heat maps of `labels` (of the predicted classes without), and the likeliest classes."""
+        images = images.to(self.device)
+        if self.content["kind"] == "gan":
+            ranked = torch.zeros(len(images), 1, dtype=torch.long)
+            return self.network.heatmap(images).float().cpu(), ranked  # type: ignore[operator]
+        heat, logits = self.network.heatmap_and_logits(images, labels)  # type: ignore[operator]
+        ranked = logits.float().topk(min(RANKED, logits.shape[1]), dim=1).indices
+        return heat.float().cpu(), ranked.cpu()
+
+    def heatmap(
+        self, images: Float[Tensor, "batch 3 height width"], labels: Int[Tensor, "batch"] | None = None
+    ) -> Float[Tensor, "batch h w"]:
+        """Images in 0..1 -> raw heat maps of `labels`, or of the predicted classes without."""
+        return self.localize(images, labels)[0]
+
+
+def load(path: Path | str) -> Localizer:
+    """A run folder (its best.pt) or a checkpoint -> a localizer on the CPU, ready to use.
+
+    Raises BoxlessError for a file that is missing, broken, or of a method that this boxless does not have.
+    """
+    path = Path(path)
+    content = checkpoint.read(path / "best.pt" if path.is_dir() else path)
+    weights = content.pop("model")
+    network = _network(content)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BoxlessError(f"The weights in {path} do not fit the network they describe: {error}") from error
+    network.eval()
+    return Localizer(
+        network, content["method"], content["size"], content["classes"], Readout(**content["readout"]), content
+    )
+
+
+def fresh(localizer: Localizer, seed: int = 0) -> Localizer:
+    """The same network with random weights everywhere: the control that was never trained."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        network = _network(localizer.content).eval()
+    return Localizer(network, localizer.method, localizer.size, localizer.classes, localizer.readout, localizer.content)
+
+
+def _network(content: dict[str, Any]) -> nn.Module:
+    if content["kind"] == "gan":
+        from boxless.gan.localizer import GanLocalizer
+        from boxless.gan.networks import Discriminator
+
+        options = content["options"]
+        return GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
+    if content["method"] not in METHODS:
+        raise BoxlessError(f"This boxless has no method {content['method']!r}. Install the version that trained it.")
+    backbone = build_backbone(**content["backbone"], weights="none")
+    built: nn.Module = method_class(content["method"])(backbone, len(content["classes"]), **content["options"])
+    return built

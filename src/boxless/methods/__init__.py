@@ -1,0 +1,24 @@
+"""The trainable methods that learn from image labels: one file each, one line each here.
+
+Names map to import paths and not to classes, so that listing them and printing help does not import torch.
+A method is a torch module with a keyword-only constructor after (backbone, classes), and
+
+    forward(images) -> logits               (batch, class)
+    loss(images, labels) -> Losses          a NamedTuple whose first field is `total`, the rest are its terms
+    heatmap(images, labels) -> heat         (batch, h, w), raw: no normalisation, no resizing
+
+Images are float RGB in 0..1, (batch, 3, height, width); every network normalises by itself.
+"""
+
+import importlib
+from typing import Any
+
+METHODS = {
+    "cam": "boxless.methods.cam:Cam",
+}
+
+
+def method_class(name: str) -> Any:
+    """The class of the method called `name`; raises KeyError for a name that METHODS does not hold."""
+    module, _, attribute = METHODS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

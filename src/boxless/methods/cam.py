@@ -1,0 +1,90 @@
+"""Class activation mapping: the classifier's own weights say where each class was seen.
+
+Zhou, Khosla, Lapedriza, Oliva and Torralba, "Learning Deep Features for Discriminative Localization", CVPR 2016.
+Features f_k(x, y) are averaged over the map, F_k = mean f_k, and classified linearly, S_c = sum_k w_k^c F_k (Eq. 1).
+Exchanging the sums gives the map M_c(x, y) = sum_k w_k^c f_k(x, y) (Eq. 2), whose mean is the class's score.
+
+A 1x1 convolution followed by the mean is the same thing (Zhang et al., ACoL, CVPR 2018, section 3.1), so the head of
+ACoL, SPG and I2C differs from CAM's in its two 3x3 convolutions alone; with them this is I2C's "plain" network.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from boxless.backbones.backbone import Backbone
+from boxless.boxes import Readout
+
+
+class Losses(NamedTuple):
+    """The loss that is minimised, and what is logged beside it."""
+
+    total: Tensor
+    accuracy: Tensor
+    """Fraction of the batch whose best class is the label; carries no gradient."""
+
+
+class Cam(nn.Module):
+    """CAM (Zhou et al. 2016): global average pooling and one linear layer, read backwards.
+
+    Options:
+        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that.
+    """
+
+    readout = Readout(0.2, "fixed: the paper's 20 % of the maximum", "max")
+
+    def __init__(self, backbone: Backbone, classes: int, *, head: Literal["linear", "conv"] = "linear") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = nn.Identity() if head == "linear" else conv_neck(backbone.channels)
+        self.fc = nn.Linear(backbone.channels if head == "linear" else 1024, classes)
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch class"]:
+        """Images 0..1 -> logits."""
+        return self.classify(self.neck(self.backbone(images)))
+
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
+        """Cross entropy of the labels."""
+        logits = self(images)
+        return Losses(F.cross_entropy(logits, labels), accuracy(logits, labels))
+
+    def heatmap(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Float[Tensor, "batch h w"]:
+        """Images 0..1 -> the map of each label's class (Eq. 2); one forward pass."""
+        return self.heatmap_and_logits(images, labels)[0]
+
+    @torch.no_grad()
+    def heatmap_and_logits(
+        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+        """The maps of the labels' classes, or of the best classes where no labels are given; still one forward pass."""
+        features = self.neck(self.backbone(images))
+        logits = self.classify(features)
+        return self.class_maps(features, logits.argmax(1) if labels is None else labels), logits
+
+    def classify(self, features: Float[Tensor, "batch k h w"]) -> Float[Tensor, "batch class"]:
+        """S_c for every class (Eq. 1)."""
+        logits: Tensor = self.fc(features.mean((2, 3)))
+        return logits
+
+    def class_maps(
+        self, features: Float[Tensor, "batch k h w"], labels: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch h w"]:
+        """M_c for one class of each image (Eq. 2), without the bias, which has no place."""
+        return torch.einsum("bkhw,bk->bhw", features.float(), self.fc.weight[labels])
+
+
+def conv_neck(channels: int) -> nn.Sequential:
+    """ACoL's and SPG's head without its last layer: (batch, channels, h, w) -> (batch, 1024, h, w)."""
+    first = nn.Conv2d(channels, 1024, 3, padding=1)
+    second = nn.Conv2d(1024, 1024, 3, padding=1)
+    return nn.Sequential(nn.Dropout(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Dropout())
+
+
+def accuracy(logits: Float[Tensor, "batch class"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+    """Fraction of the batch whose best class is the label."""
+    return (logits.detach().argmax(1) == labels).float().mean()

@@ -1,0 +1,221 @@
+"""report.html: one self-contained page about a result, for the eye and for judging.
+
+Summary in words, scores beside their controls, curves, and a gallery in which every picture can be looked at. The page
+opens from disk and is forbidden the network by its own content security policy; the cards are streamed into it. The
+gallery keeps a small picture and a small heat map per image; the browser lays the boxes and the overlay over them.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from boxless.boxes import Found, Normalisation
+from boxless.data.sample import Boxes
+from boxless.drawing import colours, shrink
+from boxless.errors import BoxlessError
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score and its 95 % interval, in percent."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A method, or a control that no method made, with a score for every column of its table (None = not measured)."""
+
+    name: str
+    scores: Sequence[Score | None]
+    control: bool = False
+    note: str = ""
+    """The threshold and its origin, or what the control is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Scores in percent: methods and their controls by IoU."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    note: str = ""
+
+    @property
+    def best_controls(self) -> list[float | None]:
+        """The highest score of any control, column by column: what a method has to beat."""
+        controls = [row.scores for row in self.rows if row.control]
+        columns = [[score.value for score in column if score] for column in zip(*controls, strict=True)]
+        return [max(column, default=None) for column in columns] or [None] * len(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Accuracy in percent at each threshold, one line per IoU, and the threshold in use."""
+
+    thresholds: Sequence[float]
+    lines: Mapping[str, Sequence[float]]
+    chosen: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """The pictures of a measurement; each is left out when empty."""
+
+    curve: Curve | None = None
+    iou_counts: Sequence[int] = ()
+    """Images per equal bin of IoU from 0 to 1."""
+    anatomy: Mapping[str, int] = field(default_factory=dict)
+    """Images per kind of outcome: hit, too small, too large, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One image of the gallery, ready to be written: what is known of it, and its pictures as JPEG."""
+
+    known: Mapping[str, object]
+    picture: bytes
+    heat: bytes | None
+
+
+def make_card(
+    found: Found,
+    picture: UInt8[np.ndarray, "height width 3"],
+    heat: Float[np.ndarray, "h w"] | None = None,
+    *,
+    truth: Boxes | None = None,
+    iou: float | None = None,
+    outcome: str = "",
+    normalisation: Normalisation = "minmax",
+    longest: int = 288,
+) -> Card:
+    """The card of an upright RGB picture and its raw heat map, the thumbnail's longer side `longest` pixels.
+
+    `outcome` is a word to filter by; without one it is hit or miss at IoU 0.5, found, or nothing found.
+    """
+    small = shrink(picture, longest)
+    known = {
+        "name": found.name,
+        "size": found.size,
+        "label": found.label,
+        "note": found.note,
+        "found": _tenths(found.boxes),
+        "truth": [] if truth is None else _tenths(truth),
+        "score": _rounded(found.scores[0]) if len(found.scores) else None,
+        "iou": _rounded(iou),
+        "outcome": outcome or _outcome(found, iou),
+    }
+    warm = None if heat is None else _jpeg(colours(heat, _fit(found.size, longest // 3), normalisation), quality=85)
+    return Card(known, _jpeg(small, quality=78), warm)
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    summary: Sequence[str],
+    tables: Sequence[Table] = (),
+    charts: Charts | None = None,
+    cards: Iterable[Card] = (),
+    images: int | None = None,
+    limit: int = 5000,
+) -> None:
+    """Write the page to `path`, whole or not at all, with the first `limit` of the cards, one in memory at a time.
+
+    `summary` is a list of paragraphs; `images` is how many images there are in all, where the cards are fewer, and the
+    page says so. Raises BoxlessError when the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("boxless", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"min_of": min, "position": lambda values, value: list(values).index(value)}
+    script, style = (_source(environment, name) for name in ("report.js", "report.css"))
+    page = environment.get_template("report.html.jinja").generate(
+        title=title,
+        summary=summary,
+        tables=tables,
+        charts=charts or Charts(),
+        cards=map(_lines, islice(cards, limit)),
+        images=images,
+        version=version("boxless"),
+        script=script,
+        style=style,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    _write(path, page)
+
+
+def _source(environment: Environment, name: str) -> Markup:
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def _write(path: Path, pieces: Iterator[str]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.writelines(pieces)
+        temporary.replace(path)
+    except OSError as error:
+        raise BoxlessError(
+            f"Could not write the report {path}: {error}. Free space or choose another folder."
+        ) from error
+    finally:
+        with suppress(OSError):  # it is gone, or could never be made
+            temporary.unlink()
+
+
+def _lines(card: Card) -> Markup:
+    """Three lines of ASCII: JSON in which no `<` is left to end its script element, and the two pictures in base64."""
+    known = json.dumps(card.known, allow_nan=False).replace("<", "\\u003c")
+    heat = base64.b64encode(card.heat).decode() if card.heat else "-"
+    return Markup(f"{known}\n{base64.b64encode(card.picture).decode()}\n{heat}")
+
+
+def _jpeg(picture: UInt8[np.ndarray, "height width 3"], *, quality: int) -> bytes:
+    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return encoded.tobytes()
+
+
+def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
+
+
+def _outcome(found: Found, iou: float | None) -> str:
+    if not len(found.boxes):
+        return "nothing found"
+    if iou is None:
+        return "found"
+    return "hit" if iou >= 0.5 else "miss"
+
+
+def _tenths(boxes: Boxes) -> list[list[float]]:
+    rounded: list[list[float]] = np.round(boxes.astype(float), 1).tolist()
+    return rounded
+
+
+def _rounded(value: float | np.floating | None) -> float | None:
+    """To four digits; JSON has no NaN."""
+    return round(float(value), 4) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,166 @@
+"""A result as data: the numbers with all that is needed to judge and repeat them; and the page that shows it."""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boxless.boxes import Found, find_boxes
+from boxless.data.images import read_picture
+from boxless.data.sample import Dataset
+from boxless.data.streaming import Watch
+from boxless.errors import BoxlessError
+from boxless.evaluating import Maps
+from boxless.measurement import Measurement
+from boxless.predicting import Finder
+from boxless.report import Card, Charts, Curve, Row, Score, Table, make_card, write_report
+
+PACKAGES = ("boxless", "torch", "torchvision", "numpy", "opencv-python-headless")
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, hardware and time of a result."""
+    import torch
+
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = models[0] if models else processor
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "hardware": {
+            "processor": processor,
+            "cores": os.cpu_count(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["boxless", *sys.argv[1:]]),
+    }
+
+
+def data_hash(dataset: Dataset) -> str:
+    """Sixteen hex digits of the names, labels and boxes of a data set: the same for the same images and annotations."""
+    digest = hashlib.sha256()
+    for sample in sorted(dataset.samples, key=lambda sample: sample.name):
+        boxes = "" if sample.boxes is None else np.asarray(sample.boxes, np.float32).tolist()
+        label = "" if sample.label is None else dataset.classes[sample.label]
+        digest.update(f"{sample.name}\0{label}\0{boxes}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def evaluation_result(
+    measured: Measurement, finder: Finder, test: Dataset, fit: Dataset | None, watch: Watch, *, seed: int
+) -> dict[str, Any]:
+    """The measurement of one finder on one split, with its provenance."""
+    return {
+        "method": finder.name,
+        "data": {
+            "name": test.source.root.name,
+            "split": test.split,
+            "classes": test.classes,
+            "hash": data_hash(test),
+            "fit_split": fit.split if fit else None,
+            "fit_hash": data_hash(fit) if fit else None,
+            "broken": watch.broken,
+        },
+        "readout": finder.readout.to_dict(),
+        "seed": seed,
+        **provenance(),
+        "measurement": measured.to_dict(),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a result whole or not at all; raises BoxlessError when the file cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another folder.") from error
+
+
+def write_evaluation(
+    out: Path, content: dict[str, Any], measured: Measurement, maps: Maps, test: Dataset, finder: Finder
+) -> None:
+    """Write result.json and report.html into the folder `out`."""
+    write_json(out / "result.json", content)
+    write_report(
+        out / "report.html",
+        title=f"{finder.name} on {test.source.root.name}",
+        summary=[
+            f"{len(measured.indices)} images with known boxes. Threshold {finder.readout.threshold:g}: "
+            f"{finder.readout.origin}.",
+            "Controls are what no method scores on the same images; what does not beat them has found nothing.",
+        ],
+        tables=[measurement_table(measured, finder.name)],
+        charts=charts(measured),
+        cards=cards(measured, maps, test, finder),
+        images=len(measured.indices),
+    )
+
+
+def measurement_table(measured: Measurement, name: str) -> Table:
+    """The rows of a measurement as a table of the report."""
+    rows = []
+    for row in measured.rows:
+        accuracies, (low, high) = measured.accuracies(row), measured.interval(row)
+        at = "/".join(f"{threshold:.2f}" for threshold in row.threshold)
+        scores = [*(Score(value) for value in accuracies), Score(float(np.mean(accuracies)), low, high)]
+        rows.append(
+            Row(
+                row.name.replace("heat maps", name) if row.kind != "control" else row.name,
+                scores,
+                control=row.kind == "control",
+                note=", ".join(part for part in (at, row.origin) if part),
+            )
+        )
+    return Table(
+        f"Localization accuracy in percent, protocol {measured.protocol.name}, {len(measured.indices)} images",
+        ["IoU 0.3", "IoU 0.5", "IoU 0.7", "mean"],
+        rows,
+        "Brackets: 95 % bootstrap interval of the mean over images.",
+    )
+
+
+def charts(measured: Measurement) -> Charts:
+    """Threshold curve, IoU histogram and anatomy of a measurement."""
+    told = measured.to_dict()
+    counts, _ = np.histogram(told["ious"], bins=20, range=(0, 1))
+    threshold = measured.rows[0].threshold
+    return Charts(
+        Curve(told["thresholds"], told["curves"], threshold[0] if len(threshold) == 1 else None),
+        counts.tolist(),
+        told["anatomy"],
+    )
+
+
+def cards(measured: Measurement, maps: Maps, test: Dataset, finder: Finder) -> Iterator[Card]:
+    """A card for every measured image, boxed at the headline's threshold for IoU 0.5."""
+    threshold = measured.rows[0].threshold
+    readout = replace(finder.readout, threshold=threshold[len(threshold) // 2])
+    for place, index in enumerate(measured.indices):
+        sample, size, heat = maps.samples[index], maps.sizes[index], maps.heats[index]
+        boxes, scores = find_boxes(heat, size, readout.threshold, normalisation=readout.normalisation)
+        label = test.classes[sample.label] if sample.label is not None and test.classes else "object"
+        yield make_card(
+            Found(sample.name, size, boxes, scores, label),
+            read_picture(test.source.read(sample.name), sample.name),
+            heat,
+            truth=sample.boxes,
+            iou=float(measured.anatomy.ious[place]),
+            outcome=measured.anatomy.kind(place),
+            normalisation=readout.normalisation,
+        )

@@ -1,0 +1,69 @@
+"""The folder of one trained classifier: settings.toml, metrics.csv, last.pt to go on from, best.pt to use.
+
+best.pt holds what prediction needs; last.pt holds the trainer's state beside it. metrics.csv is made from the history
+in last.pt each time, so that the two never tell different stories.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from boxless import checkpoint
+from boxless.errors import UsageError
+from boxless.settings import RunSettings, Training, write_settings
+
+MAY_CHANGE = {"epochs", "workers", "memory", "save_minutes", "weights"}
+"""Settings that a resumed run may have other values for; all others make it another run."""
+
+
+class RunFolder:
+    """Where a run is written to, and what it is a run of."""
+
+    def __init__(self, out: Path, description: Mapping[str, Any], settings: Training) -> None:
+        self.out, self.description, self.settings = out, dict(description), settings
+
+    def begin(self) -> None:
+        """Make the folder and write settings.toml."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        resolved = RunSettings(self.description["method"], self.description["options"], self.settings)
+        write_settings(self.out / "settings.toml", resolved)
+
+    def save(self, model: Mapping[str, Any], trainer: Mapping[str, Any], *, best: bool) -> None:
+        """Write last.pt, with `best` best.pt before it, and metrics.csv; each of them whole or not at all."""
+        content = {**self.description, "model": dict(model)}
+        if best:
+            checkpoint.save(self.out / "best.pt", content)
+        checkpoint.save(self.out / "last.pt", {**content, "settings": plain(self.settings), "trainer": dict(trainer)})
+        self._write_metrics(trainer["history"])
+
+    def load(self) -> dict[str, Any]:
+        """What last.pt holds; raises UsageError when it is of another method, of other classes or of other settings."""
+        content = checkpoint.read(self.out / "last.pt")
+        if content.get("kind") != "classifier" or "trainer" not in content:
+            raise UsageError(f"{self.out} is not the run of a classifier. Expected the folder of an earlier run.")
+        ours = {**self.description, **plain(self.settings)}
+        theirs = {**content, **content["settings"]}
+        for name, value in ours.items():
+            if name not in MAY_CHANGE and theirs.get(name) != value:
+                raise UsageError(
+                    f"The run in {self.out} has {name} = {theirs.get(name)!r}, not {value!r}. Resume it with its own "
+                    "options, or choose another --out."
+                )
+        return content
+
+    def _write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
+        if not history:
+            return
+        temporary = self.out / ".metrics.csv"
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(history[-1]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+        temporary.replace(self.out / "metrics.csv")
+
+
+def plain(settings: Training) -> dict[str, Any]:
+    """Settings as checkpoints keep them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}

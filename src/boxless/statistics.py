@@ -1,0 +1,86 @@
+"""How sure a number is: bootstrap intervals over images, and paired comparisons on the same images.
+
+Values of images are few and repeat (hits, or the mean of three hits), so a resample is a draw of how often each
+distinct value occurs: one multinomial instead of an index for every image, with the same distribution.
+"""
+
+from dataclasses import dataclass
+from math import lgamma
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Int, Num, Shaped
+
+DRAWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A minus B on the same images: difference of the means, its 95 % interval, and a p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values for json."""
+        return {"difference": self.difference, "low": self.low, "high": self.high, "p": self.p}
+
+
+def interval(
+    values: Shaped[np.ndarray, "image"],
+    strata: Int[np.ndarray, "image"] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean over images (Efron and Tibshirani 1993, chapter 13).
+
+    With `strata` (class labels) of the mean of the classes' means, each class resampled for itself. nan without images.
+    """
+    if not len(values):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    groups = [values] if strata is None else [values[strata == stratum] for stratum in np.unique(strata)]
+    means = np.mean([_resampled_means(group.astype(np.float64), rng, draws) for group in groups], axis=0)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def compare(
+    a: Num[np.ndarray, "image"], b: Num[np.ndarray, "image"], *, seed: int = 0, draws: int = DRAWS
+) -> Comparison:
+    """Paired comparison of two methods' values on the same images, in the values' own unit.
+
+    The p-value is two-sided, of the sign-flip test (each image's difference is as likely with the other sign, Fisher
+    1935); for differences of one size, as for hits, all flips are counted, which is McNemar's exact test (1947).
+    """
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    low, high = interval(difference, seed=seed, draws=draws)
+    return Comparison(float(difference.mean()), low, high, _sign_flip_p(difference, np.random.default_rng(seed), draws))
+
+
+def _resampled_means(values: Float[np.ndarray, "image"], rng: np.random.Generator, draws: int) -> Any:
+    distinct, counts = np.unique(values, return_counts=True)
+    if distinct.size <= 64:
+        return rng.multinomial(values.size, counts / values.size, draws) @ distinct / values.size
+    return np.array([rng.choice(values, values.size).mean() for _ in range(draws)])
+
+
+def _sign_flip_p(difference: Float64[np.ndarray, "image"], rng: np.random.Generator, draws: int) -> float:
+    sizes, counts = np.unique(np.round(np.abs(difference[difference != 0]), 9), return_counts=True)
+    if not sizes.size:
+        return 1.0
+    if sizes.size == 1:
+        return _two_sided_binomial(int((difference > 0).sum()), int(counts[0]))
+    flipped = (2 * rng.binomial(counts, 0.5, (draws, sizes.size)) - counts) @ sizes
+    reached = int((np.abs(flipped) >= abs(difference.sum()) - 1e-6).sum())
+    return (reached + 1) / (draws + 1)  # the observed signs are one of the flips
+
+
+def _two_sided_binomial(wins: int, n: int) -> float:
+    """P of a split at least as uneven as `wins` of `n` fair coins."""
+    k = np.arange(min(wins, n - wins) + 1)
+    logs = np.array([lgamma(n + 1) - lgamma(i + 1) - lgamma(n - i + 1) for i in k]) - n * np.log(2)
+    return min(1.0, 2.0 * float(np.exp(logs).sum()))

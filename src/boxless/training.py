@@ -1,0 +1,251 @@
+"""The one loop that trains every classifier, on one device or several (Fabric), and can be killed at any time.
+
+Nothing random is carried along: the order of an epoch is drawn from (seed, epoch), crops from (seed, epoch, step), and
+torch's generator (dropout) is seeded anew at every step. A run that was stopped and taken up again is therefore bit
+for bit the run that was not. The best checkpoint is chosen by classification accuracy on the validation images, never
+by boxes; without validation images it is the last one.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from boxless.backbones import build_backbone
+from boxless.classifying import classification_accuracy
+from boxless.data.labels import check_labels
+from boxless.data.loading import Batch, Pictures, Request, batches
+from boxless.data.sample import Dataset
+from boxless.data.sampler import make_sampler
+from boxless.data.transforms import Resize, draws, to_images
+from boxless.devices import make_fabric
+from boxless.errors import BoxlessError, UsageError
+from boxless.gan.interrupt import postponed
+from boxless.methods import method_class
+from boxless.optimizing import load_state, make_optimizer, set_rates
+from boxless.options import resolve_options
+from boxless.run_folder import RunFolder
+from boxless.settings import Training
+
+log = logging.getLogger("boxless")
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called after each step with its number, the number of all, and the last row of metrics.csv (empty at first)."""
+
+_LOOK = 100
+"""Steps between two looks at whether the loss is still a number; only then, and after an epoch, the host waits."""
+
+
+def train_classifier(
+    method: str,
+    options: Mapping[str, Any],
+    train: Dataset,
+    validation: Dataset | None,
+    settings: Training,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train `method` on labelled images -> the run folder `out` (settings.toml, metrics.csv, last.pt, best.pt).
+
+    Raises UsageError for an `out` that already holds a run (unless `resume`) and for options that do not exist,
+    BoxlessError for labels that cannot be learnt from, for a loss that stops being a number and for a full disk (the
+    last good checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with everything saved.
+    """
+    check_labels(method, train, validation)
+    chosen = resolve_options(method, options)
+    held = (out / "last.pt").exists()
+    if held and not resume:
+        raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
+    if resume and not held:
+        raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
+    with torch.random.fork_rng([]):
+        run = Run(method, chosen, train, validation, settings, out, resume=resume)
+        try:
+            run.train(progress or (lambda step, steps, row: None))
+        except OSError as error:
+            raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
+    return out
+
+
+class Run:
+    """One classifier in training."""
+
+    def __init__(
+        self,
+        method: str,
+        options: dict[str, Any],
+        train: Dataset,
+        validation: Dataset | None,
+        settings: Training,
+        out: Path,
+        *,
+        resume: bool,
+    ) -> None:
+        self.fabric = make_fabric(settings)
+        torch.manual_seed(settings.seed)
+        weights = "none" if resume else settings.weights
+        backbone = build_backbone(settings.backbone, stride=settings.stride, weights=weights)
+        if settings.freeze:
+            backbone.freeze(settings.freeze)
+        self.network: nn.Module = method_class(method)(backbone, len(train.classes), **options)
+        self.network.to(memory_format=torch.channels_last)
+        self.settings = settings = replace(settings, stride=backbone.stride)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.module, self.stepper = self.fabric.setup(self.network, self.optimizer)
+        self.module.mark_forward_method("loss")
+        labels = [sample.label for sample in train.samples if sample.label is not None]
+        images = getattr(self.network, "images_per_class", 1)
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        self.sampler = make_sampler(labels, settings.batch_size, images, seed=settings.seed, rank=rank, world=world)
+        self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
+        self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
+        self.folder = RunFolder(out, _description(method, options, train, settings, self.network), settings)
+        self.epoch = self.step = 0
+        self.terms: list[str] = []
+        self.sums: Tensor | None = None
+        self.history: list[dict[str, float]] = []
+        self.seconds, self.best = 0.0, -1.0
+        if resume:
+            self.load(self.folder.load())
+
+    def train(self, progress: Progress) -> None:
+        """Every epoch that is left; always leaves last.pt and best.pt."""
+        if self.fabric.is_global_zero:
+            self.folder.begin()
+        began = time.monotonic() - self.seconds
+        if not self.epoch and not self.step:
+            self.save(best=True)  # a run that is killed in its first epoch can be resumed too
+        length = len(self.sampler)
+        while self.epoch < self.settings.epochs:
+            setattr(self.network, "epoch", self.epoch)  # noqa: B010  # read by methods that change after some epochs
+            for _ in self.steps():
+                self.seconds = time.monotonic() - began
+                last = self.history[-1] if self.history else {}
+                progress(self.epoch * length + self.step, self.settings.epochs * length, last)
+            self.finish_epoch()
+
+    def steps(self) -> Iterator[None]:
+        """What is left of this epoch, step by step; saved now and then and at Ctrl-C."""
+        self.network.train()
+        saved = time.monotonic()
+        alone = self.fabric.world_size == 1  # several processes would stop at different steps
+        with postponed() as interruption:
+            for batch in self.batches():
+                self.learn(batch)
+                self.step += 1
+                yield
+                if self.step % _LOOK == 0:
+                    self.refuse_broken()
+                late = time.monotonic() - saved > 60 * self.settings.save_minutes
+                if alone and (late or interruption.asked):
+                    self.save()
+                    saved = time.monotonic()
+                if interruption.asked:
+                    raise KeyboardInterrupt
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of this epoch from the current step on."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+
+        def requests() -> Iterator[Request]:
+            for step, indices in enumerate(self.sampler.batches(self.epoch)):
+                # The crops of the whole step are drawn, so that one process cuts what several would.
+                cuts = draws(len(indices) * world, self.settings.seed, self.epoch, step)
+                yield Request(indices, cuts[rank * len(indices) : (rank + 1) * len(indices)])
+
+        return batches(self.pictures, islice(requests(), self.step, None), self.settings.size, self.settings.workers)
+
+    def learn(self, batch: Batch) -> None:
+        """One step of the optimizer; nothing in it waits for the device."""
+        if not len(batch.labels):
+            return
+        key = (self.settings.seed, self.epoch, self.step, self.fabric.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+        set_rates(self.optimizer, self.settings, self.epoch + self.step / len(self.sampler))
+        labels = batch.labels.to(self.fabric.device, non_blocking=True)
+        losses = self.module.loss(to_images(batch.pictures, self.fabric.device), labels)
+        self.fabric.backward(losses.total)
+        self.stepper.step()
+        self.stepper.zero_grad()
+        values = torch.stack([*(term.detach().float() for term in losses), torch.ones_like(losses.total)]) * len(labels)
+        self.sums = values if self.sums is None else self.sums + values
+        self.terms = list(losses._fields)
+
+    def finish_epoch(self) -> None:
+        """Write a row of metrics.csv and the checkpoints; the best one has the highest validation accuracy."""
+        row = {"epoch": self.epoch + 1, **self.means()}
+        for reason in self.pictures.newly_broken():
+            log.warning("skipped: %s", reason)
+        if self.checked is not None:
+            batch_size, workers = self.settings.batch_size, self.settings.workers
+            row["validation_accuracy"] = classification_accuracy(
+                self.module, self.checked, self.fabric, batch_size=batch_size, workers=workers
+            )
+        self.history.append({**row, "seconds": round(self.seconds, 2)})
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, None
+        accuracy = row.get("validation_accuracy", 1.0)
+        better = accuracy >= self.best
+        self.best = max(accuracy, self.best)
+        self.save(best=better)
+
+    def means(self) -> dict[str, float]:
+        """The mean of every term of the loss over the images of this epoch, on all processes."""
+        self.refuse_broken()
+        if self.sums is None:
+            raise BoxlessError(f"No training image could be read. {next(iter(self.pictures.broken.values()), '')}")
+        sums: Tensor = self.fabric.all_reduce(self.sums, reduce_op="sum")  # type: ignore[assignment]
+        return dict(zip(self.terms, (sums[:-1] / sums[-1]).tolist(), strict=True))
+
+    def refuse_broken(self) -> None:
+        """Raise BoxlessError when the loss is no longer a number, before anything broken is saved."""
+        if self.sums is not None and not bool(torch.isfinite(self.sums).all()):
+            raise BoxlessError(
+                f"Training stopped in epoch {self.epoch + 1}: the loss is no longer a number. "
+                f"{self.folder.out / 'last.pt'} is from before that and good. What helps: a lower learning rate."
+            )
+
+    def save(self, *, best: bool = False) -> None:
+        """Write the checkpoints of this moment."""
+        self.refuse_broken()
+        if self.fabric.is_global_zero:
+            trainer = {name: getattr(self, name) for name in _STATE}
+            trainer["optimizer"] = self.optimizer.state_dict()["state"]
+            self.folder.save(self.network.state_dict(), trainer, best=best)
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Take over the state of a saved run."""
+        trainer = content["trainer"]
+        self.network.load_state_dict(content["model"])
+        load_state(self.optimizer, trainer["optimizer"])
+        for name in _STATE:
+            setattr(self, name, trainer[name])
+        if self.sums is not None:
+            self.sums = self.sums.to(self.fabric.device)
+
+
+_STATE = ("epoch", "step", "terms", "sums", "history", "seconds", "best")
+"""What of a Run is saved as it is."""
+
+
+def _description(
+    method: str, options: dict[str, Any], train: Dataset, settings: Training, network: nn.Module
+) -> dict[str, Any]:
+    """What a checkpoint says of the network beside its weights."""
+    return {
+        "kind": "classifier",
+        "method": method,
+        "options": options,
+        "backbone": {"name": settings.backbone, "stride": settings.stride},
+        "classes": list(train.classes),
+        "size": settings.size,
+        "readout": network.readout.to_dict(),  # type: ignore[operator, union-attr]
+    }

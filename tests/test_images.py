@@ -1,0 +1,226 @@
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from boxless.data.images import JPEG_PIXEL_LIMIT, TURNS, read_picture, read_resized, squash
+from boxless.errors import BrokenImageError
+
+
+def photo(width: int = 96, height: int = 64, seed: int = 0) -> np.ndarray:
+    """A smooth colourful picture without symmetry (h, w, 3)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options: object) -> bytes:
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM"])
+def test_formats_give_their_pixels(format: str) -> None:
+    picture = read_picture(encoded(photo(), format), "a")
+    assert picture.shape == (64, 96, 3)
+    assert picture.dtype == np.uint8
+    assert picture.flags.writeable
+    assert np.abs(picture.astype(int) - photo()).mean() < (4 if format in ("JPEG", "WEBP") else 1e-9)
+
+
+@pytest.mark.parametrize("quality", [50, 95])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_jpegs_agree_with_opencv(quality: int, options: dict[str, object]) -> None:
+    data = encoded(photo(501, 333), "JPEG", quality=quality, **options)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(read_picture(data, "a").astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
+    upright = photo()
+    back = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
+    stored = Image.fromarray(upright)
+    stored = stored.transpose(TURNS[back]) if back in TURNS else stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, format, exif=exif)
+    assert np.abs(read_picture(data, "a").astype(int) - upright).mean() < 4
+    square, size = read_resized(data, "a", 16)
+    assert size == (96, 64)
+    assert np.abs(square.astype(int) - squash(upright, 16)).mean() < 6
+    if format == "JPEG":  # OpenCV reads the orientation of JPEGs by itself
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2] == (64, 96)
+
+
+def test_damaged_exif_does_not_lose_the_picture() -> None:
+    data = encoded(photo(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff damaged")
+    assert read_picture(data, "a").shape == (64, 96, 3)
+
+
+def test_grey_palette_and_bilevel_become_rgb() -> None:
+    grey = Image.fromarray(photo()).convert("L")
+    expected = np.repeat(np.asarray(grey)[..., None], 3, axis=2)
+    assert np.array_equal(read_picture(encoded(grey), "a"), expected)
+    assert np.array_equal(read_resized(encoded(grey), "a", 32)[0], squash(expected, 32))
+    assert np.abs(read_picture(encoded(grey, "JPEG"), "a").astype(int) - expected).mean() < 2
+    palette = Image.fromarray(photo()).quantize(32)
+    assert np.array_equal(read_picture(encoded(palette), "a"), np.asarray(palette.convert("RGB")))
+    assert set(np.unique(read_picture(encoded(grey.convert("1")), "a"))) == {0, 255}
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_parts_become_white(mode: str) -> None:
+    image = Image.new("RGBA", (20, 10), (200, 0, 0, 0))
+    image.paste((20, 20, 20, 255), (0, 0, 10, 10))
+    image.paste((0, 0, 0, 128), (0, 0, 10, 2))
+    picture = read_picture(encoded(image.quantize(8) if mode == "P" else image.convert(mode)), "a")
+    assert (picture[:, 10:] == 255).all()
+    assert np.abs(picture[5, :10].astype(int) - 20).max() <= 1
+    assert np.abs(picture[0, :10].astype(int) - 127).max() <= 1
+
+
+def test_a_colour_key_becomes_white() -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:2] = (9, 8, 7)
+    assert (read_picture(encoded(picture, transparency=(9, 8, 7)), "a")[:2] == 255).all()
+
+
+def test_cmyk_jpegs_have_their_colours_upright_and_inverted() -> None:
+    cmyk = Image.fromarray(photo()).convert("CMYK")
+    data = encoded(cmyk, "JPEG", quality=95)  # Pillow writes what Adobe writes: all four inks inverted
+    assert b"Adobe" in data
+    assert np.abs(read_picture(data, "a").astype(int) - photo()).mean() < 5
+    assert np.abs(read_resized(data, "a", 32)[0].astype(int) - squash(photo(), 32)).mean() < 5
+
+
+def test_sixteen_bits_keep_their_upper_eight() -> None:
+    values = np.linspace(0, 65535, 96 * 64).reshape(64, 96).astype(np.uint16)
+    expected = np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    assert np.array_equal(read_picture(encoded(values), "a"), expected)
+    assert np.array_equal(read_picture(encoded(values, "TIFF"), "a"), expected)
+    colours = np.stack([values, values[::-1], values], axis=2)
+    data = cv2.imencode(".png", colours[..., ::-1])[1].tobytes()
+    assert np.abs(read_picture(data, "a").astype(int) - (colours >> 8)).max() <= 1
+
+
+def test_values_without_a_range_are_stretched() -> None:
+    values = np.linspace(-3, 5, 64).reshape(8, 8).astype(np.float32)
+    picture = read_picture(encoded(values, "TIFF"), "a")
+    assert (picture.min(), picture.max()) == (0, 255)
+    assert not read_picture(encoded(np.full((8, 8), np.nan, np.float32), "TIFF"), "a").any()
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "blue", "lime")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (read_picture(data, "a") == (255, 0, 0)).all()
+
+
+def test_one_pixel_and_extreme_shapes() -> None:
+    square, size = read_resized(encoded(np.full((1, 1, 3), 77, np.uint8)), "a", 64)
+    assert size == (1, 1)
+    assert (square == 77).all()
+    for width, height in ((20_000, 3), (3, 20_000), (40_000, 1)):
+        for format in ("JPEG", "PNG"):
+            square, size = read_resized(encoded(np.full((height, width, 3), 99, np.uint8), format), "a", 64)
+            assert size == (width, height)
+            assert np.abs(square.astype(int) - 99).max() <= 2
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.97])
+def test_truncated_files_are_broken(format: str, kept: float, capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    data = encoded(noise, format)
+    for reader in (lambda data: read_picture(data, "half.x"), lambda data: read_resized(data, "half.x", 16)):
+        with pytest.raises(BrokenImageError, match=r"half\.x"):
+            reader(data[: int(len(data) * kept)])
+    assert capfd.readouterr().err == ""
+
+
+def test_a_truncated_jpeg_with_a_whole_thumbnail_is_broken() -> None:
+    thumbnail = encoded(photo(32, 32), "JPEG")
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0" + thumbnail
+    data = encoded(photo(300, 200), "JPEG", exif=exif)
+    assert thumbnail in data
+    assert read_picture(data, "a").shape == (200, 300, 3)
+    with pytest.raises(BrokenImageError, match="truncated"):
+        read_picture(data[:-200], "a")
+
+
+def test_damage_inside_a_jpeg_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(photo(300, 200), "JPEG"))
+    data[len(data) // 2 : len(data) // 2 + 60] = bytes(range(60))
+    assert read_picture(bytes(data), "a").shape == (200, 300, 3)
+    assert capfd.readouterr().err == ""
+
+
+def test_no_image_at_all() -> None:
+    with pytest.raises(BrokenImageError, match=r"empty\.jpg is empty \(zero bytes\)"):
+        read_picture(b"", "empty.jpg")
+    for junk in (b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0" + bytes(99)):
+        with pytest.raises(BrokenImageError, match=r"text\.jpg"):
+            read_resized(junk, "text.jpg", 32)
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"RIFF", b"BM"]))
+@settings(max_examples=200, deadline=None)
+def test_junk_never_raises_anything_else(junk: bytes, head: bytes) -> None:
+    try:
+        read_resized(head + junk, "junk", 8)
+    except BrokenImageError as error:
+        assert str(error).startswith("junk ")
+
+
+def test_bombs_are_refused_and_pillow_is_left_as_it_was() -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    png = encoded(photo())
+    bomb = png[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+    with pytest.raises(BrokenImageError, match="too many pixels"):
+        read_picture(bomb, "bomb.png")
+    jpeg = encoded(photo(), "JPEG")
+    frame = jpeg.index(b"\xff\xc0") + 5
+    side = int(JPEG_PIXEL_LIMIT**0.5) + 1
+    with pytest.raises(BrokenImageError, match="too many pixels"):
+        read_resized(jpeg[:frame] + struct.pack(">HH", side, side) + jpeg[frame + 4 :], "bomb.jpg", 32)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("size", [32, 100, 288])
+def test_reduced_decoding_shows_the_same_picture(size: int) -> None:
+    for width, height in ((801, 607), (2000, 1200), (97, 61)):
+        data = encoded(photo(width, height), "JPEG", quality=95)
+        square, original = read_resized(data, "a", size)
+        assert original == (width, height)
+        assert square.shape == (size, size, 3)
+        # The smallest reduced JPEG is a little off its exact scale: a pixel at the most.
+        assert np.abs(square.astype(int) - squash(read_picture(data, "a"), size)).mean() < 3
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 64))
+@settings(max_examples=60, deadline=None)
+def test_squashing_keeps_mean_and_range(width: int, height: int, size: int) -> None:
+    picture = photo(width, height)
+    square = squash(picture, size)
+    assert square.shape == (size, size, 3)
+    assert square.min() >= picture.min()
+    assert square.max() <= picture.max()
+    flat = np.full_like(picture, 91)
+    assert (squash(flat, size) == 91).all()
+
+
+def test_squashing_does_not_alias() -> None:
+    stripes = np.zeros((400, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(squash(stripes, 150).astype(int) - 128).max() < 70  # plain linear sampling swings from 0 to 255
+    assert np.abs(squash(stripes, 100).astype(int) - 128).max() <= 1
