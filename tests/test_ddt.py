@@ -3,17 +3,21 @@ import pytest
 import torch
 
 from boxless.backbones import build_backbone
+from boxless.backbones.backbone import Backbone
 from boxless.discover.ddt import Ddt
 from boxless.errors import BoxlessError
 
 
-class Identity(torch.nn.Module):
+class Same(torch.nn.Module):
+    """A network whose one step changes nothing."""
+
+    def steps(self):
+        yield "same", torch.nn.Identity()
+
+
+def identity():
     """A backbone whose features are the image itself."""
-
-    name = "identity"
-
-    def forward(self, images):
-        return images
+    return Backbone(Same(), name="identity", stride=1, channels=3, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def made(batch, places=9, channels=6, seed=0):
@@ -26,7 +30,7 @@ def made(batch, places=9, channels=6, seed=0):
 
 
 def learned(descriptors, *, split=1, **options):
-    method = Ddt(Identity(), **options)
+    method = Ddt(identity(), **options)
     for part in descriptors.split(split):
         method.learn(part)
     method.finish()
@@ -61,8 +65,8 @@ def test_a_large_mean_costs_no_digits():
 
 def test_descriptors_have_unit_length_unless_told_otherwise():
     images = torch.rand(2, 3, 8, 8)
-    torch.testing.assert_close(Ddt(Identity()).describe(images).norm(dim=1), torch.ones(2, 8, 8))
-    torch.testing.assert_close(Ddt(Identity(), unit_length=False).describe(images), images)
+    torch.testing.assert_close(Ddt(identity()).describe(images).norm(dim=1), torch.ones(2, 8, 8))
+    torch.testing.assert_close(Ddt(identity(), unit_length=False).describe(images), images)
 
 
 def test_one_image_and_one_place_are_enough_to_go_on():

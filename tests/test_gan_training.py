@@ -16,7 +16,7 @@ from boxless.data.source import FolderSource
 from boxless.errors import BoxlessError, UsageError
 from boxless.gan import GANS
 from boxless.gan.augmentation import BRIGHTNESS, CONTRAST, GREY, LIGHTING, SATURATION, STRENGTH, Batches, _reflect
-from boxless.gan.data import read_images
+from boxless.gan.data import check_images, read_images
 from boxless.gan.localizer import from_checkpoint
 from boxless.gan.monitor import COLUMNS, Table, d_wins
 from boxless.gan.networks import Discriminator, Generator
@@ -188,12 +188,16 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -
         (torch.full((5, SIZE, SIZE, 3), 7, dtype=torch.uint8), "one flat colour"),
         (pictures(1), "at least two"),
         (pictures(5, 32), "Resize them first"),
-        (pictures().float(), "float32"),
     ],
 )
 def test_images_that_no_gan_can_learn_from(images: Tensor, said: str, tmp_path: Path) -> None:
     with pytest.raises(BoxlessError, match=said):
         train_gan("dcgan", images, tiny(), tmp_path)
+
+
+def test_images_of_another_type_are_refused() -> None:
+    with pytest.raises(BoxlessError, match="float32"):
+        check_images(pictures().float(), SIZE, 4)
 
 
 def test_images_are_read_resized_and_broken_ones_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,7 +35,12 @@ def test_the_headline_is_the_read_out_s_and_equals_prediction():
     maps, sizes, truths = made(25)
     found = measure(maps, sizes, truths, readout=Readout(0.37, "fixed"), fit=Split(*made(20, seed=1)))
     assert found.rows[0].threshold == (0.37,)
-    assert [row.kind for row in found.rows][:4] == ["maps", "maps", "maps", "oracle"]
+    assert [row.kind for row in found.rows][:5] == ["maps", "maps", "maps", "maps", "oracle"]
+    other = measure(
+        maps, sizes, truths, readout=Readout(0.37, "fixed"), fit=Split(*made(20, seed=1)), headline="transferred"
+    )
+    assert other.rows[0].origin.startswith("transferred")
+    assert other.rows[1].threshold == (0.37,)
     for i in range(25):
         assert np.array_equal(found.anatomy.boxes[i], find_boxes(maps[i], sizes[i], 0.37)[0][0])
     hits = found.anatomy.ious >= 0.5
@@ -55,7 +60,11 @@ def test_every_control_stands_beside_the_score_with_its_lift():
         assert lift.difference == pytest.approx(means[0] - means[1])
         assert lift.low > 0
         assert lift.p < 0.01
-    assert "fitted on other images" in next(row.origin for row in found.controls if row.name == "centred box")
+    origins = {row.name: row.origin for row in found.controls}
+    assert "fitted on other images" in origins["centred box"]
+    assert origins["saliency"].startswith("label-free")
+    seen = measure(maps, sizes, truths, fit=Split(*made(20, seed=1)), pictures=pictures, fit_pictures=pictures[:20])
+    assert seen.controls[-1].origin == "transferred from 20 other images"
 
 
 def test_the_oracle_is_never_below_the_others_and_never_alone():

@@ -38,9 +38,16 @@ def test_among_equal_thresholds_the_middle_one_is_taken():
     assert thresholds.best_threshold(IouTable(ious, np.arange(10) / 10, BOXLESS)) == 0.5
 
 
-def test_the_oracle_says_what_it_is():
-    table = iou_table(*squares(3, level=0.5), BOXLESS)
-    assert thresholds.oracle(table).origin.startswith("oracle")
+def test_the_oracle_chooses_for_every_delta():
+    ious = np.array([[0.8, 0.4, 0.0], [0.2, 0.4, 0.6]], np.float32)
+    assert thresholds.oracle(IouTable(ious, np.array([0.0, 0.3, 0.6]), BOXLESS)) == (0.3, 0.0, 0.0)
+
+
+def test_area_matched_boxes_cover_what_is_asked():
+    maps, sizes, _ = squares(6, level=0.6)
+    covered = 30 * 30 / 8000
+    assert thresholds.area_matched(maps, sizes, share=covered).threshold >= 0.6
+    assert thresholds.area_matched(maps, sizes, share=46 * 46 / 8000).threshold < 0.6
 
 
 @pytest.mark.parametrize("seed", range(5))

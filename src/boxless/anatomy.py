@@ -11,18 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int, Int8
+from jaxtyping import Float32, Float64, Int, Int8
 
 from boxless.data.sample import Boxes
 
 KINDS = ("hit", "part", "large", "several", "missed")
-IN_WORDS = {
-    "hit": "IoU of 0.5 or more",
-    "part": "too small: a part of the object",
-    "large": "too large: the object and much around it",
-    "several": "several objects in one box",
-    "missed": "missed: elsewhere, or no box",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +24,7 @@ class Anatomy:
 
     kinds: Int8[np.ndarray, "image"]
     ious: Float64[np.ndarray, "image"]
-    boxes: Boxes
+    boxes: Float32[np.ndarray, "image 4"]
     labels: Int[np.ndarray, "image"] | None = None
 
     def totals(self) -> dict[str, int]:
@@ -53,7 +46,9 @@ class Anatomy:
         return [int(i) for i in np.argsort(self.ious, kind="stable")[:how_many]]
 
 
-def anatomy(boxes: Boxes, truths: Sequence[Boxes], labels: Int[np.ndarray, "image"] | None = None) -> Anatomy:
+def anatomy(
+    boxes: Float32[np.ndarray, "image 4"], truths: Sequence[Boxes], labels: Int[np.ndarray, "image"] | None = None
+) -> Anatomy:
     """One found box for each image (zeros for none) and its truth boxes -> the kind of each."""
     judged = [
         _judge(box.astype(np.float64), truth.astype(np.float64)) for box, truth in zip(boxes, truths, strict=True)

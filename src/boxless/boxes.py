@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float
-
-from boxless.data.sample import Boxes
+from jaxtyping import Float, Float32
 
 Normalisation = Literal["minmax", "max"]
 Heat = Float[np.ndarray, "_h _w"]
@@ -38,13 +36,13 @@ class Found:
     name: str
     size: tuple[int, int]
     """Width and height in pixels of the upright picture that the boxes fit."""
-    boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    scores: Float[np.ndarray, "box"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    boxes: Float32[np.ndarray, "box 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    scores: Float32[np.ndarray, "box"] = field(default_factory=lambda: np.zeros(0, np.float32))
     label: str = "object"
     note: str = ""
 
 
-def normalise(heat: Heat, how: Normalisation = "minmax") -> Heat:
+def normalise(heat: Float[np.ndarray, "h w"], how: Normalisation = "minmax") -> Float32[np.ndarray, "h w"]:
     """Scale a raw map to 0..1: `minmax` by its range, `max` by its maximum with negatives as background.
 
     A constant map (and, for `max`, one without positive values) becomes all zeros, in which no box is found.
@@ -57,7 +55,7 @@ def normalise(heat: Heat, how: Normalisation = "minmax") -> Heat:
     return np.asarray(np.clip((heat - low) / span, 0.0, 1.0), dtype=np.float32)
 
 
-def resize(heat: Heat, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+def resize(heat: Heat, size: tuple[int, int]) -> Float32[np.ndarray, "height width"]:
     """Bilinear resize (h, w) -> (height, width) for `size` = (width, height), pixel centres aligned."""
     return np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
@@ -69,7 +67,7 @@ def find_boxes(
     *,
     normalisation: Normalisation = "minmax",
     multiple: bool = False,
-) -> tuple[Boxes, Float[np.ndarray, "box"]]:
+) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """Raw heat map (h, w) -> boxes (box, 4) in pixels of an image of `size` (width, height), and scores in 0..1.
 
     The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range), or of

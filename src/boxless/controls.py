@@ -89,7 +89,7 @@ class Reordered(Sequence[Item]):
 class Salient(Sequence[Heat]):
     """The saliency map of each picture, made when it is asked for."""
 
-    def __init__(self, pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> None:
+    def __init__(self, pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> None:
         self.pictures = pictures
 
     def __len__(self) -> int:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from boxless.boxes import Normalisation, normalise, resize
 from boxless.data.sample import Boxes
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Picture = UInt8[np.ndarray, "_height _width 3"]
 Colour = tuple[int, int, int]
 
 FOUND: Colour = (0, 230, 70)
@@ -45,15 +45,20 @@ def colours(
 
 
 def overlay(
-    picture: Picture, heat: Float[np.ndarray, "h w"], normalisation: Normalisation = "minmax", opacity: float = 0.6
-) -> Picture:
+    picture: UInt8[np.ndarray, "height width 3"],
+    heat: Float[np.ndarray, "h w"],
+    normalisation: Normalisation = "minmax",
+    opacity: float = 0.6,
+) -> UInt8[np.ndarray, "height width 3"]:
     """Lay a raw heat map (h, w) over its picture, `opacity` in 0..1."""
     height, width = picture.shape[:2]
     warm = colours(heat, (width, height), normalisation)
     return np.asarray(cv2.addWeighted(picture, 1 - opacity, warm, opacity, 0), np.uint8)
 
 
-def outline(picture: Picture, boxes: Boxes, colour: Colour) -> Picture:
+def outline(
+    picture: UInt8[np.ndarray, "height width 3"], boxes: Boxes, colour: Colour
+) -> UInt8[np.ndarray, "height width 3"]:
     """A copy of the picture with `boxes` (half-open pixels) drawn inside their edges.
 
     The line is 1/80 of the shorter side wide, at least 2 pixels, between thin dark lines that show on any ground.
@@ -67,7 +72,7 @@ def outline(picture: Picture, boxes: Boxes, colour: Colour) -> Picture:
     return drawn
 
 
-def _frame(picture: Picture, box: np.ndarray, inset: int, width: int, colour: Colour) -> None:
+def _frame(picture: Picture, box: Int[np.ndarray, "4"], inset: int, width: int, colour: Colour) -> None:
     """Paint in place the band between `inset` and `inset + width` pixels inside the box."""
     limits = np.array(picture.shape[1::-1] * 2)
     x0, y0, x1, y1 = np.clip(box + inset * np.array([1, 1, -1, -1]), 0, limits)

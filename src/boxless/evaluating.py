@@ -31,11 +31,15 @@ class Maps:
         """The true boxes, None where an image has no annotation."""
         return [sample.boxes for sample in self.samples]
 
-    def split(self) -> Split:
+    def boxed(self) -> "Maps":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
         kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
-        truths = [boxes for boxes in self.truths if boxes is not None and len(boxes)]
-        return Split([self.heats[i] for i in kept], [self.sizes[i] for i in kept], truths)
+        lists = (self.samples, self.sizes, self.heats, self.ranked)
+        return Maps(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
+
+    def split(self) -> Split:
+        """Maps, sizes and true boxes of maps that all have boxes."""
+        return Split(self.heats, self.sizes, [boxes for boxes in self.truths if boxes is not None])
 
 
 class Pictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
@@ -88,14 +92,16 @@ def evaluate(
         raise BoxlessError(f"No image of {where} has a box; nothing can be measured. Add a boxes.csv, or use predict.")
     found = maps_of(finder, test, watch)
     known = bool(finder.classes) and test.labelled
+    other = maps_of(finder, fit, watch).boxed() if fit is not None and fit.boxed else None
     measured = measure(
         found.heats,
         found.sizes,
         found.truths,
         readout=finder.readout,
-        fit=maps_of(finder, fit, watch).split() if fit is not None and fit.boxed else None,
+        fit=other.split() if other else None,
         untrained=maps_of(untrained, test, watch).heats if untrained is not None else None,
         pictures=Pictures(test, found.samples),
+        fit_pictures=Pictures(fit, other.samples) if fit is not None and other else None,
         labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,
         predictions=np.array(found.ranked) if known and all(found.ranked) and len(finder.classes) > 1 else None,
         classes=test.classes,

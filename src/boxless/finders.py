@@ -2,73 +2,70 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 
-from boxless.backbones import build_backbone
+from boxless.backbones.backbone import Backbone
+from boxless.backbones.folding import folded
 from boxless.boxes import Readout
 from boxless.data.sample import Dataset
 from boxless.data.streaming import Watch, stream
+from boxless.devices import bf16_is_fast, device_named
 from boxless.discover import DISCOVERERS, discoverer_class
 from boxless.errors import UsageError
 from boxless.localizer import Localizer, fresh, load
-from boxless.predicting import DiscoveringFinder, Finder, TrainedFinder
+from boxless.predicting import DiscoveringFinder, Finder, How, TrainedFinder
 
-
-def device_named(name: str) -> torch.device:
-    """Auto (a GPU if there is one), cpu, cuda or cuda:N -> the device; raises UsageError for one that is not here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"There is no device {name!r}. Choose auto, cpu, cuda or cuda:N.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"Device {name} was asked for, but {torch.cuda.device_count()} are here. Choose cpu or auto.")
-    return device
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def discoverer(
     method: str,
     *,
-    backbone: str = "lite0",
-    weights: str = "imagenet",
+    backbone: str | None = None,
     stride: int | None = None,
     size: int | None = None,
     threshold: float | None = None,
     batch_size: int = 16,
     workers: int = 2,
     device: str = "auto",
+    precision: Precision = "auto",
 ) -> DiscoveringFinder:
-    """The finder of a training-free method; raises UsageError for a name, stride or threshold that does not exist."""
+    """The finder of a training-free method, its own choice where None; raises UsageError for what it cannot use."""
     if method not in DISCOVERERS:
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
     kind = discoverer_class(method)
     place = device_named(device)
-    network = build_backbone(backbone, stride=stride or kind.stride, weights=weights)
-    network.to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = DiscoveringFinder(
-        kind(network),
-        method,
-        size=size or kind.size,
-        batch_size=batch_size,
-        workers=workers,
-        device=place,
-    )
+    how = How(batch_size, workers, place, bf16=_bf16(precision, place))
+    built = kind.build(backbone=backbone, stride=stride).to(place)
+    found = DiscoveringFinder(built, method, size=size or kind.size, how=how)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
 
 def trained(
-    run: Path, *, threshold: float | None = None, batch_size: int = 16, workers: int = 2, device: str = "auto"
+    run: Path,
+    *,
+    threshold: float | None = None,
+    batch_size: int = 16,
+    workers: int = 2,
+    device: str = "auto",
+    precision: Precision = "auto",
 ) -> TrainedFinder:
     """The finder of a trained run: its folder (best.pt) or one of its checkpoints."""
-    localizer = load(run).to(device_named(device))
-    found = TrainedFinder(localizer, batch_size=batch_size, workers=workers)
+    place = device_named(device)
+    localizer = load(run)
+    if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
+        localizer.network.backbone = folded(backbone)
+    found = TrainedFinder(localizer.to(place), How(batch_size, workers, place, bf16=_bf16(precision, place)))
     found.readout = with_threshold(found.readout, threshold)
     return found
+
+
+def _bf16(precision: Precision, device: torch.device) -> bool:
+    return bf16_is_fast(device) if precision == "auto" else precision == "bf16"
 
 
 def finder_named(name: str, **options: object) -> Finder:
@@ -91,19 +88,18 @@ def with_threshold(readout: Readout, threshold: float | None) -> Readout:
     return replace(readout, threshold=threshold, origin="fixed by the user")
 
 
-def untrained(finder: Finder, images: Dataset, *, seed: int, options: dict[str, Any]) -> Finder:
-    """The control of a finder: the same read-out of the same network with random weights.
+def untrained(finder: Finder, images: Dataset, *, seed: int = 0) -> Finder | None:
+    """The control of a finder: the same read-out of the same network with random weights; None where it has none.
 
     `images` are those that the read-out of a GAN's discriminator is prepared on, as the trained one's was.
     """
     if isinstance(finder, DiscoveringFinder):
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            found: Finder = discoverer(finder.name, weights="none", **options)
+        method = finder.method.untrained(seed)
+        if method is None:
+            return None
+        found: Finder = DiscoveringFinder(method, finder.name, size=finder.size, how=finder.how)
     elif isinstance(finder, TrainedFinder):
-        found = TrainedFinder(
-            _prepared(fresh(finder.localizer, seed), images), batch_size=finder.batch_size, workers=finder.workers
-        )
+        found = TrainedFinder(_prepared(fresh(finder.localizer, seed), images).to(finder.how.device), finder.how)
     else:
         raise TypeError(f"no untrained control for {type(finder).__name__}")
     found.readout = finder.readout

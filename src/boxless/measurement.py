@@ -81,7 +81,8 @@ class Measurement:
             over = "MaxBoxAccV2" if oracle else "mean"
             found[over] = self._estimate(row.per_image / 100.0)
         if self.labels is not None:
-            found["CorLoc"] = self._estimate(row.at(0.5), self.labels)
+            ious = self.table.at(row.threshold[len(row.threshold) // 2])
+            found["CorLoc"] = self._estimate(metrics.hits(ious, 0.5, strictly=True), self.labels)
         if self.labels is not None and self.predictions is not None:
             found |= self._with_classes(row.at(0.5), self.labels, self.predictions)
         return found

@@ -40,7 +40,8 @@ def measure(
     readout: Readout | None = None,
     fit: Split | None = None,
     untrained: Sequence[Heat] | None = None,
-    pictures: Sequence[UInt8[np.ndarray, "h w 3"]] | None = None,
+    pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]] | None = None,
+    fit_pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]] | None = None,
     labels: Sequence[int] | None = None,
     predictions: Int[np.ndarray, "image k"] | None = None,
     classes: Sequence[str] = (),
@@ -54,7 +55,8 @@ def measure(
 
     The headline is at the threshold the protocol fixes, else of `readout` (its `own`), else transferred from `fit`,
     else label-free; a `transferred` headline comes before both. `wsoleval-*` and `psol` keep their own, the oracle,
-    with the fair ones below it. Images without boxes are counted and left out. Raises BoxlessError for lists of
+    with the fair ones below it. `pictures` and `fit_pictures` are small RGB pictures of the maps' images and of those
+    in `fit`, for the saliency control. Images without boxes are counted and left out. Raises BoxlessError for lists of
     different lengths, no boxes at all and maps with nan or inf.
     """
     chosen = _measurable(maps, sizes, truths)
@@ -73,7 +75,8 @@ def measure(
     if untrained is not None:
         rows.append(_like(rows[0], "untrained network", controls.Reordered(untrained, chosen), ground))
     if pictures is not None:
-        rows.append(_saliency_row(rows[0], controls.Salient(controls.Reordered(pictures, chosen)), ground))
+        salient = controls.Salient(controls.Reordered(pictures, chosen))
+        rows.append(_saliency_row(rows[0], salient, ground, fit, fit_pictures))
     return Measurement(
         protocol=protocol,
         rows=rows,
@@ -147,7 +150,9 @@ def _readouts(ground: _Ground, readout: Readout | None, fit: Split | None, headl
     if fit is not None and len(fit.truths):
         at = len(found) if headline == "own" else 0
         found.insert(at, thresholds.transferred(*fit, protocol, ground.threads))
-    return [*found, thresholds.label_free(ground.kept.maps, protocol.normalisation, ground.threads)]
+    maps, sizes, _ = ground.kept
+    found.append(thresholds.label_free(maps, protocol.normalisation, ground.threads))
+    return [*found, thresholds.area_matched(maps, sizes, protocol, threads=ground.threads)]
 
 
 def _row(name: str, kind: Any, table: IouTable, threshold: float, origin: str) -> Row:
@@ -160,9 +165,9 @@ def _hits(values: metrics.Ious, protocol: Protocol) -> Bool[np.ndarray, "image d
 
 
 def _oracle_row(name: str, kind: Any, table: IouTable) -> Row:
-    best = [metrics.max_box_accuracy(table, delta)[1] for delta in DELTAS]
+    best = thresholds.oracle(table)
     hits = [metrics.hits(table.at(t), d, table.protocol.strictly) for t, d in zip(best, DELTAS, strict=True)]
-    return Row(name, kind, np.stack(hits, axis=1), tuple(best), "oracle: best for each IoU, chosen with the test boxes")
+    return Row(name, kind, np.stack(hits, axis=1), best, "oracle: best for each IoU, chosen with the test boxes")
 
 
 def _constant_rows(ground: _Ground, fit: Split | None) -> list[Row]:
@@ -194,9 +199,15 @@ def _like(headline: Row, name: str, maps: Sequence[Heat], ground: _Ground) -> Ro
     return _row(name, "control", table, headline.threshold[0], "as the heat maps")
 
 
-def _saliency_row(headline: Row, maps: Sequence[Heat], ground: _Ground) -> Row:
-    """Saliency has a range of its own, so beside a fair headline its threshold is label-free."""
+def _saliency_row(
+    headline: Row, maps: Sequence[Heat], ground: _Ground, fit: Split | None, fit_pictures: Sequence[Any] | None
+) -> Row:
+    """Saliency has a range of its own: beside a fair headline its threshold is transferred too, else label-free."""
+    protocol, threads = ground.protocol, ground.threads
     if headline.kind == "oracle":
         return _like(headline, "saliency", maps, ground)
-    readout = thresholds.label_free(maps, ground.protocol.normalisation, ground.threads)
+    if fit is not None and fit_pictures is not None:
+        readout = thresholds.transferred(controls.Salient(fit_pictures), fit.sizes, fit.truths, protocol, threads)
+    else:
+        readout = thresholds.label_free(maps, protocol.normalisation, threads)
     return _row("saliency", "control", ground.table(maps, [readout.threshold]), readout.threshold, readout.origin)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, UInt8
+from jaxtyping import Bool, Float32, Float64, Int, Num, UInt8
 
 from boxless.boxes import Heat
 from boxless.data.sample import Boxes
@@ -69,7 +69,9 @@ def hits(ious: Float32[np.ndarray, "*any"], delta: float = 0.5, strictly: bool =
     return np.asarray(ious > np.float32(delta) if strictly else ious >= np.float32(delta))
 
 
-def accuracy(hit: Bool[np.ndarray, "image *more"], labels: Labels | None = None) -> Float64[np.ndarray, "*more"]:
+def accuracy(
+    hit: Bool[np.ndarray, "image *more"] | Float64[np.ndarray, "image *more"], labels: Labels | None = None
+) -> Float64[np.ndarray, "*more"]:
     """Percentage of hits over images, or with `labels` the mean of the classes' percentages; nan without images."""
     if not len(hit):
         return np.full(hit.shape[1:], np.nan)
@@ -134,7 +136,7 @@ def score_histograms(
     return np.stack([np.histogram(warm[mask == kind], bins=edges)[0] for kind in (1, 0)])
 
 
-def pxap(histograms: Int[np.ndarray, "2 bin"]) -> float:
+def pxap(histograms: Num[np.ndarray, "2 bin"]) -> float:
     """PxAP (Choe et al., CVPR 2020): area under precision over recall of all pixels; nan without object pixels."""
     true, false = (np.cumsum(histogram[::-1]).astype(np.float64) for histogram in histograms)
     if true[-1] == 0:

@@ -41,6 +41,6 @@ def set_rates(optimizer: torch.optim.Optimizer, settings: Training, done: float)
         group["lr"] = group["initial"] * factor
 
 
-def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_state(optimizer: torch.optim.Optimizer, state: dict[int, Any]) -> None:
     """Take over the momentum of a saved optimizer; the groups and their flags stay ours."""
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

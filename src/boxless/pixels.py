@@ -20,7 +20,7 @@ from boxless.metrics import each_image, pxap, score_histograms
 from boxless.protocols import PROTOCOLS, Protocol, Thresholds
 
 IGNORED = 255
-Mask = UInt8[np.ndarray, "h w"]
+Mask = UInt8[np.ndarray, "_h _w"]
 Histograms = Int[np.ndarray, "image 2 bin"]
 DRAWS = 1_000
 
@@ -97,7 +97,7 @@ def measure_pixels(
     return PixelMeasurement(protocol, histograms(maps.__getitem__), found, protocol.thresholds, seed)
 
 
-def combine(mask: UInt8[np.ndarray, "h w"], ignore: UInt8[np.ndarray, "h w"] | None = None) -> Mask:
+def combine(mask: UInt8[np.ndarray, "h w"], ignore: UInt8[np.ndarray, "h w"] | None = None) -> UInt8[np.ndarray, "h w"]:
     """An object mask and an ignore mask (non-zero = yes) -> one mask of 1, 0 and 255; the object is never ignored."""
     one = (mask > 0).astype(np.uint8)
     return one if ignore is None else np.where((ignore > 0) & (one == 0), np.uint8(IGNORED), one)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import IO, Protocol, runtime_checkable
 
@@ -21,8 +21,26 @@ from torch import Tensor
 from boxless.boxes import Found, Heat, Readout, find_boxes
 from boxless.data.sample import Dataset, Sample
 from boxless.data.streaming import Batch, Watch, ahead, stream
-from boxless.discover.ddt import Ddt
+from boxless.discover import Discoverer
 from boxless.localizer import Localizer
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How images go through a network: how many at once, read by how many threads, where, and in which numbers."""
+
+    batch_size: int = 16
+    workers: int = 2
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    bf16: bool = False
+
+    def stream(self, dataset: Dataset, size: int, watch: Watch) -> Iterator[Batch]:
+        """The data set as batches of pictures of `size` pixels."""
+        return stream(dataset, size, watch, batch_size=self.batch_size, workers=self.workers)
+
+    def precision(self) -> torch.autocast:
+        """A context, to be entered by the thread that runs the network."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +83,19 @@ def found_in(mapped: Mapped, readout: Readout, label: str, *, multiple: bool = F
 class TrainedFinder:
     """A trained network: one forward pass an image."""
 
-    def __init__(self, localizer: Localizer, *, batch_size: int = 16, workers: int = 2) -> None:
+    def __init__(self, localizer: Localizer, how: How) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
-        self.localizer, self.batch_size, self.workers = localizer, batch_size, workers
+        self.localizer, self.how = localizer, how
 
     def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
         """Heat maps in the order of the data set."""
 
         def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
             true = torch.tensor([sample.label for sample in batch.samples]) if labels else None
-            return batch, *self.localizer.localize(to_images(batch.pictures, self.localizer.device), true)
+            with self.how.precision():
+                return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
 
-        batches = stream(dataset, self.localizer.size, watch, batch_size=self.batch_size, workers=self.workers)
+        batches = self.how.stream(dataset, self.localizer.size, watch)
         with one_thread_a_lane() as lanes:
             for batch, heat, ranked in ahead(look, batches, workers=lanes, window=lanes + 1):
                 for index, sample in enumerate(batch.samples):
@@ -87,19 +106,9 @@ class TrainedFinder:
 class DiscoveringFinder:
     """A training-free method, category after category."""
 
-    def __init__(
-        self,
-        method: Ddt,
-        name: str,
-        *,
-        size: int,
-        batch_size: int = 16,
-        workers: int = 2,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, method: Discoverer, name: str, *, size: int, how: How) -> None:
         self.name, self.readout, self.classes = name, method.readout, list[str]()
-        self.method, self.size, self.batch_size, self.workers = method, size, batch_size, workers
-        self.device = torch.device(device)
+        self.method, self.size, self.how = method, size, how
 
     def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
         """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
@@ -109,10 +118,11 @@ class DiscoveringFinder:
 
     def _category(self, dataset: Dataset, watch: Watch) -> Iterator[Mapped]:
         self.method.forget()
-        batches = stream(dataset, self.size, watch, batch_size=self.batch_size, workers=self.workers)
+        batches = self.how.stream(dataset, self.size, watch)
 
         def look(batch: Batch) -> tuple[Batch, Tensor]:
-            return batch, self.method.describe(to_images(batch.pictures, self.device))
+            with self.how.precision():
+                return batch, self.method.describe(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file, one_thread_a_lane() as lanes:
@@ -132,10 +142,10 @@ class DiscoveringFinder:
 
     def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, np.ndarray]]:
         file.seek(0)
-        for start in range(0, count, self.batch_size):
-            rows = min(self.batch_size, count - start)
+        for start in range(0, count, self.how.batch_size):
+            rows = min(self.how.batch_size, count - start)
             raw = np.frombuffer(bytearray(file.read(2 * rows * int(np.prod(shape)))), np.float16)
-            descriptors = torch.from_numpy(raw.reshape(rows, *shape)).to(self.device)
+            descriptors = torch.from_numpy(raw.reshape(rows, *shape)).to(self.how.device)
             yield start, self.method.heatmap(descriptors.float()).cpu().numpy()
 
 

@@ -112,7 +112,7 @@ class Protocol:
         limit = self._limit(size if side is None else (side, side))
         return np.asarray(box_ious(boxes, self.truth_in(truth, size), int(self.inclusive), limit), np.float32)
 
-    def boxes(self, heat: Heat, size: Size, thresholds: Thresholds) -> Boxes:
+    def boxes(self, heat: Heat, size: Size, thresholds: Thresholds) -> Float32[np.ndarray, "threshold 4"]:
         """Half-open box, in original pixels, of the largest component at each of the ascending `thresholds`."""
         levels, count, at = self._levels(self.warm(heat, size), thresholds)
         found = largest_boxes(levels, count, "contour" if self.candidates == "all" else self.candidates)[at]

@@ -64,6 +64,21 @@ class RunFolder:
         temporary.replace(self.out / "metrics.csv")
 
 
+def describe(
+    method: str, options: Mapping[str, Any], classes: Sequence[str], settings: Training, network: Any
+) -> dict[str, Any]:
+    """What a checkpoint says of a method's network beside its weights."""
+    return {
+        "kind": "classifier",
+        "method": method,
+        "options": dict(options),
+        "backbone": {"name": settings.backbone, "stride": settings.stride},
+        "classes": list(classes),
+        "size": settings.size,
+        "readout": network.readout.to_dict(),
+    }
+
+
 def plain(settings: Training) -> dict[str, Any]:
     """Settings as checkpoints keep them."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}

@@ -74,6 +74,8 @@ class Training:
         for name in ("momentum", "weight_decay", "memory", "seed", "head_factor"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more.")
+        if self.freeze and self.weights == "none":
+            raise UsageError(f"freeze is {self.freeze} and weights none: the frozen steps would stay random.")
         if self.resize < self.size:
             raise UsageError(
                 f"resize is {self.resize} pixels and size {self.size}: a square of {self.size} cannot be cut out. "

@@ -4,14 +4,13 @@ A threshold is a fraction of the normalised map's range. Its origin travels with
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 
-from boxless.boxes import Heat, Readout, normalise
+from boxless.boxes import Heat, Normalisation, Readout, normalise
 from boxless.data.sample import Boxes
-from boxless.metrics import IouTable, curve, each_image, iou_table
+from boxless.metrics import IouTable, curve, each_image, iou_table, max_box_accuracy
 from boxless.protocols import DELTAS, PROTOCOLS, Protocol, Size
 
 
@@ -40,17 +39,17 @@ def transferred(
     return Readout(best_threshold(table), origin, protocol.normalisation)
 
 
-def oracle(table: IouTable) -> Readout:
-    """The best threshold on the very images it is scored on: an upper bound, never to stand alone."""
-    return Readout(best_threshold(table), "oracle: chosen with the test boxes", table.protocol.normalisation)
+def oracle(table: IouTable, deltas: Sequence[float] = DELTAS) -> tuple[float, ...]:
+    """The best threshold for each delta on the very images it is scored on: an upper bound, never to stand alone."""
+    return tuple(max_box_accuracy(table, delta)[1] for delta in deltas)
 
 
-def otsu(heat: Heat, normalisation: str = "minmax") -> float:
+def otsu(heat: Heat, normalisation: Normalisation = "minmax") -> float:
     """Otsu's threshold (1979) of one map: where the variance between the two sides of 256 bins is largest.
 
     0.5 for a constant map. Of equally good thresholds the middle one.
     """
-    values = normalise(heat, "max" if normalisation == "max" else "minmax")
+    values = normalise(heat, normalisation)
     counts = np.histogram(values, bins=256, range=(0.0, 1.0))[0].astype(np.float64)
     centres = (np.arange(256) + 0.5) / 256
     below, total = np.cumsum(counts), counts.sum()
@@ -64,8 +63,26 @@ def otsu(heat: Heat, normalisation: str = "minmax") -> float:
     return float((best[(best.size - 1) // 2] + 1) / 256)
 
 
-def label_free(maps: Sequence[Heat], normalisation: str = "minmax", threads: int | None = None) -> Readout:
+def label_free(maps: Sequence[Heat], normalisation: Normalisation = "minmax", threads: int | None = None) -> Readout:
     """One threshold for all images without any box: the median of the maps' Otsu thresholds."""
     each = each_image(lambda i: otsu(maps[i], normalisation), len(maps), threads)
-    origin = f"label-free: median of Otsu's over {len(maps)} maps"
-    return replace(Readout(float(np.median(each)), origin), normalisation="max" if normalisation == "max" else "minmax")
+    return Readout(float(np.median(each)), f"label-free: median of Otsu's over {len(maps)} maps", normalisation)
+
+
+def area_matched(
+    maps: Sequence[Heat],
+    sizes: Sequence[Size],
+    protocol: Protocol = PROTOCOLS["boxless"],
+    share: float = 0.5,
+    threads: int | None = None,
+) -> Readout:
+    """One threshold for all images without any box: the one whose boxes cover `share` of the image on average."""
+    grid = protocol.thresholds
+
+    def covered(i: int) -> Float64[np.ndarray, "threshold"]:
+        boxes = protocol.boxes(maps[i], sizes[i], grid).astype(np.float64)
+        return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / np.prod(sizes[i]))
+
+    shares = np.mean(each_image(covered, len(maps), threads), axis=0)
+    origin = f"label-free: boxes cover {share:.0%} of the image on average"
+    return Readout(float(grid[np.argmin(np.abs(shares - share))]), origin, protocol.normalisation)

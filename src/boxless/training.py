@@ -27,11 +27,11 @@ from boxless.data.sampler import make_sampler
 from boxless.data.transforms import Resize, draws, to_images
 from boxless.devices import make_fabric
 from boxless.errors import BoxlessError, UsageError
-from boxless.gan.interrupt import postponed
+from boxless.interrupt import postponed
 from boxless.methods import method_class
 from boxless.optimizing import load_state, make_optimizer, set_rates
 from boxless.options import resolve_options
-from boxless.run_folder import RunFolder
+from boxless.run_folder import RunFolder, describe
 from boxless.settings import Training
 
 log = logging.getLogger("boxless")
@@ -108,7 +108,7 @@ class Run:
         self.sampler = make_sampler(labels, settings.batch_size, images, seed=settings.seed, rank=rank, world=world)
         self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
         self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
-        self.folder = RunFolder(out, _description(method, options, train, settings, self.network), settings)
+        self.folder = RunFolder(out, describe(method, options, train.classes, settings, self.network), settings)
         self.epoch = self.step = 0
         self.terms: list[str] = []
         self.sums: Tensor | None = None
@@ -162,13 +162,16 @@ class Run:
                 cuts = draws(len(indices) * world, self.settings.seed, self.epoch, step)
                 yield Request(indices, cuts[rank * len(indices) : (rank + 1) * len(indices)])
 
-        return batches(self.pictures, islice(requests(), self.step, None), self.settings.size, self.settings.workers)
+        left = islice(requests(), self.step, None)
+        return batches(self.pictures, left, self.settings.size, self.settings.workers, fill=world > 1)
 
     def learn(self, batch: Batch) -> None:
         """One step of the optimizer; nothing in it waits for the device."""
         if not len(batch.labels):
+            if self.fabric.world_size > 1:  # the other processes would wait for this one
+                raise BoxlessError(f"All images of a batch are broken. {next(iter(self.pictures.broken.values()), '')}")
             return
-        key = (self.settings.seed, self.epoch, self.step, self.fabric.global_rank)
+        key = (self.settings.seed, self.epoch, self.step)  # the same in every process: some draws must agree
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
         set_rates(self.optimizer, self.settings, self.epoch + self.step / len(self.sampler))
         labels = batch.labels.to(self.fabric.device, non_blocking=True)
@@ -234,18 +237,3 @@ class Run:
 
 _STATE = ("epoch", "step", "terms", "sums", "history", "seconds", "best")
 """What of a Run is saved as it is."""
-
-
-def _description(
-    method: str, options: dict[str, Any], train: Dataset, settings: Training, network: nn.Module
-) -> dict[str, Any]:
-    """What a checkpoint says of the network beside its weights."""
-    return {
-        "kind": "classifier",
-        "method": method,
-        "options": options,
-        "backbone": {"name": settings.backbone, "stride": settings.stride},
-        "classes": list(train.classes),
-        "size": settings.size,
-        "readout": network.readout.to_dict(),  # type: ignore[operator, union-attr]
-    }

@@ -51,10 +51,10 @@ class SameConv2d(nn.Conv2d):
         """Pad by what the size needs, the odd pixel at the bottom right, and convolve."""
         kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
         if stride == 1:  # symmetric: the convolution pads by itself, without a copy
-            return F.conv2d(input, self.weight, None, 1, (kernel - 1) // 2 * dilation, dilation, self.groups)
+            return F.conv2d(input, self.weight, self.bias, 1, (kernel - 1) // 2 * dilation, dilation, self.groups)
         down, right = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in input.shape[-2:])
         padded = F.pad(input, (right // 2, right - right // 2, down // 2, down - down // 2))
-        return F.conv2d(padded, self.weight, None, stride, 0, 1, self.groups)
+        return F.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
 
 
 def _conv(

@@ -11,9 +11,9 @@ from boxless.cli import console
 def demo(
     *,
     out: Path = Path("runs/demo"),
-    scenes: int = 300,
-    gan_iterations: int = 300,
-    epochs: int = 6,
+    scenes: int = 400,
+    gan_iterations: int = 200,
+    epochs: int = 4,
     seed: int = 0,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:

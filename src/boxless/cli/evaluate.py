@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from boxless.cli import console
+from boxless.cli.find import Precision
 
 
 def evaluate(
@@ -21,6 +22,7 @@ def evaluate(
     batch_size: Annotated[int, Parameter(alias="-b")] = 16,
     workers: Annotated[int, Parameter(alias="-j")] = 2,
     device: str = "auto",
+    precision: Precision = "auto",
     seed: int = 0,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -34,7 +36,7 @@ def evaluate(
     Parameters
     ----------
     target
-        A run folder, a checkpoint, or the name of a training-free method (ddt).
+        A run folder, a checkpoint, or the name of a training-free method (ddt, contrast).
     data
         Folder or zip with a boxes.csv, COCO json, or wsolevaluation lists.
     split
@@ -55,6 +57,8 @@ def evaluate(
         Threads that read images.
     device
         auto, cpu, cuda or cuda:N.
+    precision
+        Numbers in the network: bf16, fp32, or auto for bf16 where the device is faster with it.
     seed
         Of the bootstrap intervals, the shuffled maps and the untrained network.
     json
@@ -68,11 +72,17 @@ def evaluate(
     from boxless.results import evaluation_result, write_evaluation
 
     test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
-    options = {"threshold": threshold, "batch_size": batch_size, "workers": workers, "device": device}
+    options = {
+        "threshold": threshold,
+        "batch_size": batch_size,
+        "workers": workers,
+        "device": device,
+        "precision": precision,
+    }
     finder = finder_named(target, **options)
     total = 2 * len(test) + (len(other) if other else 0)
     with console.watching("evaluating", total) as watch:
-        control = untrained(finder, other or test, seed=seed, options=options)
+        control = untrained(finder, other or test, seed=seed)
         measured, maps = measure(finder, test, watch, fit=other, untrained=control, seed=seed)
     content = evaluation_result(measured, finder, test, other, watch, seed=seed)
     if out is not None:

@@ -8,23 +8,27 @@ from cyclopts import Parameter
 from boxless.cli import console
 
 Format = Literal["coco", "voc", "yolo", "csv"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def find(
     photos: Path,
     *,
     out: Path = Path("found"),
-    method: Literal["ddt"] = "ddt",
+    method: Literal["ddt", "contrast"] = "ddt",
     format: Format = "coco",
     report: Annotated[bool, Parameter(negative="")] = False,
     multiple: Annotated[bool, Parameter(negative="")] = False,
+    classes: str | None = None,
+    one_category: Annotated[bool, Parameter(negative="")] = False,
     threshold: float | None = None,
     size: int | None = None,
-    backbone: Literal["lite0", "vgg16", "resnet50", "inception_v3"] = "lite0",
+    backbone: Literal["lite0", "vgg16", "resnet50", "inception_v3"] | None = None,
     stride: int | None = None,
     batch_size: Annotated[int, Parameter(alias="-b")] = 16,
     workers: Annotated[int, Parameter(alias="-j")] = 2,
     device: str = "auto",
+    precision: Precision = "auto",
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -39,27 +43,34 @@ def find(
     out
         Folder for the boxes, summary.json and report.html.
     method
-        ddt: deep descriptor transforming over ImageNet features.
+        ddt: deep descriptor transforming over ImageNet features. contrast: difference from the image's own border, with
+        no network at all, for images unlike any photograph.
     format
         What detectors read: coco (boxes.json), voc (xml files), yolo (text files) or csv (boxes.csv).
     report
         Also write report.html: every image with its box and heat map.
     multiple
         A box for every component of the heat map instead of the largest one.
+    classes
+        Only these sub-folders, separated by commas, or a group: artiodactyla, bottle, bird, cat, dog, vehicle.
+    one_category
+        Take all sub-folders together as one category.
     threshold
         What counts as object, as a fraction of the heat map's maximum, 0 to 1; default: the method's own.
     size
-        Side of the square that images are resized to for the network, in pixels; default: the method's own (288).
+        Side of the square that images are resized to first, in pixels; default: the method's own (ddt 288, contrast 64).
     backbone
-        The network whose features are used; the weights of lite0 come with boxless, others are looked for on disk.
+        The network whose features ddt uses; default: lite0, whose weights come with boxless (others: found on disk).
     stride
-        Pixels of the resized image per place of the heat map; default: the method's own (16).
+        Pixels of the resized image per place of the heat map; default: the method's own (ddt 16, contrast 4).
     batch_size
         Images per forward pass.
     workers
         Threads that read images.
     device
         auto, cpu, cuda or cuda:N.
+    precision
+        Numbers in the network: bf16, fp32, or auto for bf16 where the device is faster with it.
     overwrite
         Replace what an earlier export left in the output folder.
     json
@@ -67,12 +78,13 @@ def find(
 
     """
     from boxless.data.folder import read_data
+    from boxless.data.splits import restricted
     from boxless.export import check_folder
     from boxless.finders import discoverer
     from boxless.searching import search
 
     check_folder(out, format, overwrite=overwrite)
-    data = read_data(photos, "all")
+    data = restricted(read_data(photos, "all"), classes, one_category=one_category)
     finder = discoverer(
         method,
         backbone=backbone,
@@ -82,6 +94,7 @@ def find(
         batch_size=batch_size,
         workers=workers,
         device=device,
+        precision=precision,
     )
     with console.watching("finding", len(data)) as watch:
         summary = search(finder, data, out, watch, format=format, report=report, multiple=multiple, overwrite=overwrite)

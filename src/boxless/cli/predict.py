@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from boxless.cli import console
-from boxless.cli.find import Format
+from boxless.cli.find import Format, Precision
 
 
 def predict(
@@ -21,6 +21,7 @@ def predict(
     batch_size: Annotated[int, Parameter(alias="-b")] = 16,
     workers: Annotated[int, Parameter(alias="-j")] = 2,
     device: str = "auto",
+    precision: Precision = "auto",
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -50,6 +51,8 @@ def predict(
         Threads that read images.
     device
         auto, cpu, cuda or cuda:N.
+    precision
+        Numbers in the network: bf16, fp32, or auto for bf16 where the device is faster with it.
     overwrite
         Replace what an earlier export left in the output folder.
     json
@@ -63,7 +66,9 @@ def predict(
 
     check_folder(out, format, overwrite=overwrite)
     data = read_data(photos, "all")
-    finder = trained(run, threshold=threshold, batch_size=batch_size, workers=workers, device=device)
+    finder = trained(
+        run, threshold=threshold, batch_size=batch_size, workers=workers, device=device, precision=precision
+    )
     with console.watching("predicting", len(data)) as watch:
         summary = search(finder, data, out, watch, format=format, report=report, multiple=multiple, overwrite=overwrite)
     console.told(summary, out, as_json=json)

@@ -81,7 +81,8 @@ def _command(
 ) -> None:
     """Register `boxless train NAME` with a signature made of (name, type, default, help)."""
 
-    def command(data: Path, **values: Any) -> int:
+    def command(data: Path, **given: Any) -> int:
+        values = {key: default for key, _, default, _ in [*shared, *flags]} | given
         out, resume, classes = (values.pop(key) for key in ("out", "resume", "classes"))
         return run(name, data, out or Path("runs") / name, resume, classes, values)
 

@@ -3,14 +3,14 @@
 A drawing lies around (0, 0) with y downwards and reaches about 1 to every side. Its parts are painted in order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-Points = Float[np.ndarray, "point 2"]
-Place = Sequence[float] | Float[np.ndarray, "2"]
+Points = Float[np.ndarray, "_point 2"]
+Place = tuple[float, float] | Float[np.ndarray, "2"]
 
 
 class Part(NamedTuple):
@@ -79,19 +79,37 @@ KINDS: dict[str, Callable[[np.random.Generator], list[Part]]] = {
 
 
 def distractor(rng: np.random.Generator) -> list[Part]:
-    """A plain shape without parts: a pebble, a shard, a stick or a frame."""
-    choice = rng.integers(4)
-    if choice == 0:
-        return [_disc((0, 0), 1, rng.uniform(0.4, 1), 0)]
-    if choice == 1:
-        return [Part([_polar(np.sort(rng.uniform(0, 2 * np.pi, 5)), rng.uniform(0.7, 1, 5))], 0)]
-    if choice == 2:
-        return [_limb((-1, 0), (1, 0), rng.uniform(0.05, 0.2), rng.uniform(0.05, 0.2), 1)]
+    """A thing that is no object: a pebble, shard, stick or frame, or one as finely drawn as the objects are.
+
+    Twigs, speckled pebbles and grates are there so that detail, all that classical saliency sees, tells little.
+    """
     square = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
-    return [Part([square, square * rng.uniform(0.5, 0.8)], 2)]
+    match rng.integers(7):
+        case 0:
+            return [_disc((0, 0), 1, rng.uniform(0.4, 1), 0)]
+        case 1:
+            return [Part([_polar(np.sort(rng.uniform(0, 2 * np.pi, 5)), rng.uniform(0.7, 1, 5))], 0)]
+        case 2:
+            return [_limb((-1, 0), (1, 0), rng.uniform(0.05, 0.2), rng.uniform(0.05, 0.2), 1)]
+        case 3:
+            return [Part([square, square * rng.uniform(0.5, 0.8)], 2)]
+        case 4:
+            ends = rng.uniform(-1, 1, (rng.integers(5, 11), 2, 2))
+            return [_limb(start, end, 0.07, 0.03, int(rng.integers(3))) for start, end in ends]
+        case 5:
+            spots = _polar(rng.uniform(0, 2 * np.pi, 9), np.sqrt(rng.uniform(0, 0.5, 9)))
+            return [_disc((0, 0), 1, 0.9, 0), *(_disc(spot, 0.12, 0.12, int(rng.integers(1, 3))) for spot in spots)]
+        case _:
+            at = np.linspace(-0.9, 0.9, rng.integers(3, 6))
+            across, down = ([_limb(a, b, 0.06, 0.06, tone) for a, b in ends] for tone, ends in _grate(at))
+            return [*across, *down]
 
 
-def _polar(angles: np.ndarray, radii: np.ndarray) -> Points:
+def _grate(at: Float[np.ndarray, "bar"]) -> list[tuple[int, list[tuple[Place, Place]]]]:
+    return [(1, [((-1, y), (1, y)) for y in at]), (2, [((x, -1), (x, 1)) for x in at])]
+
+
+def _polar(angles: Float[np.ndarray, "point"], radii: Float[np.ndarray, "..."]) -> Float[np.ndarray, "point 2"]:
     return np.stack([np.sin(angles) * radii, -np.cos(angles) * radii], 1)
 
 

@@ -55,7 +55,7 @@ class Pictures:
 
 
 class Batch(NamedTuple):
-    """Images of one step as bytes, and the class of each; empty if all of them were broken."""
+    """Images of one step as bytes, and the class of each; shorter by those that were broken."""
 
     pictures: UInt8[Tensor, "batch size size 3"]
     labels: Int[Tensor, "batch"]
@@ -68,8 +68,14 @@ class Request(NamedTuple):
     draws: Float[np.ndarray, "image 3"]
 
 
-def batches(pictures: Pictures, requests: Iterable[Request], size: int, workers: int) -> Iterator[Batch]:
-    """The batch of each request, in order, read by `workers` threads up to three requests ahead."""
+def batches(
+    pictures: Pictures, requests: Iterable[Request], size: int, workers: int, *, fill: bool = False
+) -> Iterator[Batch]:
+    """The batch of each request, in order, read by `workers` threads up to three requests ahead.
+
+    Broken images are left out; with `fill` others of the batch take their places, so that all batches of several
+    processes are of one length.
+    """
     samples = pictures.dataset.samples
 
     def cut(index: int, draw: Float[np.ndarray, "3"]) -> tuple[Picture, int] | None:
@@ -82,15 +88,17 @@ def batches(pictures: Pictures, requests: Iterable[Request], size: int, workers:
             for request in requests:
                 waiting.append([pool.submit(cut, int(i), draw) for i, draw in zip(*request, strict=True)])
                 if len(waiting) > _AHEAD:
-                    yield _collate(waiting.popleft(), size)
+                    yield _collate(waiting.popleft(), size, fill)
             while waiting:
-                yield _collate(waiting.popleft(), size)
+                yield _collate(waiting.popleft(), size, fill)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _collate(futures: list[Future[tuple[Picture, int] | None]], size: int) -> Batch:
+def _collate(futures: list[Future[tuple[Picture, int] | None]], size: int, fill: bool) -> Batch:
     cuts = [result for future in futures if (result := future.result()) is not None]
+    if fill and cuts:
+        cuts += [cuts[place % len(cuts)] for place in range(len(futures) - len(cuts))]
     pictures = np.empty((len(cuts), size, size, 3), np.uint8)
     for place, (square, _) in zip(pictures, cuts, strict=True):
         place[...] = square

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float32
 
 from boxless.data.source import Source
 
-Boxes = Float[np.ndarray, "_box 4"]
+Boxes = Float32[np.ndarray, "_box 4"]
 """Boxes as float32 x0 y0 x1 y1 in pixels of the original, upright image; half-open: x1 is one past the last pixel."""
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-Indices = Int[np.ndarray, "image"]
+Indices = Int[np.ndarray, "_image"]
 
 
 @runtime_checkable

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from boxless.data.kinds import KINDS, Part, Points, distractor
+from boxless.data.kinds import KINDS, Part, distractor
 from boxless.errors import BoxlessError, UsageError
 
 FINE = 4
@@ -53,13 +53,14 @@ def make_scenes(
             writer.writerows(rows)
 
 
-def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np.ndarray, "h w 3"], Box]:
+def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], Box]:
     """One RGB picture (size, size, 3) and the tight half-open box of all pixels that the object covers by half."""
     picture, grain = _background(rng, size), _noise(rng, size, 4, 5) - 0.5
-    body = max((_colour(rng) for _ in range(4)), key=lambda colour: float(np.abs(picture.mean((0, 1)) - colour).sum()))
-    for _ in range(rng.integers(4, 9)):
-        near = body if rng.random() < 0.4 else _colour(rng)
-        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.06, 0.3))
+    body = _standing_out(rng, picture, 2)
+    for _ in range(rng.integers(4, 8)):
+        # As striking as the object or more: what stands out must not tell where the object is.
+        near = body if rng.random() < 0.4 else _standing_out(rng, picture, 4)
+        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.1, 0.5))
     tones = [body, body * rng.uniform(0.2, 0.4), 0.25 * body + 0.75 * _colour(rng, 0.95)]
     (left, top), cover = _paint(rng, picture, grain, KINDS[kind](rng), tones, rng.uniform(SMALLEST, LARGEST))
     columns, rows = (np.flatnonzero((cover >= 0.5).any(axis)) for axis in (0, 1))
@@ -80,7 +81,7 @@ def _write_scene(out: Path, split: str, kind: str, size: int, seed: int, index: 
 
 def _paint(
     rng: np.random.Generator, picture: Image, grain: Layer, parts: list[Part], tones: list[Colour], length: float
-) -> tuple[tuple[int, int], Layer]:
+) -> tuple[tuple[int, int], Float[np.ndarray, "patch_h patch_w"]]:
     """Draw parts into `picture`, turned and placed at random, with a shadow: where, and how they cover it."""
     size = len(picture)
     placed = _place(rng, parts, length * size, size)
@@ -98,7 +99,9 @@ def _paint(
     return (left, top), cover
 
 
-def _rasterise(parts: list[Part], tones: list[Colour], origin: Points, shape: tuple[int, ...]) -> tuple[Image, Layer]:
+def _rasterise(
+    parts: list[Part], tones: list[Colour], origin: Int[np.ndarray, "2"], shape: tuple[int, ...]
+) -> tuple[Image, Layer]:
     """The colours (h, w, 3), black where nothing is, and how much of each pixel is covered (h, w), 0..1."""
     height, width = shape
     colours = np.zeros((height * FINE, width * FINE, 3), np.uint8)
@@ -156,6 +159,12 @@ def _noise(rng: np.random.Generator, size: int, cells: int, octaves: int) -> Lay
         grid = rng.random((cells * 2**octave, cells * 2**octave), np.float32)
         total += 0.65**octave * cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray((total - total.min()) / np.ptp(total), np.float32)
+
+
+def _standing_out(rng: np.random.Generator, picture: Image, among: int) -> Colour:
+    """Of `among` colours the one that differs most from the picture's mean."""
+    mean = picture.mean((0, 1))
+    return max((_colour(rng) for _ in range(among)), key=lambda colour: float(np.abs(mean - colour).sum()))
 
 
 def _ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Layer:

@@ -5,11 +5,63 @@ each image's descriptors into a heat map (`heatmap`). Names map to import paths,
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from boxless.boxes import Readout
 
 DISCOVERERS = {
     "ddt": "boxless.discover.ddt:Ddt",
+    "contrast": "boxless.discover.contrast:Contrast",
 }
+
+
+@runtime_checkable
+class Discoverer(Protocol):
+    """A training-free method, for one category at a time: forget, describe and learn every image, finish, heatmap."""
+
+    size: int
+    """Side of the square that images are resized to by default, in pixels."""
+    stride: int
+    """Pixels of that square per place of the map."""
+    readout: "Readout"
+
+    @classmethod
+    def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discoverer":
+        """The method over a network, None for its own choice; raises UsageError for what it cannot use."""
+        ...
+
+    def to(self, device: "torch.device") -> "Discoverer":
+        """Move what it computes with, and return it."""
+        ...
+
+    def untrained(self, seed: int) -> "Discoverer | None":
+        """The same method over a network of random weights, its control; None where nothing was trained."""
+        ...
+
+    def forget(self) -> None:
+        """Start a new category."""
+        ...
+
+    def describe(self, images: "Float[Tensor, 'batch 3 height width']") -> "Float[Tensor, 'batch d h w']":
+        """Images in 0..1 -> a descriptor of every place."""
+        ...
+
+    def learn(self, descriptors: "Float[Tensor, 'batch d h w']") -> None:
+        """Take in a batch of the category."""
+        ...
+
+    def finish(self) -> None:
+        """All of the category has been learnt; raises BoxlessError when that is too little."""
+        ...
+
+    def heatmap(self, descriptors: "Float[Tensor, 'batch d h w']") -> "Float[Tensor, 'batch h w']":
+        """Descriptors -> raw heat maps."""
+        ...
 
 
 def discoverer_class(name: str) -> Any:

@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from boxless.backbones import build_backbone
 from boxless.backbones.backbone import Backbone
+from boxless.backbones.folding import folded
 from boxless.boxes import Readout
 from boxless.errors import BoxlessError
 
@@ -47,6 +49,23 @@ class Ddt:
         self.unit_length = unit_length
         self.step = step or _STEPS.get(backbone.name, "")
         self.forget()
+
+    @classmethod
+    def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Ddt":
+        """The method over ImageNet features (default: lite0); raises UsageError for a network or stride that is not."""
+        return cls(folded(build_backbone(backbone or "lite0", stride=stride or cls.stride, weights="imagenet")))
+
+    def to(self, device: torch.device) -> "Ddt":
+        """Move the network, its weights laid out channels last."""
+        self.backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
+    def untrained(self, seed: int) -> "Ddt":
+        """The control: the same method over the same network with random weights."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            backbone = build_backbone(self.backbone.name, stride=self.backbone.stride, weights="none")
+        return Ddt(backbone, unit_length=self.unit_length, step=self.step).to(self.backbone.mean.device)
 
     def forget(self) -> None:
         """Start a new category."""

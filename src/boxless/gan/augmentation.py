@@ -80,6 +80,6 @@ def _apply(matrix: Float[Tensor, "batch 3 3"], colour: Float[Tensor, "batch 3"])
     return torch.bmm(matrix, colour[:, :, None])[:, :, 0]
 
 
-def _reflect(index: Int[Tensor, "..."], size: int) -> Int[Tensor, "..."]:
+def _reflect(index: Int[Tensor, "*shape"], size: int) -> Int[Tensor, "*shape"]:
     # Reflection that does not repeat the edge: -1 -> 1, size -> size - 2.
     return (size - 1) - ((size - 1) - index.abs()).abs()

@@ -22,7 +22,7 @@ def read_images(dataset: Dataset, size: int) -> UInt8[Tensor, "n size size 3"]:
     Broken images are named in the log and skipped. Raises BoxlessError when none is left.
     """
 
-    def read(name: str) -> np.ndarray | None:
+    def read(name: str) -> UInt8[np.ndarray, "size size 3"] | None:
         try:
             return read_resized(dataset.source.read(name), name, size)[0]
         except BrokenImageError as error:
@@ -38,7 +38,7 @@ def read_images(dataset: Dataset, size: int) -> UInt8[Tensor, "n size size 3"]:
     return torch.from_numpy(np.stack(pictures))
 
 
-def check_images(images: UInt8[Tensor, "n size size 3"], size: int, batch: int) -> None:
+def check_images(images: Tensor, size: int, batch: int) -> None:
     """Raise BoxlessError for images that no GAN can learn from; note in the log those that it will learn badly from."""
     if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1:] != (size, size, 3):
         found = f"{tuple(images.shape)} of {images.dtype}"

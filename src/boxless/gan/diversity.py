@@ -66,7 +66,7 @@ def similarity_of_generated(
     return similarity_of_pairs(images, pairs, seed)
 
 
-def _ssim(x: Tensor, y: Tensor) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+def _ssim(x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
     size = min(WINDOW, *x.shape[-2:])
     down, across = (_gaussian(length, size, SIGMA * size / WINDOW).to(x.device) for length in x.shape[-2:])
     mean_x, mean_y, xx, yy, xy = (down @ maps @ across.t() for maps in (x, y, x.square(), y.square(), x * y))
@@ -77,7 +77,7 @@ def _ssim(x: Tensor, y: Tensor) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]
     return (luminance * contrast).mean((1, 2, 3)), contrast.mean((1, 2, 3))
 
 
-def _gaussian(length: int, size: int, sigma: float) -> Float[Tensor, "length-size+1 length"]:
+def _gaussian(length: int, size: int, sigma: float) -> Float[Tensor, "{length-size+1} {length}"]:
     """The window at every place where it fits, as a matrix: a matrix product is faster here than a convolution."""
     places = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     line = torch.exp(-places.square() / (2 * sigma**2))
@@ -87,7 +87,7 @@ def _gaussian(length: int, size: int, sigma: float) -> Float[Tensor, "length-siz
     return matrix
 
 
-def _halve(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h/2 w/2"]:
+def _halve(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c (h+1)//2 (w+1)//2"]:
     # An odd side's last row or column is averaged with itself.
     odd = (0, maps.shape[-1] % 2, 0, maps.shape[-2] % 2)
     return F.avg_pool2d(F.pad(maps, odd, mode="replicate"), 2)

@@ -163,13 +163,15 @@ def estimate_statistics(discriminator: Discriminator, images: Images) -> None:
         norm.momentum = momentum
 
 
-def chunks(images: Images, size: int = 128) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+def chunks(images: Images, size: int = 128) -> Iterator[Float[Tensor, "_batch 3 size size"]]:
     """uint8 images (n, h, w, 3) -> batches of D's input (batch, 3, h, w) in -1..1."""
     for part in torch.split(images, size):
         yield part.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def _principal_direction(maps: Iterable[Float[Tensor, "batch c h w"]]) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
+def _principal_direction(
+    maps: Iterable[Float[Tensor, "_batch c h w"]],
+) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
     """Mean and first principal direction of all descriptors, pointing from the borders of images to their inside."""
     count, total, inwards, outer = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     for part in maps:
@@ -196,7 +198,7 @@ def _away_from_border(maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batc
     return maps - _ring(maps).mean(2)[:, :, None, None]
 
 
-def _whitening(maps: Iterable[Float[Tensor, "batch c h w"]]) -> Float[Tensor, "c c"]:
+def _whitening(maps: Iterable[Float[Tensor, "_batch c h w"]]) -> Float[Tensor, "c c"]:
     """W with W Wᵀ the inverse covariance of border descriptors about their image's mean, ridged by a hundredth."""
     rings = [_ring(_away_from_border(part)).double() for part in maps]
     outer = torch.stack([torch.einsum("bcn,bdn->cd", ring, ring) for ring in rings]).sum(0)

@@ -121,7 +121,7 @@ class Discriminator(nn.Module):
         if spectral:
             add_spectral_norm(self)
 
-    def maps(self, images: Float[Tensor, "batch 3 h w"]) -> list[Float[Tensor, "batch channel _ _"]]:
+    def maps(self, images: Float[Tensor, "batch 3 H W"]) -> list[Float[Tensor, "batch _channel _h _w"]]:
         """Images in -1..1 -> the maps after every layer, first to last."""
         outputs = []
         for layer in self.layers:
@@ -133,11 +133,11 @@ class Discriminator(nn.Module):
         """The layers that see images, first to last."""
         return cast(list[Layer], list(self.layers))
 
-    def features(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channel grid grid"]:
+    def features(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channel h w"]:
         """Images in -1..1 -> the last maps, which the class activation map weighs."""
         return self.maps(images)[-1]
 
-    def forward(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch"]:
+    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch"]:
         """Images in -1..1 -> logit (batch,), large for what D takes for real."""
         maps = self.features(images)
         with torch.autocast(maps.device.type, enabled=False):  # a logit in bf16 would have three digits

@@ -32,7 +32,7 @@ class SpectralNorm(nn.Module):
         for _ in range(WARM_UP):
             self.power_iteration(rows)
 
-    def forward(self, weight: Float[Tensor, "out ..."]) -> Float[Tensor, "out ..."]:
+    def forward(self, weight: Float[Tensor, "out *rest"]) -> Float[Tensor, "out *rest"]:
         """The weight divided by its sigma, same shape, always computed in float32."""
         with torch.autocast(weight.device.type, enabled=False):
             sigma = torch.dot(self.u, torch.mv(weight.flatten(1), self.v))

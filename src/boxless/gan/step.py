@@ -151,10 +151,3 @@ def optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch
         return torch.optim.RMSprop(network.parameters(), recipe.lr, eps=recipe.eps, capturable=capturable)
     betas = (recipe.beta1, recipe.beta2)
     return torch.optim.Adam(network.parameters(), recipe.lr, betas, recipe.eps, fused=True, capturable=capturable)
-
-
-def bf16_is_fast(device: torch.device) -> bool:
-    """Whether networks run faster in bf16 on this device: on a processor only with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

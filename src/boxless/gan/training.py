@@ -16,20 +16,20 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from boxless import checkpoint
+from boxless.devices import bf16_is_fast, device_named
 from boxless.errors import BoxlessError, UsageError
-from boxless.finders import device_named
 from boxless.gan import check_combination
 from boxless.gan.augmentation import Batches
 from boxless.gan.data import check_images
-from boxless.gan.interrupt import postponed
 from boxless.gan.localizer import READOUTS, GanLocalizer
 from boxless.gan.monitor import COLUMNS, Meter, Table, d_wins
 from boxless.gan.networks import Discriminator, Generator
 from boxless.gan.samples import save_samples, similarity
 from boxless.gan.selection import Selection
 from boxless.gan.settings import GanTraining
-from boxless.gan.step import Step, bf16_is_fast
+from boxless.gan.step import Step
 from boxless.gan.stopping import Judge
+from boxless.interrupt import postponed
 from boxless.settings import to_toml
 
 log = logging.getLogger("boxless")

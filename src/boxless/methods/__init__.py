@@ -15,6 +15,7 @@ from typing import Any
 
 METHODS = {
     "cam": "boxless.methods.cam:Cam",
+    "i2c": "boxless.methods.i2c:I2c",
 }
 
 

@@ -1,0 +1,54 @@
+"""`boxless score`: bring your own heat maps; every published protocol by name."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from boxless.cli import console
+
+
+def score(
+    maps: Path,
+    truth: Path,
+    *,
+    protocol: tuple[str, ...] = ("boxless",),
+    predictions: Path | None = None,
+    masks: Path | None = None,
+    out: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Score heat maps that any program made, under one protocol or several side by side.
+
+    Example: boxless score maps boxes.csv --protocol boxless --protocol wsoleval-v2
+
+    Parameters
+    ----------
+    maps
+        Folder of .npy or 8- or 16-bit .png files named like the images (their extension may stay), or one .npz.
+    truth
+        A boxes.csv, a COCO json, or a folder of wsolevaluation metadata.
+    protocol
+        boxless, wsoleval-v1, wsoleval-v2, pxap, cam2016, tscam or psol; may be given several times.
+    predictions
+        CSV of the predicted classes: image, then class names, the likeliest first; gives Top-1 and Top-5 Loc.
+    masks
+        Folder of true masks (IMAGE.png) for pxap.
+    out
+        File for the result as JSON; default: none.
+    json
+        Print the result as JSON.
+
+    """
+    from boxless.results import write_json
+    from boxless.scoring import print_scores
+    from boxless.scoring import score as measure
+
+    scores = measure(maps, truth, protocols=protocol, predictions=predictions, masks=masks)
+    if out is not None:
+        write_json(out, scores.to_dict())
+    if json:
+        console.result(scores.to_dict())
+    else:
+        print_scores(scores, console.out)
+    return 0

@@ -1,0 +1,69 @@
+"""Made pictures of 32 pixels for tests of training: a red or a green square among blue ones, on grey noise."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from boxless.data.sample import Dataset, Sample
+from boxless.data.source import FolderSource
+from boxless.methods import METHODS
+from boxless.settings import Training
+from boxless.training import train_classifier
+
+CLASSES = ("red", "green")
+SIDE = 32
+
+
+def make_squares(root: Path, count: int = 96, *, seed: int = 0) -> Dataset:
+    """`count` pictures with their boxes, written to `root`; the classes take turns."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for index in range(count):
+        label = index % 2
+        picture = rng.normal(110, 25, (SIDE, SIDE, 3))
+        for _ in range(2):
+            x, y, side = *rng.integers(0, SIDE - 8, 2), 6
+            picture[y : y + side, x : x + side] = (40, 60, 220)
+        side = int(rng.integers(9, 16))
+        x, y = (int(value) for value in rng.integers(0, SIDE - side + 1, 2))
+        picture[y : y + side, x : x + side] = ((220, 40, 40), (40, 200, 40))[label]
+        name = f"{CLASSES[label]}/{index:03d}.png"
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(root / name)
+        boxes = np.array([[x, y, x + side, y + side]], np.float32)
+        samples.append(Sample(name, label, boxes, (SIDE, SIDE)))
+    return Dataset(FolderSource(root), samples, list(CLASSES))
+
+
+def part(dataset: Dataset, indices: Sequence[int] | slice) -> Dataset:
+    """Some samples of a data set."""
+    kept = dataset.samples[indices] if isinstance(indices, slice) else [dataset.samples[i] for i in indices]
+    return replace(dataset, samples=list(kept))
+
+
+def quick(**settings: Any) -> Training:
+    """Settings for the tiny backbone on squares: seconds."""
+    made: dict[str, Any] = {
+        "backbone": "tiny", "stride": 4, "weights": "none", "epochs": 2, "batch_size": 8, "size": SIDE,
+        "resize": SIDE, "lr": 0.05, "head_factor": 1.0, "accelerator": "cpu", "precision": "32-true", "workers": 1,
+    }  # fmt: skip
+    return Training(**(made | settings))
+
+
+def two_runs(root: Path, *, devices: int) -> list[str]:
+    """Train every method on 36 squares with a batch of 8 in all, on `devices` processes; the names of the runs."""
+    squares = make_squares(root / f"squares-{devices}-{os.environ.get('LOCAL_RANK', 0)}", 36)
+    variants: dict[str, dict[str, Any]] = {
+        **{name: {} for name in METHODS},
+        "i2c-constrained": {"warm_up": 0, "gc_weight": 0.01},
+        "i2c-learnt": {"warm_up": 1, "gc_weight": 0.01, "centres": "backprop", "fidelity": "code"},
+    }
+    for name, options in variants.items():
+        settings = quick(devices=devices, batch_size=8 // devices, seed=1, lr=0.02)
+        train_classifier(name.partition("-")[0], options, squares, squares, settings, root / f"{name}-{devices}")
+    return list(variants)

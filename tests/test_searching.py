@@ -1,0 +1,92 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from boxless.data.folder import read_data
+from boxless.data.scenes import make_scenes
+from boxless.data.streaming import Watch
+from boxless.errors import BoxlessError
+from boxless.evaluating import evaluate, maps_of
+from boxless.finders import discoverer, untrained
+from boxless.searching import search
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "data"
+    make_scenes(folder, 40, kinds=("beetle", "star"), size=96, test=0.5, seed=3)
+    return folder
+
+
+def finder(**options):
+    return discoverer("ddt", size=128, batch_size=7, **options)
+
+
+def test_a_search_leaves_boxes_a_summary_and_a_report(photos, tmp_path):
+    data = read_data(photos, "test")
+    summary = search(finder(), data, tmp_path / "out", Watch(), format="csv", report=True)
+    with (tmp_path / "out" / "boxes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert summary.boxes == len(rows) == 20
+    assert {row["class"] for row in rows} == {"beetle", "star"}
+    assert {row["image"] for row in rows} == {sample.name for sample in data.samples}
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told["images"] == 20 and told["threshold"]["origin"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(sample.name in page for sample in data.samples)
+
+
+def test_boxes_are_in_pixels_of_the_original_picture(photos):
+    for mapped in finder().maps(read_data(photos, "test"), Watch()):
+        assert mapped.size == (96, 96)
+
+
+def test_each_category_is_judged_by_itself(photos):
+    both = maps_of(finder(), read_data(photos, "test"), Watch())
+    stars = read_data(photos, "test")
+    stars = type(stars)(stars.source, [s for s in stars.samples if s.label == 1], stars.classes, "test")
+    alone = maps_of(finder(), stars, Watch())
+    heat = {sample.name: heat for sample, heat in zip(both.samples, both.heats, strict=True)}
+    for sample, other in zip(alone.samples, alone.heats, strict=True):
+        np.testing.assert_allclose(heat[sample.name], other, atol=2e-3)
+
+
+def test_batch_size_and_broken_neighbours_change_no_map(photos, tmp_path):
+    data = read_data(photos, "test")
+    whole = maps_of(finder(), data, Watch())
+    other = maps_of(discoverer("ddt", size=128, batch_size=3), data, Watch())
+    for one, two in zip(whole.heats, other.heats, strict=True):
+        np.testing.assert_allclose(one, two, atol=2e-3)
+
+
+def test_nothing_readable_is_one_sentence(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(BoxlessError, match="None of the 1 images could be read"):
+        search(finder(), read_data(tmp_path / "photos", "all"), tmp_path / "out", Watch(), format="coco")
+    assert not (tmp_path / "out" / "boxes.json").exists()
+
+
+def test_ddt_beats_every_control_on_made_scenes(tmp_path):
+    make_scenes(tmp_path / "data", 120, size=96, test=0.4, seed=5)
+    train, test = read_data(tmp_path / "data", "train"), read_data(tmp_path / "data", "test")
+    chosen = discoverer("ddt", size=256)
+    control = untrained(chosen, train)
+    measured, _ = evaluate(chosen, test, Watch(), fit=train, untrained=control, headline="transferred")
+    assert {row.name for row in measured.controls} >= {
+        "whole image",
+        "centred box",
+        "shuffled maps",
+        "untrained network",
+    }
+    for row in measured.controls:
+        assert measured.lift(row).low > 0, row.name
+
+
+def test_data_without_boxes_cannot_be_measured(tmp_path):
+    make_scenes(tmp_path / "data", 4, size=48, test=0)
+    (tmp_path / "data" / "boxes_train.csv").unlink()
+    with pytest.raises(BoxlessError, match="has a box"):
+        evaluate(finder(), read_data(tmp_path / "data", "train"), Watch())
