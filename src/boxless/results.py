@@ -44,8 +44,13 @@ def provenance() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["boxless", *sys.argv[1:]]),
+        "command": " ".join(["boxless", *(_portable(argument) for argument in sys.argv[1:])]),
     }
+
+
+def _portable(argument: str) -> str:
+    """An argument without the folders that only this machine has."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def data_hash(dataset: Dataset) -> str:

@@ -60,7 +60,7 @@ def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np
     for _ in range(rng.integers(4, 8)):
         # As striking as the object or more: what stands out must not tell where the object is.
         near = body if rng.random() < 0.4 else _standing_out(rng, picture, 4)
-        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.1, 0.5))
+        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.08, 0.35))
     tones = [body, body * rng.uniform(0.2, 0.4), 0.25 * body + 0.75 * _colour(rng, 0.95)]
     (left, top), cover = _paint(rng, picture, grain, KINDS[kind](rng), tones, rng.uniform(SMALLEST, LARGEST))
     columns, rows = (np.flatnonzero((cover >= 0.5).any(axis)) for axis in (0, 1))

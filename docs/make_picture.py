@@ -1,0 +1,42 @@
+"""docs/picture.jpg: boxes found by DDT in made photographs, as the README shows them.
+
+python docs/make_picture.py
+"""
+
+import tempfile
+from pathlib import Path
+
+from boxless.boxes import Readout
+from boxless.data.folder import read_data
+from boxless.data.images import Picture, read_picture
+from boxless.data.scenes import make_scenes
+from boxless.data.streaming import Watch
+from boxless.drawing import save, sheet, triptych
+from boxless.evaluating import maps_of
+from boxless.finders import discoverer
+from boxless.predicting import Mapped, found_in
+from boxless.thresholds import transferred
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        make_scenes(Path(folder) / "scenes", 100, size=128, test=0.08, seed=7)
+        finder = discoverer("ddt", size=384)
+        train = maps_of(finder, read_data(Path(folder) / "scenes", "train"), Watch()).boxed()
+        finder.readout = transferred(*train.split())
+        test = read_data(Path(folder) / "scenes", "test")
+        shown = []
+        for mapped in list(finder.maps(test, Watch()))[:8]:
+            shown.append(panel(mapped, finder.readout, read_picture(test.source.read(mapped.sample.name), "scene")))
+        save(HERE / "picture.jpg", sheet(shown, columns=2))
+
+
+def panel(mapped: Mapped, readout: Readout, picture: Picture) -> Picture:
+    found = found_in(mapped, readout, "beetle")
+    return triptych(picture, mapped.heat, found.boxes, mapped.sample.boxes, normalisation=readout.normalisation)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""docs/results.md from the committed results in docs/results/: no number in it is typed in by hand.
+
+    python docs/make_results.py
+
+Each json is what `boxless evaluate ... --out DIR` leaves as result.json, or what a benchmark prints; its file name is
+the order and the heading.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+INTRODUCTION = """# Results
+
+Made by `python docs/make_results.py` from the json files in [results/](results/); nothing here is typed in by hand.
+Accuracy is the percentage of images whose box has at least the given IoU with a true box (GT-known localization), the
+mean is over the three, and the interval is the 95 % bootstrap interval of that mean over images. The first row of each
+table is what `predict` and `find` would do; *transferred* is the threshold that is best on the training images' boxes;
+*oracle* was chosen with the test boxes and is an upper bound. Below them stand the controls: what no method at all
+scores on the same images, at the threshold named. What does not beat them has found nothing.
+
+DDT and CAM read features of a network trained on ImageNet with labels. The Tiny ImageNet categories are ImageNet
+categories, and albatrosses and a few other birds are, too: these numbers do not say how well boxless finds what ImageNet
+never showed. The fixed threshold and the layer of DDT were chosen once on training boxes of cub10, bird, bottle, dog
+and vehicle; artiodactyla and cat were not looked at, and no test or validation box was. SN-DCGAN uses nothing but the
+images of its group.
+"""
+
+
+def main() -> None:
+    results = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))}
+    measured = [evaluation(name, content) for name, content in results.items() if "measurement" in content]
+    speeds = [benchmark(name, content) for name, content in results.items() if "measurement" not in content]
+    overview = [summary_row(content) for content in results.values() if "measurement" in content]
+    text = "\n".join([INTRODUCTION, *summary(overview), *measured, "## Speed\n", *speeds])
+    (HERE / "results.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def summary(rows: list[str]) -> list[str]:
+    head = "| method | data | n | own threshold | transferred | oracle | best control | which |"
+    return ["## In short: mean over IoU 0.3, 0.5 and 0.7\n", head, "|---|---|---|---|---|---|---|---|", *rows, ""]
+
+
+def summary_row(content: dict[str, Any]) -> str:
+    measured = content["measurement"]
+    rows = {kind(row): row for row in reversed(measured["rows"])}
+    control = max(measured["controls"].values(), key=lambda row: row["mean"])
+    cells = [content["method"], place(content), str(measured["images"])]
+    cells += [with_interval(rows[key]) if key in rows else "not measured" for key in ("own", "transferred", "oracle")]
+    return "| " + " | ".join([*cells, with_interval(control), control["name"]]) + " |"
+
+
+def kind(row: dict[str, Any]) -> str:
+    first = row["origin"].split()[0].strip(":")
+    return first if first in ("transferred", "oracle", "label-free") else "own"
+
+
+def place(content: dict[str, Any]) -> str:
+    data = content["data"]
+    classes = f", {data['classes'][0]}" if len(data["classes"]) == 1 else f", {len(data['classes'])} classes"
+    return f"{data['name']} {data['split']}{classes}"
+
+
+def with_interval(row: dict[str, Any]) -> str:
+    return f"{row['mean']:.1f} ({row['interval'][0]:.1f} to {row['interval'][1]:.1f})"
+
+
+def evaluation(name: str, content: dict[str, Any]) -> str:
+    measured = content["measurement"]
+    lines = [f"## {content['method']} on {place(content)}\n"]
+    origin = f"data {content['data']['hash']}; [json](results/{name}.json)"
+    lines += [f"`{content['command']}`  "]
+    lines += [f"{measured['images']} images, seed {content['seed']}; {machine(content)}; {origin}\n"]
+    lines += ["| | IoU 0.3 | 0.5 | 0.7 | mean (95 %) | threshold |", "|---|---|---|---|---|---|"]
+    for row in [*measured["rows"], *measured["controls"].values()]:
+        accuracies = [f"{value:.1f}" for value in row["accuracy"].values()]
+        at = "/".join(f"{value:.2f}" for value in row["threshold"])
+        note = ", ".join(part for part in (at, row["origin"]) if part)
+        title = row["name"] if row["kind"] == "control" else f"**{content['method']}**"
+        lines.append("| " + " | ".join([title, *accuracies, with_interval(row), note]) + " |")
+    others = {key: value for key, value in measured["metrics"].items() if not key.startswith(("GT-known", "mean"))}
+    told = [f"{key} {value:.1f} ({low_high(measured, key)})" for key, value in others.items()]
+    anatomy = ", ".join(f"{key} {count}" for key, count in measured["anatomy"].items())
+    return "\n".join([*lines, f"\nAt the first row's threshold: {'; '.join(told)}. Boxes: {anatomy}.\n"])
+
+
+def low_high(measured: dict[str, Any], key: str) -> str:
+    low, high = measured["intervals"][key]
+    return f"{low:.1f} to {high:.1f}"
+
+
+def machine(content: dict[str, Any]) -> str:
+    hardware, versions = content["hardware"], content["versions"]
+    device = hardware["gpu"] or f"{hardware['processor']}, {hardware['cores']} cores, not measured on a GPU"
+    return f"{device}; torch {versions['torch']}, boxless {versions['boxless']}; {content['time'][:10]}"
+
+
+def benchmark(name: str, content: dict[str, Any]) -> str:
+    plain = {key: value for key, value in content.items() if not isinstance(value, dict | list | str)}
+    flat = plain | {
+        f"{key}: {inner}": value
+        for key, group in content.items()
+        if isinstance(group, dict) and key not in ("versions", "hardware")
+        for inner, value in group.items()
+        if isinstance(value, int | float)
+    }
+    rows = [f"| {key} | {value:.3g} |" for key, value in flat.items() if isinstance(value, int | float)]
+    head = [f"### {name}\n", f"{machine(content)}; [json](results/{name}.json)\n", "| | |", "|---|---|"]
+    return "\n".join([*head, *rows, ""])
+
+
+if __name__ == "__main__":
+    main()
