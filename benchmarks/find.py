@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import boxless.torchvision_guard  # noqa: F401  # grad-cam imports torchvision
 from boxless.backbones import build_backbone
 from boxless.data.folder import read_data
 from boxless.data.sample import Dataset

@@ -23,7 +23,7 @@ scores on the same images, at the threshold named. What does not beat them has f
 DDT and CAM read features of a network trained on ImageNet with labels. The Tiny ImageNet categories are ImageNet
 categories, and albatrosses are, too: these numbers do not say how well boxless finds what ImageNet never showed. The
 layer and the fixed threshold of DDT were chosen once, on training boxes of cub10, bird, bottle, dog and vehicle; a
-first look at the layers had been taken on the test boxes of cub10, so its row flatters the layer a little. Artiodactyla,
+first look at the layers had been taken on the test boxes of cub10, so its row flatters it a little. Artiodactyla,
 cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group.
 """
 

@@ -90,7 +90,7 @@ def _classifier(out: Path, bars: Bars, epochs: int, seed: int) -> Scored:
     settings = Training(epochs=epochs, size=256, resize=288, freeze="all", lr=3e-3, seed=seed)
     with bars("training CAM") as progress:
         train_classifier("cam", {}, train, None, settings, out / "cam", progress=progress)
-    words = f"four kinds of object, labels but no boxes; a linear layer on Lite0's ImageNet features, trained for {epochs} epochs."
+    words = f"four kinds of object, labels but no boxes; a linear layer on ImageNet features, {epochs} epochs."
     return _measured("CAM", words, trained(out / "cam"), out / "four-kinds", bars, seed, started)
 
 

@@ -27,6 +27,7 @@ VERBS = {
         "Measure a run or a method on images with known boxes, beside controls.",
     ),
     "score": ("boxless.cli.score:score", "Score heat maps that any program made, under published protocols."),
+    "reproduce": ("boxless.cli.reproduce:app", "Rebuild a paper's table, resumably, beside controls."),
     "methods": ("boxless.cli.methods:methods", "List every method and backbone."),
     "demo": ("boxless.cli.demo:demo", "Run everything on made photographs, offline, in a few minutes."),
 }

@@ -80,9 +80,9 @@ def evaluate(
         "precision": precision,
     }
     finder = finder_named(target, **options)
-    total = 2 * len(test) + (len(other) if other else 0)
+    control = untrained(finder, other or test, seed=seed)
+    total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.watching("evaluating", total) as watch:
-        control = untrained(finder, other or test, seed=seed)
         measured, maps = measure(finder, test, watch, fit=other, untrained=control, seed=seed)
     content = evaluation_result(measured, finder, test, other, watch, seed=seed)
     if out is not None:

@@ -58,7 +58,7 @@ def find(
     threshold
         What counts as object, as a fraction of the heat map's maximum, 0 to 1; default: the method's own.
     size
-        Side of the square that images are resized to first, in pixels; default: the method's own (ddt 288, contrast 64).
+        Side of the square that images are resized to, in pixels; default: the method's own (ddt 288, contrast 64).
     backbone
         The network whose features ddt uses; default: lite0, whose weights come with boxless (others: found on disk).
     stride

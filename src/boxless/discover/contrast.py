@@ -93,7 +93,7 @@ class Contrast:
         covariance = off @ off.mT / off.shape[2]
         ridge = torch.diag_embed(RIDGE * places.flatten(2).var(2, correction=0) + FLOOR)
         away = places.flatten(2) - mean
-        distance = (away * torch.linalg.solve(covariance + ridge, away)).sum(1).clamp(min=0).sqrt()
+        distance: Tensor = (away * torch.linalg.solve(covariance + ridge, away)).sum(1).clamp(min=0).sqrt()
         distance = distance * (distance > LEAST)
         return distance.view(len(places), *places.shape[-2:]) * _prior(*places.shape[-2:]).to(places.device)
 

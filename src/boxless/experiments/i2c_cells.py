@@ -8,7 +8,7 @@ images choose the threshold and judge the seeds, the test boxes score. Frozen st
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,36 @@ from boxless.data.streaming import Watch
 from boxless.devices import device_named
 from boxless.errors import UsageError
 from boxless.evaluating import Maps, evaluate, maps_of
+from boxless.experiments.cells import Clock, Result
 from boxless.experiments.remembering import Remembered
 from boxless.localizer import fresh, load
 from boxless.metrics import in_top
 from boxless.options import resolve_options
 from boxless.predicting import Finder, How, Mapped, TrainedFinder
 from boxless.results import evaluation_result
-from boxless.settings import Training, training
-from boxless.training import Progress, Run
+from boxless.run_folder import plain
+from boxless.settings import Training
+from boxless.training import Run
 
 FITTED = 1000
 """Training images at most, evenly spaced, whose boxes choose the threshold and judge the seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class I2cCell:
+    """One variant of a table with one seed: I2C's options, and the settings of its training."""
+
+    variant: str
+    options: Mapping[str, Any]
+    training: Training
+
+    @property
+    def name(self) -> str:
+        """As it stands in file names."""
+        letters = (
+            letter if letter.isascii() and (letter.isalnum() or letter == ".") else " " for letter in self.variant
+        )
+        return f"{'-'.join(''.join(letters).lower().split())}_{self.training.seed}"
 
 
 class Study:
@@ -46,36 +65,47 @@ class Study:
         if train is None:
             raise UsageError(f"{data} has no train split. Expected train/CLASS/img and test/CLASS/img (or val).")
         if not (train.boxed and self.test.boxed):
-            raise UsageError(f"{data} lacks boxes of a split. Expected boxes_train.csv and boxes_{self.test.split}.csv.")
+            raise UsageError(
+                f"{data} lacks boxes of a split. Expected boxes_train.csv and boxes_{self.test.split}.csv."
+            )
         check_labels("i2c", train, None)
         self.train, self.fit, self.work = train, spaced(train, FITTED), work
         self.remembered: dict[tuple[object, ...], Remembered] = {}
         self.untrained: dict[tuple[object, ...], Finder] = {}
 
-    def run(self, name: str, options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Train I2C with `options` and settings `values`, and measure it -> everything as plain values.
+    def run(self, cell: I2cCell, clock: Clock) -> Result | None:
+        """Train and measure a cell -> everything as plain values, or None out of time.
 
-        A cell that was killed goes on from its last epoch; its run folder, `work`/`name`, goes when it is measured.
+        The next call then goes on from the last epoch. The run folder goes when it is measured.
         """
-        settings, out = training(values, f"cell {name}"), self.work / name
-        began = time.process_time()
-        history = self.learn(options, settings, out)
+        out, began = self.work / cell.name, time.process_time()
+        history = self.learn(cell, out, clock)
+        if history is None:
+            return None
         learnt = time.process_time()
-        found = self.measure(out, settings)
+        found = self.measure(out, cell.training)
         seconds = {"training": learnt - began, "measuring": time.process_time() - learnt}
         shutil.rmtree(out)
-        return {"options": dict(options), "training": dict(values), "history": history, "cpu_seconds": seconds} | found
+        described = {"variant": cell.variant, "options": dict(cell.options), "training": plain(cell.training)}
+        return described | {"history": history, "cpu_seconds": seconds} | found
 
-    def learn(
-        self, options: Mapping[str, Any], settings: Training, out: Path, progress: Progress | None = None
-    ) -> list[dict[str, float]]:
-        """Train to the end, from the last checkpoint where there is one -> the rows of metrics.csv."""
+    def learn(self, cell: I2cCell, out: Path, clock: Clock) -> list[dict[str, float]] | None:
+        """Train from the last epoch there is to the end -> the rows of metrics.csv, or None when the clock is over."""
+        settings = cell.training
+
+        def progress(step: int, steps: int, row: Mapping[str, float]) -> None:
+            if clock.over:
+                raise _OverError
+
         with torch.random.fork_rng([]):
             resume = (out / "last.pt").exists()
-            run = Run("i2c", resolve_options("i2c", options), self.train, None, settings, out, resume=resume)
+            run = Run("i2c", resolve_options("i2c", cell.options), self.train, None, settings, out, resume=resume)
             if settings.freeze and settings.resize == settings.size:  # the same pictures come again
                 self.memory(settings).attach(run.network.backbone)  # type: ignore[arg-type]
-            run.train(progress or (lambda step, steps, row: None))
+            try:
+                run.train(progress)
+            except _OverError:
+                return None
         return run.history
 
     def measure(self, out: Path, settings: Training) -> dict[str, Any]:
@@ -94,10 +124,14 @@ class Study:
         )
         labels, ranked = measured.labels, measured.predictions
         assert labels is not None and ranked is not None
-        rows = {"transferred": measured.rows[0], **{row.kind: row for row in measured.rows if row.kind == "oracle"}}
-        return evaluation_result(measured, finder, self.test, self.fit, watch, seed=settings.seed) | {
+        oracle = next(row for row in measured.rows if row.kind == "oracle")
+        hits = {"transferred": measured.rows[0].hits, "oracle": oracle.hits}
+        told = evaluation_result(measured, finder, self.test, self.fit, watch, seed=settings.seed)
+        return {
+            "data": told["data"],
+            "measurement": told["measurement"],
             "names": list(measured.names),
-            "hits": {origin: row.hits.astype(int).tolist() for origin, row in rows.items()},
+            "hits": {origin: hit.astype(int).tolist() for origin, hit in hits.items()},
             "known": in_top(ranked, labels, 1).astype(int).tolist(),
             "seeds": seeds(maps_of(finder, self.fit, watch).boxed(), localizer.content["options"]["delta"]),
         }
@@ -106,6 +140,10 @@ class Study:
         """What is remembered of the backbone with these settings."""
         key = (settings.backbone, settings.stride, settings.weights, settings.freeze)
         return self.remembered.setdefault(key, Remembered(settings.memory))
+
+
+class _OverError(Exception):
+    """The clock is over; what the last epoch left is taken up by the next call."""
 
 
 class Once:

@@ -22,16 +22,16 @@ class Remembered:
         self.kept: dict[bytes, Tensor] = {}
 
     def attach(self, backbone: Backbone) -> None:
-        """Let `backbone`, whose first steps are frozen, look here before it computes them; its state dict is as it was."""
+        """Let `backbone`, whose first steps are frozen, look here before it computes them; its state dict stays."""
         backbone.forward = partial(self.features, backbone)  # type: ignore[method-assign]
 
-    def features(
-        self, backbone: Backbone, images: Float[Tensor, "batch 3 H W"]
-    ) -> Float[Tensor, "batch channels h w"]:
+    def features(self, backbone: Backbone, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channels h w"]:
         """Images 0..1 -> the features of the last step, as Backbone.forward gives them."""
         keys = [_key(image) for image in images]
         new = [place for place, key in enumerate(keys) if key not in self.kept]
-        made = dict(zip([keys[place] for place in new], self._frozen(backbone, images[new]), strict=True)) if new else {}
+        made = (
+            dict(zip([keys[place] for place in new], self._frozen(backbone, images[new]), strict=True)) if new else {}
+        )
         rows = [made[key] if key in made else self.kept[key] for key in keys]
         for key, row in made.items():
             if self.room >= row.nbytes:
@@ -53,4 +53,4 @@ class Remembered:
 
 
 def _key(image: Float[Tensor, "3 H W"]) -> bytes:
-    return blake2b(image.permute(1, 2, 0).contiguous().cpu().numpy(), digest_size=16).digest()
+    return blake2b(image.permute(1, 2, 0).contiguous().cpu().numpy().data, digest_size=16).digest()

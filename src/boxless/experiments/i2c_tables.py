@@ -1,0 +1,226 @@
+"""I2C's ablations (Zhang et al., ECCV 2020, section 4.3) on any data with two splits and boxes.
+
+i2c-table-3: resolution; i2c-table-4: the constraints; i2c-figure-4: where seeds may lie; i2c-figure-5: the factors, the
+number of seeds, and a memory learnt by back-propagation. A variant of one name is the same cell in all of them.
+
+Where the data is smaller than ILSVRC, two published constants are put in its terms: the memory's alpha counts updates
+of a class, of which ILSVRC has 641 an epoch, and the factors are for plain distances (`methods.i2c.SQUARED`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from boxless.data.sample import Dataset
+from boxless.experiments.cells import Clock, Result, results, run_grid
+from boxless.experiments.i2c_cells import I2cCell, Study
+from boxless.experiments.i2c_cost import cost_table
+from boxless.experiments.i2c_rows import Published, Results, results_table
+from boxless.methods.i2c import SQUARED
+from boxless.results import data_hash
+from boxless.run_folder import plain
+from boxless.settings import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How all cells of a study are trained, and the head that they have."""
+
+    training: Training
+    head: Literal["linear", "conv"]
+
+
+RECIPES = {
+    # Minutes on a processor: only Lite0's last block, its last convolution and the classifier learn, from whole
+    # pictures, mirrored every other time; what lies before is computed once for all cells. These layers learn as fast
+    # as the classifier: in the hundred steps of a small data set the published tenth of that hardly moves them.
+    "quick": Recipe(
+        Training(
+            backbone="lite0",
+            stride=16,
+            freeze="block14",
+            size=224,
+            resize=224,
+            batch_size=20,
+            epochs=6,
+            lr=0.01,
+            head_factor=1.0,
+        ),
+        "linear",
+    ),
+    # As published, after two epochs without the constraints: 40 classes x 2 images, crops; for a GPU.
+    "paper": Recipe(
+        Training(backbone="inception_v3", stride=8, resizing="short-side", batch_size=80, epochs=7, decay=(4, 5, 6)),
+        "conv",
+    ),
+}
+ILSVRC = 1281
+"""Images of an ILSVRC class."""
+
+OFF: dict[str, Any] = {"sc_weight": 0.0, "gc_weight": 0.0, "warm_up": 1_000_000}
+CONSTRAINTS: dict[str, dict[str, Any]] = {"plain": OFF, "SC": {"gc_weight": 0.0}, "SC + GC": {}}
+LAMBDA_1, LAMBDA_2, SEEDS = (0.002, 0.02, 0.08), (0.0001, 0.01, 0.1), (20, 40, 60, 80, 100)
+"""The published ranges, besides 0.008, 0.001 and 3, which are SC and SC + GC; factors in units of plain distances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """A table or figure: variants (name -> options that differ), how results become markdown, what is published."""
+
+    about: str
+    variants: Mapping[str, Mapping[str, Any]]
+    table: Callable[["Ablation", Results], str]
+    published: Published = field(default_factory=dict)
+    """Errors in percent of Top-1 and GT-known localization, InceptionV3 on ILSVRC."""
+    against: str = "plain"
+    """The variant that all others are compared with on the same images."""
+
+
+def reproduce(
+    name: str,
+    data: Path,
+    out: Path,
+    clock: Clock,
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    recipe: str = "quick",
+    begun: Callable[[I2cCell], None] = lambda cell: None,
+    **changed: Any,
+) -> str:
+    """Run what is left of a table of `ABLATIONS` -> the page, which is also written to `out`/`name`.md.
+
+    A json for every cell is left in `out`/cells, which tables may share. `changed` are settings of training other than
+    the recipe's. Raises UsageError for data without boxes in both splits, and for an `out` made with other data or
+    settings.
+    """
+    study, made = Study(data, out / "runs"), RECIPES[recipe]
+    made = replace(made, training=replace(made.training, **changed))
+    settings = {"data": data_hash(study.test), "fit": data_hash(study.fit), "training": _deciding(made.training)}
+    grid = cells(name, study.train, made, seeds)
+
+    def work(cell: I2cCell, clock: Clock) -> Result | None:
+        begun(cell)
+        return study.run(cell, clock)
+
+    try:
+        run_grid(grid, work, out / "cells", settings, clock)
+    finally:  # also after Ctrl-C: what there is makes a table
+        done = results(grid, out / "cells", settings)
+        text = page(name, grid, done, made.training)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[I2cCell]:
+    """The cells of a table of `ABLATIONS`, seed by seed, so that whole seeds are there when time is over."""
+    images = len(train) / max(1, len(train.classes))
+    shared = {"head": recipe.head, "alpha": 0.002 * ILSVRC / images}
+    found = []
+    for seed in seeds:
+        for variant, differs in ABLATIONS[name].variants.items():
+            settings = replace(recipe.training, seed=seed)
+            if side := differs.get("size"):  # the margin for crops grows with it
+                settings = replace(settings, size=side, resize=round(side * settings.resize / settings.size))
+            options = shared | {key: value for key, value in differs.items() if key != "size"}
+            found.append(I2cCell(variant, options, settings))
+    return found
+
+
+def page(name: str, grid: Sequence[I2cCell], found: Results, settings: Training) -> str:
+    """Markdown: what was run and how, accuracies, controls and differences of the cells there are."""
+    ablation = ABLATIONS[name]
+    whole = {cell: result for cell, result in found.items() if "failed" not in result}
+    frozen = f"frozen up to {settings.freeze}" if settings.freeze else "nothing frozen"
+    lines = [
+        f"# {name}: {ablation.about}\n",
+        f"{len(whole)} of {len(grid)} cells run: {settings.backbone} at stride {settings.stride}, {frozen}, "
+        f"{settings.size} pixels, {settings.epochs} epochs of batches of {settings.batch_size}.",
+    ]
+    lines += [f"Failed: {cell}: {result['failed']}" for cell, result in found.items() if "failed" in result]
+    if not whole:
+        return "\n".join([*lines, ""])
+    seconds = [sum(result["cpu_seconds"].values()) for result in whole.values()]
+    lines.append(f"Processor seconds of a cell: median {np.median(seconds):.0f}, most {max(seconds):.0f}.\n")
+    return "\n".join([*lines, ablation.table(ablation, whole)])
+
+
+def _accuracies(ablation: Ablation, found: Results) -> str:
+    return results_table(list(ablation.variants), found, against=ablation.against, published=ablation.published)
+
+
+def _constraints(ablation: Ablation, found: Results) -> str:
+    return f"{_accuracies(ablation, found)}\n{cost_table()}"
+
+
+def _sweeps(ablation: Ablation, found: Results) -> str:
+    names = list(ablation.variants)
+    groups = {
+        "lambda_1 of SC alone (SC: 0.008)": ["plain", "SC", *(n for n in names if n.startswith("lambda_1"))],
+        "lambda_2 (SC + GC: 0.001)": ["plain", "SC + GC", *(n for n in names if n.startswith("lambda_2"))],
+        "K (SC + GC: 3)": ["plain", "SC + GC", *(n for n in names if n.startswith("K ="))],
+        "the memory": ["SC + GC", "SC + GC by gradient"],
+    }
+    parts = [
+        f"### {title}\n\n" + results_table(kept, found, against=kept[0], published=ablation.published)
+        for title, kept in groups.items()
+    ]
+    return "\n".join(parts)
+
+
+def _histogram(ablation: Ablation, found: Results) -> str:
+    """Training images by the share of their map above delta, and how much of that lies on the object."""
+    edges = [0.0, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 100.0]
+    titles = [f"{low:g} to {high:g} % of the map" for low, high in pairwise(edges)]
+    titles += ["median places above delta", "% of them in a true box", "% of all places in one", "seeds"]
+    heads, columns = list[str](), list[list[str]]()
+    for variant in ablation.variants:
+        told = [result["seeds"] for result in found.values() if result["variant"] == variant]
+        if not told:
+            continue
+        counts = np.concatenate([seeds["counts"] for seeds in told])
+        shares, _ = np.histogram(100 * counts / told[0]["places"], bins=edges)
+        inside, chance = (float(np.mean([seeds[key] for seeds in told])) for key in ("inside", "chance"))
+        where = [f"{np.median(counts):g} of {told[0]['places']}", f"{inside:.1f}", f"{chance:.1f}", str(len(told))]
+        heads.append(variant)
+        columns.append([*(f"{100 * share / len(counts):.1f}" for share in shares), *where])
+    lines = [["training images in percent", *heads], ["---", *["---:"] * len(heads)]]
+    lines += [list(row) for row in zip(titles, *columns, strict=True)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+_SWEPT: dict[str, dict[str, Any]] = CONSTRAINTS | {
+    **{f"lambda_1 = {value:g}": {"gc_weight": 0.0, "sc_weight": value * SQUARED} for value in LAMBDA_1},
+    **{f"lambda_2 = {value:g}": {"gc_weight": value * SQUARED} for value in LAMBDA_2},
+    **{f"K = {value}": {"seeds": value} for value in SEEDS},
+    "SC + GC by gradient": {"centres": "backprop"},
+}
+_RESOLUTIONS: dict[str, dict[str, Any]] = {
+    "plain": OFF, "SC + GC": {}, "plain, 320 px": OFF | {"size": 320}, "SC + GC, 320 px": {"size": 320},
+}  # fmt: skip
+_TABLE_4 = {"plain": (53.71, 37.32), "SC": (49.07, 31.63), "SC + GC": (48.08, 31.04)}
+
+ABLATIONS = {
+    "i2c-table-3": Ablation(
+        "input resolution, 224 and 320 pixels",
+        _RESOLUTIONS,
+        _accuracies,
+        {"SC + GC": (None, 31.50), "SC + GC, 320 px": (None, 31.04)},
+        "SC + GC",
+    ),
+    "i2c-table-4": Ablation("the constraints against the plain network", CONSTRAINTS, _constraints, _TABLE_4),
+    "i2c-figure-4": Ablation("places above delta, where seeds are drawn", CONSTRAINTS, _histogram),
+    "i2c-figure-5": Ablation(
+        "factors, seeds and memory", _SWEPT, _sweeps, {**_TABLE_4, "SC + GC by gradient": (49.03, 32.09)}
+    ),
+}
+
+
+def _deciding(settings: Training) -> dict[str, Any]:
+    """What makes two studies different; where and how fast they run does not, and the seed is the cell's."""
+    free = {"seed", "workers", "memory", "save_minutes", "accelerator"}
+    return {name: value for name, value in plain(settings).items() if name not in free}

@@ -1,0 +1,179 @@
+import json
+
+import pytest
+
+from boxless.cli.reproduce import app
+from boxless.data.scenes import make_scenes
+from boxless.errors import BoxlessError, UsageError
+from boxless.experiments.cells import Clock, results, run_grid
+from boxless.experiments.gan_cell import STAGES, GanCell, run_cell, steps
+from boxless.experiments.gan_tables import (
+    GROUP_ORDER,
+    NOT_RUN,
+    PAPER,
+    TABLES,
+    groups_in,
+    rows,
+    run_table_3,
+    table_3_cells,
+)
+from boxless.gan.settings import GanTraining
+
+
+class Killed(BaseException):
+    """Nobody catches it, and nothing is saved."""
+
+
+def silent(step, steps, row):
+    pass
+
+
+def training(iterations=3):
+    return GanTraining(
+        iterations=iterations, width=1 / 16, size=16, batch_size=4, precision="32-true", device="cpu", log_every=50
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "made"
+    make_scenes(folder, 24, kinds=("beetle", "star"), size=32, test=0.5, seed=1)
+    return folder
+
+
+CELL = GanCell(gan="sn-dcgan", group="star", augment=False, seed=0)
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    return run_cell(CELL, data, training(12), tmp_path_factory.mktemp("run"), Clock(), silent)
+
+
+def test_a_cell_measures_every_stage_beside_its_controls(whole):
+    assert [stage["step"] for stage in whole["stages"]] == steps(12) and whole["stages"][-1]["step"] == 12
+    assert whole["label_free"] in steps(12)
+    assert whole["images"] == 6
+    for stage in whole["stages"]:
+        for reading in stage["readings"].values():
+            for kind in ("maps", "shuffled"):
+                for score in reading[kind].values():
+                    assert len(score["hits"]) == 6
+                    assert score["accuracy"]["0.5"] == pytest.approx(100 * score["hits"].count("1") / 6)
+    told = whole["controls"]
+    assert set(told["untrained"]) == {"cam", "ddt", "border"} and len(told["untrained"]["cam"]) == 3
+    assert all(len(told[name]["hits"]) == 6 for name in ("whole image", "centred box", "no learning"))
+
+
+def test_a_killed_cell_goes_on_and_ends_as_if_it_had_not_been(data, whole, tmp_path):
+    def kill(step, steps, row):
+        if step == 6:  # in the middle of a stage
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_cell(CELL, data, training(12), tmp_path, Clock(), kill)
+    begun = json.loads((tmp_path / "stages.json").read_text())["stages"]
+    assert 0 < len(begun) < STAGES and begun == whole["stages"][: len(begun)]
+    seen = []
+    again = run_cell(CELL, data, training(12), tmp_path, Clock(), lambda step, steps, row: seen.append(step))
+    assert again == whole
+    assert seen[0] == begun[-1]["step"] + 1
+    with pytest.raises(UsageError, match="another number of iterations"):
+        run_cell(CELL, data, training(50), tmp_path, Clock(), silent)
+
+
+def test_stages_are_spread_and_end_with_the_run():
+    assert steps(3) == [1, 2, 3]
+    assert steps(1000) == list(range(100, 1001, 100))
+    assert steps(105)[-1] == 105 and len(steps(105)) == STAGES
+
+
+def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_path):
+    cells = table_3_cells(["star", "beetle"], ["sn-dcgan"], [0])
+    settings = training()
+    ran = []
+
+    def told(cell):
+        ran.append(cell.name)
+        if len(ran) == 2:
+            raise Killed
+        return silent
+
+    with pytest.raises(Killed):
+        run_table_3(cells, data, settings, tmp_path, Clock(), told)
+    page = (tmp_path / "gan-table-3.md").read_text()
+    lines = [line for line in page.splitlines() if "| sn-dcgan |" in line]
+    assert len(lines) == len(TABLES) * 4
+    assert sum(NOT_RUN in line for line in lines) == len(TABLES) * 3
+    assert "1 of 4 cells run" in page
+    page = "\n".join(run_table_3(cells, data, settings, tmp_path, Clock(), told))
+    assert ran.count(cells[0].name) == 1  # done before, and not run again
+    assert NOT_RUN not in page and "4 of 4 cells run" in page
+    assert (tmp_path / "cells" / f"{cells[3].name}.json").exists()
+    with pytest.raises(UsageError, match="iterations 3, now 4"):
+        run_table_3(cells, data, training(4), tmp_path, Clock(), told)
+
+
+def test_columns_pick_their_stages_and_seeds_are_averaged():
+    def stage(step, *hits):
+        reading = {"maps": {"fixed": score(*hits)}, "shuffled": {"fixed": score(0, 0)}}
+        return {"step": step, "readings": {"cam": reading}}
+
+    def score(*hits):
+        return {"hits": "".join(map(str, hits)), "accuracy": {"0.5": 100 * sum(hits) / len(hits)}}
+
+    def result(*stages, choice):
+        controls = {"untrained": {"cam": [{"fixed": score(1, 0)}]}} | dict.fromkeys(
+            ("no learning", "centred box", "whole image"), score(1, 1)
+        )
+        return {"images": 2, "stages": list(stages), "label_free": choice, "controls": controls}
+
+    cells = table_3_cells(["vehicle"], ["sn-dcgan"], [0, 1])[::2]
+    first = result(stage(1, 1, 1), stage(2, 1, 0), stage(3, 0, 0), choice=2)
+    second = result(stage(1, 0, 0), stage(2, 1, 1), stage(3, 1, 0), choice=1)
+    (row,) = rows(cells, dict(zip([cell.name for cell in cells], [first, second], strict=True)), "cam", "fixed")
+    numbers = [cell.partition(" ")[0] for cell in row[5:]]
+    assert row[:5] == ["sn-dcgan", "no", "vehicle", "2", "2 of 2"]
+    assert numbers == ["75.0", "25.0", "25.0", "100.0", "0.0", "50.0", "100.0", "100.0", "100.0"]
+
+
+def test_cells_come_in_the_order_that_tells_most_first():
+    cells = table_3_cells(GROUP_ORDER, ["sn-dcgan", "dcgan"], [0, 1])
+    assert len(cells) == 48 and len({cell.name for cell in cells}) == 48
+    assert [(c.gan, c.augment, c.seed) for c in cells[:6]] == [("sn-dcgan", False, 0)] * 6
+    assert all(cell.seed == 0 for cell in cells[:24])
+    assert all(set(groups) == set(GROUP_ORDER) for groups in PAPER.values())
+
+
+def test_the_grid_stops_with_the_clock_and_records_failures(tmp_path):
+    cells = table_3_cells(["a", "b"], ["dcgan"], [0])
+
+    def work(cell, clock):
+        if cell.group == "a":
+            raise BoxlessError("d_loss is no number")
+        clock.end = 0.0  # the minutes are used up inside this cell
+        return None
+
+    run_grid(cells, work, tmp_path, {"x": 1}, clock := Clock(5))
+    assert clock.over
+    assert results(cells, tmp_path, {"x": 1}) == {cells[0].name: {"failed": "d_loss is no number"}}
+    (row, *_) = rows(cells, results(cells, tmp_path, {"x": 1}), "cam", "fixed")
+    assert row[-1] == "failed"
+    with pytest.raises(UsageError, match="expected more than 0"):
+        Clock(0)
+
+
+def test_the_clock_stops_a_cell_with_everything_saved(data, tmp_path):
+    assert run_cell(CELL, data, training(10_000), tmp_path, Clock(0.02), silent) is None
+    assert (tmp_path / "last.pt").exists() and not (tmp_path / "stages.json").exists()
+
+
+def test_the_verb(data, tmp_path, capsys):
+    arguments = f"gan-table-3 --data {data} --groups star,beetle --gans dcgan --iterations 2 --width 0.0625 --size 16"
+    with pytest.raises(SystemExit) as end:
+        app([*arguments.split(), "--batch-size", "4", "--minutes", "0.0001", "--out", str(tmp_path)])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.count(NOT_RUN) == 8 * len(TABLES) * 4
+    with pytest.raises(UsageError, match="whole numbers"):
+        app([*arguments.split(), "--seeds", "a"])
+    with pytest.raises(UsageError, match="none of the paper's groups"):
+        groups_in(data)
