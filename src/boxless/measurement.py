@@ -80,7 +80,7 @@ class Measurement:
         if len(wanted) > 1:
             over = "MaxBoxAccV2" if oracle else "mean"
             found[over] = self._estimate(row.per_image / 100.0)
-        if self.labels is not None:
+        if self.labels is not None and not oracle:
             ious = self.table.at(row.threshold[len(row.threshold) // 2])
             found["CorLoc"] = self._estimate(metrics.hits(ious, 0.5, strictly=True), self.labels)
         if self.labels is not None and self.predictions is not None:
@@ -110,6 +110,8 @@ class Measurement:
     def to_dict(self) -> dict[str, Any]:
         """Plain values: metrics with intervals, rows, controls with lifts, curves, IoUs, anatomy, worst images."""
         told = self.scores()
+        # Thresholds of other origins were tried too; a curve is of the protocol's own.
+        published = np.isin(self.table.thresholds, self.protocol.thresholds)
         return {
             "protocol": self.protocol.name,
             "source": self.protocol.source,
@@ -119,8 +121,8 @@ class Measurement:
             "intervals": {name: [low, high] for name, (_, low, high) in told.items()},
             "rows": [self._row_dict(row) for row in self.rows if row.kind != "control"],
             "controls": {row.name: self._row_dict(row) | {"lift": self.lift(row).to_dict()} for row in self.controls},
-            "curves": {f"{d:g}": metrics.curve(self.table, d).tolist() for d in DELTAS},
-            "thresholds": self.table.thresholds.tolist(),
+            "curves": {f"{d:g}": metrics.curve(self.table, d)[published].tolist() for d in DELTAS},
+            "thresholds": self.table.thresholds[published].tolist(),
             "ious": np.round(self.anatomy.ious, 4).tolist(),
             "anatomy": self.anatomy.totals(),
             "per_class": self._per_class(),

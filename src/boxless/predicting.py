@@ -76,7 +76,7 @@ def found_in(mapped: Mapped, readout: Readout, label: str, *, multiple: bool = F
     boxes, scores = find_boxes(
         mapped.heat, mapped.size, readout.threshold, normalisation=readout.normalisation, multiple=multiple
     )
-    note = "" if len(boxes) else "the heat map is flat: nothing stands out"
+    note = "" if len(boxes) else "no place of the heat map is above the threshold"
     return Found(mapped.sample.name, mapped.size, boxes, scores, label, note)
 
 

@@ -21,7 +21,7 @@ from boxless.data.streaming import Watch
 from boxless.errors import BoxlessError
 from boxless.evaluating import Maps
 from boxless.measurement import Measurement
-from boxless.predicting import Finder
+from boxless.predicting import Finder, TrainedFinder
 from boxless.report import Card, Charts, Curve, Row, Score, Table, make_card, write_report
 
 PACKAGES = ("boxless", "torch", "torchvision", "numpy", "opencv-python-headless")
@@ -79,10 +79,17 @@ def evaluation_result(
             "broken": watch.broken,
         },
         "readout": finder.readout.to_dict(),
+        "network": _network(finder),
         "seed": seed,
         **provenance(),
         "measurement": measured.to_dict(),
     }
+
+
+def _network(finder: Finder) -> dict[str, Any]:
+    """What a checkpoint says of its network and of how far it was trained; nothing for a method without training."""
+    content = finder.localizer.content if isinstance(finder, TrainedFinder) else {}
+    return {key: content[key] for key in ("backbone", "options", "settings", "step") if key in content}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def find(
     one_category
         Take all sub-folders together as one category.
     threshold
-        What counts as object, as a fraction of the heat map's maximum, 0 to 1; default: the method's own.
+        What counts as object, as a fraction of the heat map's range, 0 to 1; default: the method's own.
     size
         Side of the square that images are resized to, in pixels; default: the method's own (ddt 288, contrast 64).
     backbone

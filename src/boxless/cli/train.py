@@ -26,15 +26,16 @@ def _train_classifier(
     method: str, data: Path, out: Path, resume: bool, classes: str | None, values: dict[str, Any]
 ) -> int:
     from boxless.data.folder import read_data, splits
-    from boxless.data.splits import restricted
+    from boxless.data.splits import restricted, split_named
     from boxless.training import train_classifier
 
     names = {option.name for option in method_options(method)}
     options = {name: value for name, value in values.items() if name in names}
     settings = Training(**{name: value for name, value in values.items() if name not in names})
     there = splits(data)
-    train = restricted(read_data(data, "train" if there else None), classes)
-    validation = restricted(read_data(data, "val"), classes) if "val" in there else None
+    train = restricted(read_data(data, split_named(there, "train") if there else None), classes)
+    held = split_named(there, "val", "valid", "validation")
+    validation = restricted(read_data(data, held), classes) if held else None
     with console.counting("training") as progress:
         train_classifier(method, options, train, validation, settings, out, resume=resume, progress=progress)
     return _done(out)
@@ -42,12 +43,12 @@ def _train_classifier(
 
 def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | None, values: dict[str, Any]) -> int:
     from boxless.data.folder import read_data, splits
-    from boxless.data.splits import restricted
+    from boxless.data.splits import restricted, split_named
     from boxless.gan.data import read_images
     from boxless.gan.training import train_gan
 
     settings = GanTraining(**values)
-    train = restricted(read_data(data, "train" if splits(data) else "all"), classes, one_category=True)
+    train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes, one_category=True)
     images = read_images(train, settings.size)
     with console.counting("training") as progress:
         train_gan(gan, images, settings, out, resume=resume, progress=progress)
@@ -100,6 +101,7 @@ def _command(
     for key, kind, default, text in [*shared, *flags]:
         arguments.append(Argument(key, Argument.KEYWORD_ONLY, default=default, annotation=_described(kind, text)))
     command.__signature__ = inspect.Signature(arguments, return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {argument.name: argument.annotation for argument in arguments}
     command.__doc__ = summary
     app.command(command, name=name)
 

@@ -22,14 +22,19 @@ def splits_for(
     Raises UsageError for a split that does not exist, or when both would be the same images.
     """
     there = splits(data)
-    test = split or next((name for name in ("test", "val") if name in there), None)
+    test = split or split_named(there, "test", "val", "valid", "validation")
     if there and test is None:
         raise UsageError(f"{data} has the splits {', '.join(there)}, neither test nor val. Choose one with --split.")
-    other = None if fit == "none" else fit or ("train" if "train" in there and test != "train" else None)
+    other = None if fit == "none" else fit or (train if (train := split_named(there, "train")) != test else None)
     if other is not None and other == test:
         raise UsageError(f"The split {test} cannot be scored with a threshold fitted on itself. Choose another --fit.")
     scored = restricted(read_data(data, test), classes, one_category=one_category)
     return scored, None if other is None else restricted(read_data(data, other), classes, one_category=one_category)
+
+
+def split_named(there: list[str], *names: str) -> str | None:
+    """The first of `names` that is among the splits, as it is written there; None if none is."""
+    return next((split for name in names for split in there if split.lower() == name), None)
 
 
 def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = False) -> Dataset:

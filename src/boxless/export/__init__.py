@@ -87,7 +87,7 @@ def check_folder(out: Path, format: Format, *, overwrite: bool = False) -> None:
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:
-        raise UsageError(f"The output folder {out} is not empty. Choose another one, or allow overwriting.")
+        raise UsageError(f"The output folder {out} is not empty. Choose another one, or give --overwrite.")
     readme = out / "README.txt"
     first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
     allowed = (WRITES[format] if first == _mark(format) else set()) | (

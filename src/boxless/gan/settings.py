@@ -69,7 +69,7 @@ class GanTraining:
     seed: int = 0
     """Seed of the weights and of every draw; the draws of a step depend on it and on the step alone."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:<index>."""
+    """auto, cpu, cuda or cuda:N."""
     precision: Precision = "auto"
     """Numbers in the networks; auto is bf16-mixed where the device is faster with it, and 32-true elsewhere."""
     graph: bool = True
