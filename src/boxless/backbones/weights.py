@@ -27,8 +27,8 @@ def download(url: str) -> State:
         file = folder / Path(url).name
         raise BoxlessError(
             f"The weights {file.name} are not in {folder} and could not be downloaded ({error}). Download {url} on "
-            f"another machine and copy it to {file} (TORCH_HOME moves that folder), or choose lite0, whose weights come "
-            "with pip."
+            f"another machine and copy it to {file} (TORCH_HOME moves that folder), or choose lite0, whose "
+            "weights come with pip."
         ) from error
 
 
