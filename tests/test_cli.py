@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import boxless
 from boxless import __version__
 from boxless.cli import app
 from boxless.data.scenes import make_scenes
@@ -144,11 +146,19 @@ def test_train_predict_evaluate_resume(scenes, tmp_path, capfd):
     assert code == 2 and "--resume" in err
     code, out, err = run(capfd, "predict", tmp_path / "run", scenes / "test", "--out", tmp_path / "out", "--json")
     assert code == 0 and json.loads(out)["images"] == 12
-    code, out, err = run(capfd, "evaluate", tmp_path / "run", scenes, "--json", "--out", tmp_path / "eval")
+    code, out, err = run(
+        capfd, "evaluate", tmp_path / "run", scenes, "--json", "--out", tmp_path / "eval", "--maps", tmp_path / "m.npz"
+    )
     assert code == 0, err
     measured = json.loads(out)["measurement"]
+    model = boxless.load(tmp_path / "run" / "best.pt")
+    heat = model.heatmap(torch.rand(2, 3, 32, 32))
+    boxes, _ = boxless.find_boxes(heat[0].numpy(), (64, 48), model.readout.threshold)
+    assert len(heat) == 2 and (boxes[:, 2] <= 64).all()
     assert {"whole image", "centred box", "untrained network", "shuffled maps"} <= set(measured["controls"])
     assert measured["images"] == 12 and (tmp_path / "eval" / "report.html").is_file()
+    code, out, err = run(capfd, "score", tmp_path / "m.npz", scenes / "boxes_test.csv", "--json")
+    assert code == 0 and json.loads(out)["protocols"]["boxless"]["images"] == 12
     for row in measured["rows"]:
         assert row["origin"] and len(row["interval"]) == 2 and set(row["accuracy"]) == {"0.3", "0.5", "0.7"}
     assert any("oracle" in row["origin"] for row in measured["rows"][1:])

@@ -104,6 +104,20 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another folder.") from error
 
 
+def write_maps(path: Path, maps: Maps) -> None:
+    """Write raw heat maps as one .npz under their images' names; raises BoxlessError when it cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            named = {sample.name: heat for sample, heat in zip(maps.samples, maps.heats, strict=True)}
+            np.savez_compressed(file, allow_pickle=False, **named)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another file.") from error
+
+
 def write_evaluation(
     out: Path, content: dict[str, Any], measured: Measurement, maps: Maps, test: Dataset, finder: Finder
 ) -> None:

@@ -19,6 +19,7 @@ def evaluate(
     one_category: Annotated[bool, Parameter(negative="")] = False,
     threshold: float | None = None,
     out: Path | None = None,
+    maps: Path | None = None,
     batch_size: Annotated[int, Parameter(alias="-b")] = 16,
     workers: Annotated[int, Parameter(alias="-j")] = 2,
     device: str = "auto",
@@ -51,6 +52,8 @@ def evaluate(
         What counts as object, as a fraction of the heat map's range, 0 to 1; default: the method's own.
     out
         Folder for result.json and report.html; default: nothing is written.
+    maps
+        File (.npz) for the raw heat maps, as `boxless score` reads them; default: they are not kept.
     batch_size
         Images per forward pass.
     workers
@@ -69,7 +72,7 @@ def evaluate(
     from boxless.evaluating import evaluate as measure
     from boxless.finders import finder_named, untrained
     from boxless.measurement import print_measurement
-    from boxless.results import evaluation_result, write_evaluation
+    from boxless.results import evaluation_result, write_evaluation, write_maps
 
     test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
     options = {
@@ -83,10 +86,12 @@ def evaluate(
     control = untrained(finder, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.watching("evaluating", total) as watch:
-        measured, maps = measure(finder, test, watch, fit=other, untrained=control, seed=seed)
+        measured, mapped = measure(finder, test, watch, fit=other, untrained=control, seed=seed)
     content = evaluation_result(measured, finder, test, other, watch, seed=seed)
     if out is not None:
-        write_evaluation(out, content, measured, maps, test, finder)
+        write_evaluation(out, content, measured, mapped, test, finder)
+    if maps is not None:
+        write_maps(maps, mapped)
     if json:
         console.result(content)
     else:

@@ -1,6 +1,6 @@
 """All thresholds of a map in one pass, against one contour search for each threshold, on the same maps in the same run.
 
-    python benchmarks/evaluation.py [out.json] [--maps 20] [--seconds 3]
+    python benchmarks/levels.py [out.json] [--maps 20] [--seconds 3]
 
 The peers' way is wsolevaluation's: a 224 x 224 map as 8 bits, cv2.threshold, cv2.findContours (RETR_TREE), the box of
 the largest contour (V1) or of all (V2), inclusive IoU; at 1,000 thresholds, or once for each of the levels that differ.
