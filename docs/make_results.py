@@ -37,12 +37,25 @@ the method.
 """
 
 
+PROTOCOLS = """## The same maps under every protocol
+
+Saved with `boxless evaluate METHOD cub10 --fit none --maps maps.npz`, scored with `boxless score maps.npz
+boxes_test.csv --protocol ...`. Accuracy at IoU 0.5 in percent, and what the controls score under the same protocol. The
+maps are the same in every row: what moves the number is the protocol, most of all who chose the threshold.
+"""
+
+
 def main() -> None:
     results = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))}
     measured = [evaluation(name, content) for name, content in results.items() if "measurement" in content]
-    speeds = [benchmark(name, content) for name, content in results.items() if "measurement" not in content]
+    sides = [side_by_side(name, content) for name, content in results.items() if "protocols" in content]
+    speeds = [
+        benchmark(name, content)
+        for name, content in results.items()
+        if "versions" in content and "measurement" not in content
+    ]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
-    text = "\n".join([INTRODUCTION, *summary(overview), *measured, "## Speed\n", *speeds])
+    text = "\n".join([INTRODUCTION, *summary(overview), *measured, PROTOCOLS, *sides, "## Speed\n", *speeds])
     (HERE / "results.md").write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
@@ -94,6 +107,20 @@ def evaluation(name: str, content: dict[str, Any]) -> str:
     told = [f"{key} {value:.1f} ({low_high(measured, key)})" for key, value in others.items()]
     anatomy = ", ".join(f"{key} {count}" for key, count in measured["anatomy"].items())
     return "\n".join([*lines, f"\nAt the first row's threshold: {'; '.join(told)}. Boxes: {anatomy}.\n"])
+
+
+def side_by_side(name: str, content: dict[str, Any]) -> str:
+    columns = ["heat maps", "whole image", "centred box", "shuffled maps"]
+    lines = [
+        f"### {name}\n",
+        "| protocol | " + " | ".join(columns) + " | threshold of the first |",
+        "|---|" + "---|" * 5,
+    ]
+    for protocol, measured in content["protocols"].items():
+        rows = {row["name"]: row for row in reversed([*measured["rows"], *measured["controls"].values()])}
+        cells = [f"{rows[column]['accuracy']['0.5']:.1f}" for column in columns]
+        lines.append(f"| {protocol} | " + " | ".join([*cells, measured["rows"][0]["origin"]]) + " |")
+    return "\n".join([*lines, f"\n[json](results/{name}.json)\n"])
 
 
 def low_high(measured: dict[str, Any], key: str) -> str:
