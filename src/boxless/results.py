@@ -44,7 +44,7 @@ def provenance() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["boxless", *(_portable(argument) for argument in sys.argv[1:])]),
+        "command": " ".join(map(_portable, sys.argv)),
     }
 
 
