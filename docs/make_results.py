@@ -135,17 +135,25 @@ def machine(content: dict[str, Any]) -> str:
 
 
 def benchmark(name: str, content: dict[str, Any]) -> str:
-    plain = {key: value for key, value in content.items() if not isinstance(value, dict | list | str)}
-    flat = plain | {
-        f"{key}: {inner}": value
-        for key, group in content.items()
-        if isinstance(group, dict) and key not in ("versions", "hardware")
-        for inner, value in group.items()
-        if isinstance(value, int | float)
-    }
-    rows = [f"| {key} | {value:.3g} |" for key, value in flat.items() if isinstance(value, int | float)]
-    head = [f"### {name}\n", f"{machine(content)}; [json](results/{name}.json)\n", "| | |", "|---|---|"]
-    return "\n".join([*head, *rows, ""])
+    where = f"{machine(content)}; " if "hardware" in content else ""
+    known = {key: value for key, value in content.items() if key not in ("versions", "hardware", "machine", "seconds")}
+    rows = [f"| {key} | {value:.3g} |" for key, value in numbers(known)]
+    return "\n".join([f"### {name}\n", f"{where}[json](results/{name}.json)\n", "| | |", "|---|---|", *rows, ""])
+
+
+def numbers(content: dict[str, Any], above: str = "") -> list[tuple[str, float]]:
+    """Every number of a benchmark's json with the path that leads to it; entries of a list by their words."""
+    found = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found += numbers(value, f"{above}{key}: ")
+        elif isinstance(value, list):
+            for entry in value:
+                words = ", ".join(word for word in entry.values() if isinstance(word, str))
+                found += numbers(entry, f"{above}{words}: ")
+        elif isinstance(value, int | float):
+            found.append((above + key, value))
+    return found
 
 
 if __name__ == "__main__":
