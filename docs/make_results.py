@@ -30,8 +30,9 @@ The two trained runs come from
 
     boxless train cam cub10 --out cam-cub10 --size 288 --resize 320 --freeze all --lr 0.003 --epochs 6
     boxless train sn-dcgan tiny28 --classes bird --out sn-dcgan-bird --width 0.25 --iterations 3000 --minutes 10
+    boxless train sn-dcgan tiny28 --classes bird --out sn-dcgan-bird --width 0.25 --iterations 3000 --minutes 7 --resume
 
-The second was cut off by its minutes, on a processor that other work was using, at the iteration that its heading
+SN-DCGAN was cut off by its minutes, on a processor that other work was using, at the iteration that its heading
 names. The paper trains at full width for 250,000 iterations: that row is a trial of the road and says nothing about
 the method.
 """
