@@ -59,6 +59,19 @@ def test_taps_are_the_features_on_the_way(lite0: Backbone) -> None:
         lite0.taps(images, "block99")
 
 
+def test_functions_run_after_the_named_steps_also_of_a_frozen_network() -> None:
+    backbone, images = build_backbone("tiny", weights="none"), torch.rand(2, 3, 16, 16)
+    last = dict(backbone.steps())["conv3"]
+    (middle,) = backbone.taps(images, "conv2")
+    for frozen in ("", "conv1", "all"):
+        if frozen:
+            backbone.freeze(frozen)
+        changed = backbone(images, after={"conv2": lambda features: 2 * features})
+        assert torch.allclose(changed, last(2 * middle), atol=1e-6)
+    with pytest.raises(KeyError):
+        backbone(images, after={"block99": torch.relu})
+
+
 def test_lite0_normalises_as_its_weights_expect(lite0: Backbone) -> None:
     images = torch.tensor([0.0, 127 / 255, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     expected = torch.tensor([-127 / 128, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)

@@ -1,7 +1,8 @@
 """The contract of every backbone: images 0..1 -> features, normalised by itself, in named steps that can be tapped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from boxless.errors import UsageError
 
 Step = tuple[str, nn.Module]
+After = Mapping[str, Callable[[Tensor], Tensor]]
+"""What a method puts in the middle of a network: functions of the features after the named steps."""
+_NOTHING: After = MappingProxyType({})
 
 
 @runtime_checkable
@@ -26,7 +30,7 @@ class Backbone(nn.Module):
     """A network without its classifier: (batch, 3, H, W) in 0..1 -> (batch, channels, H / stride, W / stride).
 
     `net` keeps the parameter names of the library that its published weights come from. A method that works in the
-    middle of the network (an attention layer, a branch) runs over `normalise` and `steps` itself.
+    middle of the network gives `after` (an attention layer) or asks for `taps` (a branch).
     """
 
     mean: Tensor
@@ -72,23 +76,37 @@ class Backbone(nn.Module):
             step.eval()
         return self
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channels h w"]:
-        """Images 0..1 -> the features of the last step."""
+    def begin(self, images: Float[Tensor, "batch 3 H W"], count: int) -> Float[Tensor, "batch _c _h _w"]:
+        """Images 0..1 -> the features after the first `count` steps; with frozen steps, the part that can be kept."""
         features = self.normalise(images)
-        for _, step in self.steps():
+        for _, step in islice(self.steps(), count):
             features = step(features)
         return features
 
-    def taps(self, images: Float[Tensor, "batch 3 H W"], *names: str) -> tuple[Tensor, ...]:
+    def forward(
+        self, images: Float[Tensor, "batch 3 H W"], after: After = _NOTHING
+    ) -> Float[Tensor, "batch channels h w"]:
+        """Images 0..1 -> the features of the last step.
+
+        Raises KeyError for a name in `after` that is no step of this backbone.
+        """
+        *_, (last, _) = self.steps()
+        return self.taps(images, last, after=after)[0]
+
+    def taps(self, images: Float[Tensor, "batch 3 H W"], *names: str, after: After = _NOTHING) -> tuple[Tensor, ...]:
         """Images 0..1 -> the features after each of the named steps; what follows the last of them is not computed.
 
-        Raises KeyError for a name that is no step of this backbone.
+        Raises KeyError for a name, here or in `after`, that is no step of this backbone.
         """
-        features, found = self.normalise(images), dict[str, Tensor]()
-        for name, step in self.steps():
+        steps = list(self.steps())
+        place = {name: index for index, (name, _) in enumerate(steps)}
+        touched = [place[name] for name in (*names, *after)]
+        start = min(self.frozen, *touched)
+        features, found = self.begin(images, start), dict[str, Tensor]()
+        for name, step in steps[start : max(place[name] for name in names) + 1]:
             features = step(features)
+            if name in after:
+                features = after[name](features)
             if name in names:
                 found[name] = features
-            if len(found) == len(set(names)):
-                break
         return tuple(found[name] for name in names)

@@ -15,41 +15,39 @@ from boxless.backbones.backbone import Backbone
 
 
 class Remembered:
-    """Outputs of the last frozen step by picture, in memory up to `memory` GiB; of one backbone with one freeze."""
+    """Features after frozen steps by picture, in memory up to `memory` GiB; of one backbone with one freeze."""
 
     def __init__(self, memory: float = 1.0) -> None:
         self.room = memory * 2**30
-        self.kept: dict[bytes, Tensor] = {}
+        self.kept: dict[tuple[int, bytes], Tensor] = {}
 
     def attach(self, backbone: Backbone) -> None:
         """Let `backbone`, whose first steps are frozen, look here before it computes them; its state dict stays."""
-        backbone.forward = partial(self.features, backbone)  # type: ignore[method-assign]
+        backbone.begin = partial(self.begin, backbone)  # type: ignore[method-assign]
 
-    def features(self, backbone: Backbone, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channels h w"]:
-        """Images 0..1 -> the features of the last step, as Backbone.forward gives them."""
-        keys = [_key(image) for image in images]
+    def begin(
+        self, backbone: Backbone, images: Float[Tensor, "batch 3 H W"], count: int
+    ) -> Float[Tensor, "batch _c _h _w"]:
+        """Images 0..1 -> the features after the first `count` steps, all of them frozen, as Backbone.begin."""
+        keys = [(count, _key(image)) for image in images]
         new = [place for place, key in enumerate(keys) if key not in self.kept]
         made = (
-            dict(zip([keys[place] for place in new], self._frozen(backbone, images[new]), strict=True)) if new else {}
+            dict(zip([keys[place] for place in new], _computed(backbone, images[new], count), strict=True))
+            if new
+            else {}
         )
         rows = [made[key] if key in made else self.kept[key] for key in keys]
         for key, row in made.items():
             if self.room >= row.nbytes:
                 self.room -= row.nbytes
                 self.kept[key] = row
-        features = torch.stack(rows).contiguous(memory_format=torch.channels_last)
-        for _, step in list(backbone.steps())[backbone.frozen :]:
-            features = step(features)
-        return features
+        return torch.stack(rows).contiguous(memory_format=torch.channels_last)
 
-    @staticmethod
-    def _frozen(backbone: Backbone, images: Tensor) -> list[Tensor]:
-        # Not in inference mode, whose tensors training could not use later.
-        with torch.inference_mode(False), torch.no_grad():
-            features = backbone.normalise(images.clone())
-            for _, step in list(backbone.steps())[: backbone.frozen]:
-                features = step(features)
-            return [row.clone() for row in features]
+
+def _computed(backbone: Backbone, images: Tensor, count: int) -> list[Tensor]:
+    # Not in inference mode, whose tensors training could not use later.
+    with torch.inference_mode(False), torch.no_grad():
+        return [row.clone() for row in Backbone.begin(backbone, images.clone(), count)]
 
 
 def _key(image: Float[Tensor, "3 H W"]) -> bytes:
