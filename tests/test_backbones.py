@@ -1,5 +1,9 @@
+import boxless.torchvision_guard  # noqa: F401
+
+# isort: split
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,10 +11,15 @@ from torch import Tensor, nn
 from boxless import checkpoint
 from boxless.backbones import BACKBONES, build_backbone
 from boxless.backbones.backbone import Backbone
+from boxless.backbones.folding import folded
 from boxless.backbones.lite0 import SameConv2d, imagenet
+from boxless.backbones.weights import fill
 from boxless.errors import BoxlessError, UsageError
 
-MAPS = {"lite0": 1280, "vgg16": 512, "resnet50": 2048, "inception_v3": 768, "tiny": 64}
+MAPS = {
+    "lite0": 1280, "vgg16": 512, "resnet50": 2048, "inception_v3": 768, "alexnet": 256, "googlenet": 832,
+    "resnet50_se": 2048, "preresnet34": 512, "tiny": 64,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +30,10 @@ def lite0() -> Backbone:
 @pytest.mark.parametrize(("name", "stride"), [(name, entry.strides[0]) for name, entry in BACKBONES.items()])
 def test_the_map_has_the_published_size(name: str, stride: int) -> None:
     backbone = build_backbone(name, weights="none").eval()
+    size = 64 if name == "preresnet34" else 224
     with torch.inference_mode():
-        features = backbone(torch.rand(1, 3, 224, 224))
-    side = 224 // stride
+        features = backbone(torch.rand(1, 3, size, size))
+    side = size // stride
     assert features.shape == (1, MAPS[name], side, side)
     assert (backbone.name, backbone.stride, backbone.channels) == (name, stride, MAPS[name])
 
@@ -47,6 +57,42 @@ def test_training_reaches_every_parameter(name: str) -> None:
     backbone = build_backbone(name, weights="none")
     backbone(torch.rand(2, 3, 64, 64)).sum().backward()
     assert [key for key, parameter in backbone.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("name", ["lite0", "resnet50", "inception_v3", "googlenet", "resnet50_se", "preresnet34"])
+def test_folding_batch_normalisation_changes_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    backbone, images = build_backbone(name, weights="none"), torch.rand(1, 3, 64, 64)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as after training, else there is nothing to fold
+            for values in (module.running_mean, module.running_var, module.weight, module.bias):
+                nn.init.uniform_(values, 0.5, 1.5)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        features = backbone.eval()(images)
+        assert torch.allclose(folded(backbone)(images), features, rtol=1e-3, atol=1e-3 * float(features.abs().max()))
+
+
+def test_resnet50_se_is_timms_network_under_timms_names() -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("seresnet50").eval()
+    ours = build_backbone("resnet50_se", stride=32, weights="none").eval()
+    fill(ours, theirs.state_dict(), "timm")
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = theirs.forward_features(ours.normalise(images))
+        assert torch.allclose(ours(images), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+        assert float(expected.abs().max()) > 0
+
+
+def test_pre_activation_leaves_shortcuts_as_they_are() -> None:
+    """With the last convolution of a block at zero the block is the identity, without a ReLU (He et al., Eq. 5)."""
+    backbone = build_backbone("preresnet34", weights="none").eval()
+    block = dict(backbone.steps())["layer3.1"]
+    nn.init.zeros_(block.conv2.weight)  # type: ignore[arg-type, union-attr]
+    features = torch.randn(1, 256, 4, 4)
+    assert torch.equal(block(features), features)
+    counted = sum(isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1) for module in backbone.modules())
+    assert counted == 33  # with the classifier 34
 
 
 def test_taps_are_the_features_on_the_way(lite0: Backbone) -> None:

@@ -13,6 +13,7 @@ from boxless.boxes import Readout
 from boxless.data.loading import Pictures
 from boxless.data.sample import Dataset
 from boxless.data.transforms import Resize, to_images
+from boxless.errors import UsageError
 from boxless.localizer import Localizer, fresh
 from boxless.measuring import Split, measure
 from boxless.methods import METHODS, method_class
@@ -130,3 +131,13 @@ def test_the_mean_of_a_cam_is_its_logit_without_the_bias() -> None:
         images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
         logits = network(images)[torch.arange(4), labels] - network.fc.bias
         assert torch.allclose(network.heatmap(images, labels).mean((1, 2)), logits, atol=1e-5)
+
+
+def test_the_published_head_of_cam_is_told_by_the_backbone() -> None:
+    for name, widths in (("alexnet", [512, 512]), ("googlenet", [1024]), ("vgg16", [1024])):
+        network = method_class("cam")(build_backbone(name, weights="none"), 2, head="published").eval()
+        layers = [layer for layer in network.neck if isinstance(layer, torch.nn.Conv2d)]
+        assert [layer.out_channels for layer in layers] == widths
+        assert network.heatmap(torch.rand(1, 3, 64, 64), torch.tensor([1])).ndim == 3
+    with pytest.raises(UsageError, match="behind tiny"):
+        method_class("cam")(build_backbone("tiny", weights="none"), 2, head="published")

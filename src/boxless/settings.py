@@ -24,7 +24,7 @@ class Training:
     """How a classifier is trained."""
 
     backbone: str = "lite0"
-    """Feature extractor: lite0, vgg16, resnet50, inception_v3 or tiny."""
+    """Feature extractor, by its name in the list of `boxless methods`."""
     stride: int | None = None
     """Pixels of the image per pixel of the heat map; None for the backbone's default."""
     weights: str = "imagenet"

@@ -1,4 +1,4 @@
-"""The feature extractors: EfficientNet-Lite0 (its weights come with pip), VGG16, ResNet50, InceptionV3, and a tiny one.
+"""The feature extractors: EfficientNet-Lite0 (its weights come with pip), the networks of the papers, and a tiny one.
 
 All are cut before their classifier, and their last strides are removed until the map is as fine as asked for, as the
 papers on localization do. This module imports no torch, so that names and help texts cost nothing.
@@ -45,6 +45,27 @@ BACKBONES = {
         (8, 16),
         "boxless.backbones.inception:imagenet",
         "InceptionV3 up to Mixed_6e, 768 channels",
+    ),
+    "alexnet": Entry(
+        "boxless.backbones.alexnet:build", (16, 8, 32), "boxless.backbones.alexnet:imagenet", "AlexNet, 256 channels"
+    ),
+    "googlenet": Entry(
+        "boxless.backbones.googlenet:build",
+        (16, 8),
+        "boxless.backbones.googlenet:imagenet",
+        "GoogLeNet up to inception4e, 832 channels",
+    ),
+    "resnet50_se": Entry(
+        "boxless.backbones.resnet:build_se",
+        (16, 8, 32),
+        "boxless.backbones.resnet:imagenet_se",
+        "ResNet50 with squeeze-and-excitation, 2048 channels; weights of timm's seresnet50",
+    ),
+    "preresnet34": Entry(
+        "boxless.backbones.preresnet:build",
+        (8, 4, 16, 32),
+        "",
+        "pre-activation ResNet-34 for images of 32 to 64 pixels, 512 channels; no ImageNet weights",
     ),
     "tiny": Entry(
         "boxless.backbones.tiny:build", (4, 8), "", "three convolutions, 64 channels: for tests and 32-pixel pictures"

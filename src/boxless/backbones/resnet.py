@@ -1,25 +1,42 @@
 """ResNet50 (He et al., CVPR 2016) as the localization papers cut it: the last stages at stride 1, without dilation.
 
-Weights: torchvision's first ImageNet weights, the ones that the papers started from.
+Weights: torchvision's first ImageNet weights, the ones that the papers started from. ResNet50-SE has squeeze-and-
+excitation (Hu et al., CVPR 2018) at the end of each block. ADL's weights for it were never published; torchvision has
+none, so that names and weights are timm's seresnet50 (ra2_in1k), and any state dict under these names can be loaded.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import boxless.torchvision_guard  # noqa: F401
 
 # isort: split
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import ResNet50_Weights
+from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.ops.misc import SqueezeExcitation
 
 from boxless.backbones.backbone import Backbone, Step
 from boxless.backbones.vgg import IMAGENET_MEAN, IMAGENET_STD
 from boxless.backbones.weights import download
 
+_SE_WEIGHTS = (
+    "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/seresnet50_ra_224-8efdb4bb.pth"
+)
+
 
 def build(stride: int) -> Backbone:
     """ResNet50 with random weights, 2048 channels: 28x28 at 224 pixels and stride 8."""
-    net = ResNet50(stride)
+    net = ResNet50(stride, Bottleneck)
     return Backbone(net, name="resnet50", stride=stride, channels=2048, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def build_se(stride: int) -> Backbone:
+    """ResNet50-SE with random weights, 2048 channels: 14x14 at 224 pixels and stride 16, as in ADL."""
+    net = ResNet50(stride, SeBottleneck)
+    return Backbone(net, name="resnet50_se", stride=stride, channels=2048, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -27,17 +44,39 @@ def imagenet() -> dict[str, Tensor]:
     return download(ResNet50_Weights.IMAGENET1K_V1.url)
 
 
+def imagenet_se() -> dict[str, Tensor]:
+    """ImageNet weights of timm's seresnet50.ra2_in1k (Apache-2.0)."""
+    return download(_SE_WEIGHTS)
+
+
+class SeBottleneck(Bottleneck):
+    """torchvision's block with squeeze-and-excitation, reduction 16, before the sum."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.se = SqueezeExcitation(self.conv3.out_channels, self.conv3.out_channels // 16)
+
+    def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c2 h2 w2"]:
+        """The block with its shortcut."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.se(self.bn3(self.conv3(out)))
+        identity: Tensor = x if self.downsample is None else self.downsample(x)
+        return F.relu(out + identity)
+
+
 class ResNet50(nn.Module):
     """Steps `stem`, `layer1.0` to `layer4.2`; torchvision's names inside."""
 
-    def __init__(self, stride: int) -> None:
+    def __init__(self, stride: int, block: type[Bottleneck]) -> None:
         super().__init__()
-        whole = resnet50(weights=None)
+        whole = ResNet(block, [3, 4, 6, 3])
         self.conv1, self.bn1, self.relu, self.maxpool = whole.conv1, whole.bn1, whole.relu, whole.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = whole.layer1, whole.layer2, whole.layer3, whole.layer4
         for layer, reached in ((self.layer3, 16), (self.layer4, 32)):
             if reached > stride:
-                layer[0].conv2.stride = layer[0].downsample[0].stride = (1, 1)
+                first: Any = layer[0]
+                first.conv2.stride = first.downsample[0].stride = (1, 1)
 
     def steps(self) -> Iterator[Step]:
         """The stem, then every residual block."""

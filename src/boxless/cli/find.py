@@ -23,7 +23,7 @@ def find(
     one_category: Annotated[bool, Parameter(negative="")] = False,
     threshold: float | None = None,
     size: int | None = None,
-    backbone: Literal["lite0", "vgg16", "resnet50", "inception_v3"] | None = None,
+    backbone: str | None = None,
     stride: int | None = None,
     batch_size: Annotated[int, Parameter(alias="-b")] = 16,
     workers: Annotated[int, Parameter(alias="-j")] = 2,
@@ -60,7 +60,8 @@ def find(
     size
         Side of the square that images are resized to, in pixels; default: the method's own (ddt 288, contrast 64).
     backbone
-        The network whose features ddt uses; default: lite0, whose weights come with boxless (others: found on disk).
+        The network whose features ddt uses, by its name in the list of `boxless methods`; default: lite0, whose weights
+        come with boxless (others: found on disk or downloaded).
     stride
         Pixels of the resized image per place of the heat map; default: the method's own (ddt 16, contrast 4).
     batch_size

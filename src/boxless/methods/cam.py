@@ -8,6 +8,7 @@ A 1x1 convolution followed by the mean is the same thing (Zhang et al., ACoL, CV
 ACoL, SPG and I2C differs from CAM's in its two 3x3 convolutions alone; with them this is I2C's "plain" network.
 """
 
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,6 +18,11 @@ from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes import Readout
+from boxless.errors import UsageError
+
+Head = Literal["linear", "conv", "published"]
+PUBLISHED = {"alexnet": (512, 512), "googlenet": (1024,), "vgg16": (1024,)}
+"""Channels of the 3x3 convolutions in the authors' network definitions, which split them into two groups; not here."""
 
 
 class Losses(NamedTuple):
@@ -31,16 +37,17 @@ class Cam(nn.Module):
     """CAM (Zhou et al. 2016): global average pooling and one linear layer, read backwards.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that.
+        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
+            published is what CAM's authors put there: AlexNet two of 512, GoogLeNet and VGG16 one of 1024.
     """
 
     readout = Readout(0.2, "fixed: the paper's 20 % of the maximum", "max")
 
-    def __init__(self, backbone: Backbone, classes: int, *, head: Literal["linear", "conv"] = "linear") -> None:
+    def __init__(self, backbone: Backbone, classes: int, *, head: Head = "linear") -> None:
         super().__init__()
         self.backbone = backbone
-        self.neck = nn.Identity() if head == "linear" else conv_neck(backbone.channels)
-        self.fc = nn.Linear(backbone.channels if head == "linear" else 1024, classes)
+        self.neck, channels = make_neck(head, backbone)
+        self.fc = nn.Linear(channels, classes)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 
@@ -76,6 +83,26 @@ class Cam(nn.Module):
     ) -> Float[Tensor, "batch h w"]:
         """M_c for one class of each image (Eq. 2), without the bias, which has no place."""
         return torch.einsum("bkhw,bk->bhw", features.float(), self.fc.weight[labels])
+
+
+def make_neck(head: Head, backbone: Backbone) -> tuple[nn.Module, int]:
+    """What stands between the backbone and the classifier, and how many channels leave it.
+
+    Raises UsageError for `published` on a backbone that CAM's authors did not use.
+    """
+    if head == "linear":
+        return nn.Identity(), backbone.channels
+    if head == "conv":
+        return conv_neck(backbone.channels), 1024
+    if backbone.name not in PUBLISHED:
+        raise UsageError(
+            f"CAM's authors put no layers behind {backbone.name}, only behind {', '.join(PUBLISHED)}. Choose linear."
+        )
+    widths = (backbone.channels, *PUBLISHED[backbone.name])
+    convolutions = [
+        layer for pair in pairwise(widths) for layer in (nn.Conv2d(*pair, kernel_size=3, padding=1), nn.ReLU())
+    ]
+    return nn.Sequential(*convolutions, nn.Dropout()), widths[-1]
 
 
 def conv_neck(channels: int) -> nn.Sequential:

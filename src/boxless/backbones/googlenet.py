@@ -1,0 +1,46 @@
+"""GoogLeNet (Szegedy et al., CVPR 2015) up to inception4e, as CAM cuts it: 14x14 at 224 pixels.
+
+CAM's further convolution (CAM_conv) is the head `published` of its method. Weights: torchvision's, which come from
+TensorFlow, have batch normalisation and expect 2 x - 1.
+"""
+
+from collections.abc import Iterator
+
+import boxless.torchvision_guard  # noqa: F401
+
+# isort: split
+from torch import Tensor, nn
+from torchvision.models import GoogLeNet_Weights, googlenet
+
+from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.weights import download
+
+_COARSE = ("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3")
+_STEPS = (*_COARSE, "inception4a", "inception4b", "inception4c", "inception4d", "inception4e")
+
+
+def build(stride: int) -> Backbone:
+    """GoogLeNet with random weights, 832 channels: 14x14 at 224 pixels and stride 16."""
+    half = (0.5, 0.5, 0.5)
+    return Backbone(GoogLeNet(stride), name="googlenet", stride=stride, channels=832, mean=half, std=half)
+
+
+def imagenet() -> dict[str, Tensor]:
+    """ImageNet weights from torchvision."""
+    return download(GoogLeNet_Weights.IMAGENET1K_V1.url)
+
+
+class GoogLeNet(nn.Module):
+    """Steps under torchvision's names, `conv1` to `inception4e`; at stride 8 `maxpool3` keeps the size."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        whole = googlenet(weights=None, aux_logits=False, init_weights=False)
+        for name in _STEPS:
+            self.add_module(name, getattr(whole, name))
+        if stride == 8:
+            self.maxpool3 = nn.MaxPool2d(3, 1, 1)
+
+    def steps(self) -> Iterator[Step]:
+        """The network in the order in which it runs."""
+        yield from ((name, getattr(self, name)) for name in _STEPS)
