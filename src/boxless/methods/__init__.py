@@ -18,6 +18,7 @@ from typing import Any
 
 METHODS = {
     "cam": "boxless.methods.cam:Cam",
+    "cutmix": "boxless.methods.cutmix:CutMix",
     "has": "boxless.methods.has:Has",
     "i2c": "boxless.methods.i2c:I2c",
 }
