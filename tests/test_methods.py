@@ -1,22 +1,29 @@
 """What every method of METHODS must do, on pictures of 32 pixels and the tiny backbone."""
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from squares import make_squares, part, quick
+from squares import SMALL, make_squares, part, quick
 
 from boxless import load
 from boxless.backbones import build_backbone
+from boxless.backbones.backbone import Backbone
+from boxless.backbones.folding import folded
 from boxless.boxes import Readout
 from boxless.data.loading import Pictures
 from boxless.data.sample import Dataset
+from boxless.data.streaming import Watch
 from boxless.data.transforms import Resize, to_images
 from boxless.errors import UsageError
+from boxless.finders import trained
 from boxless.localizer import Localizer, fresh
 from boxless.measuring import Split, measure
 from boxless.methods import METHODS, method_class
+from boxless.searching import search
 from boxless.training import train_classifier
 
 
@@ -44,7 +51,7 @@ def split(localizer: Localizer, dataset: Dataset) -> Split:
 @pytest.mark.parametrize("name", METHODS)
 def test_it_learns_where_the_squares_are(name: str, squares: Dataset, tmp_path: Path) -> None:
     train, test = part(squares, slice(0, 120)), part(squares, slice(120, 160))
-    out = train_classifier(name, {}, train, test, quick(epochs=8), tmp_path / "run")
+    out = train_classifier(name, SMALL[name], train, test, quick(epochs=8), tmp_path / "run")
     localizer = load(out)
     found, untrained = split(localizer, test), split(fresh(localizer), test)
     measured = measure(
@@ -64,10 +71,14 @@ def test_it_learns_where_the_squares_are(name: str, squares: Dataset, tmp_path: 
     assert float((ranked[:, 0] == labels_of(test)).float().mean()) > 0.9
 
 
+def network_of(name: str) -> Any:
+    torch.manual_seed(0)
+    return method_class(name)(build_backbone("tiny", weights="none"), 3, **SMALL[name])
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_contract_holds(name: str) -> None:
-    torch.manual_seed(0)
-    network = method_class(name)(build_backbone("tiny", weights="none"), 3)
+    network = network_of(name)
     assert isinstance(network.readout, Readout)
     for count in (1, 4):
         images, labels = torch.rand(count, 3, 32, 32), torch.arange(count) % 3
@@ -76,16 +87,16 @@ def test_the_contract_holds(name: str) -> None:
         assert losses._fields[0] == "total"
         assert all(term.shape == () and bool(torch.isfinite(term)) for term in losses)
         network.eval()
-        heat = network.heatmap(images, labels)
+        heat, logits = network.heatmap_and_logits(images, labels)
         assert heat.shape == (count, 8, 8)
-        assert not heat.requires_grad
+        assert heat.grad_fn is None and logits.grad_fn is None
+        assert torch.equal(heat, network.heatmap(images, labels))
         assert network(images).shape == (count, 3)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_map_is_of_the_label_and_of_the_best_class_without_one(name: str) -> None:
-    torch.manual_seed(0)
-    network = method_class(name)(build_backbone("tiny", weights="none"), 3).eval()
+    network = network_of(name).eval()
     images = torch.rand(5, 3, 32, 32)
     first, second = (network.heatmap(images, torch.full((5,), label)) for label in (0, 1))
     assert not torch.allclose(first, second)
@@ -99,7 +110,7 @@ def test_the_map_is_of_the_label_and_of_the_best_class_without_one(name: str) ->
 
 @pytest.mark.parametrize("name", METHODS)
 def test_prediction_costs_one_pass_through_the_backbone(name: str) -> None:
-    network = method_class(name)(build_backbone("tiny", weights="none"), 3).eval()
+    network = network_of(name).eval()
     passes = []
     network.backbone.net.conv1.register_forward_hook(lambda *_: passes.append(1))
     network.heatmap_and_logits(torch.rand(2, 3, 32, 32))
@@ -108,8 +119,7 @@ def test_prediction_costs_one_pass_through_the_backbone(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_it_trains_in_bf16(name: str) -> None:
-    torch.manual_seed(0)
-    network = method_class(name)(build_backbone("tiny", weights="none"), 3)
+    network = network_of(name)
     images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 0, 1, 2])
     torch.manual_seed(1)
     full = network.loss(images, labels).total
@@ -120,6 +130,47 @@ def test_it_trains_in_bf16(name: str) -> None:
     full, half = full.detach(), half.detach()
     assert abs(float(half) - float(full)) < 0.05 * abs(float(full)) + 0.02
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+@pytest.fixture(scope="module")
+def normalised() -> Backbone:
+    """A network whose batch normalisation has statistics, without which folding would change nothing."""
+    torch.manual_seed(0)
+    backbone = build_backbone("lite0", stride=32, weights="none")
+    layers = [module for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for layer in layers:
+        layer.momentum = 1.0
+    backbone(torch.rand(3, 3, 64, 64))
+    return backbone.eval()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_bf16_and_folded_normalisation_predict_the_same(name: str, normalised: Backbone) -> None:
+    torch.manual_seed(0)
+    network = method_class(name)(normalised, 3, **SMALL[name]).eval()
+    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([0, 1, 2])
+    heat, logits = network.heatmap_and_logits(images, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        half, _ = network.heatmap_and_logits(images, labels)
+    assert float(torch.corrcoef(torch.stack([heat.flatten(), half.float().flatten()]))[0, 1]) > 0.95
+    network.backbone = folded(normalised)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.backbone.modules())
+    again, same = network.heatmap_and_logits(images, labels)
+    assert torch.allclose(again, heat, atol=1e-3 * float(heat.std())) and torch.allclose(same, logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_exports_boxes_of_any_folder(name: str, squares: Dataset, tmp_path: Path) -> None:
+    few = part(squares, slice(0, 16))
+    out = train_classifier(name, SMALL[name], few, None, quick(epochs=1), tmp_path / "run")
+    for precision in ("fp32", "bf16"):
+        finder = trained(out, batch_size=5, precision=precision)  # 16 = 5 + 5 + 5 + 1: a batch of one too
+        summary = search(finder, few, tmp_path / precision, Watch(), format="csv")
+        assert (summary.images, summary.broken) == (16, {})
+        with (tmp_path / precision / "boxes.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert {row["class"] for row in rows} <= {"red", "green"}
+        assert len({row["image"] for row in rows}) + len(summary.nothing) == 16
 
 
 def test_the_mean_of_a_cam_is_its_logit_without_the_bias() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from squares import make_squares, part, quick, two_runs
+from squares import SMALL, make_squares, part, quick, two_runs
 
 from boxless import checkpoint, load
 from boxless.data.sample import Dataset, Sample
@@ -64,13 +64,15 @@ def test_a_run_that_was_stopped_in_an_epoch_ends_as_the_one_that_was_not(
 ) -> None:
     train, validation = part(squares, slice(0, 28)), part(squares, slice(28, 36))
     settings = quick(epochs=3, resize=36)
-    train_classifier(method, {}, train, validation, settings, tmp_path / "whole")
+    train_classifier(method, SMALL[method], train, validation, settings, tmp_path / "whole")
     with pytest.raises(StoppedError if how == "kill" else KeyboardInterrupt):
         stop = killed if how == "kill" else lambda: os.kill(os.getpid(), signal.SIGINT)
-        train_classifier(method, {}, train, validation, settings, tmp_path / "cut", progress=stop_at(6, stop))
+        train_classifier(
+            method, SMALL[method], train, validation, settings, tmp_path / "cut", progress=stop_at(6, stop)
+        )
     position = checkpoint.read(tmp_path / "cut" / "last.pt")["trainer"]
     assert (position["epoch"], position["step"]) == ((1, 0) if how == "kill" else (1, 2))
-    train_classifier(method, {}, train, validation, settings, tmp_path / "cut", resume=True)
+    train_classifier(method, SMALL[method], train, validation, settings, tmp_path / "cut", resume=True)
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     assert same_weights(tmp_path / "cut", tmp_path / "whole")
 

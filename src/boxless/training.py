@@ -97,6 +97,11 @@ class Run:
         if settings.freeze:
             backbone.freeze(settings.freeze)
         self.network: nn.Module = method_class(method)(backbone, len(train.classes), **options)
+        if settings.size < (smallest := getattr(self.network, "smallest", 1)):
+            raise UsageError(
+                f"size is {settings.size} pixels, and {method} with these options needs {smallest} or more. "
+                "Give a larger --size, or other options of the method."
+            )
         self.network.to(memory_format=torch.channels_last)
         self.settings = settings = replace(settings, stride=backbone.stride)
         self.optimizer = make_optimizer(self.network, settings)

@@ -8,6 +8,9 @@ A method is a torch module with a keyword-only constructor after (backbone, clas
     heatmap(images, labels) -> heat         (batch, h, w), raw: no normalisation, no resizing
 
 Images are float RGB in 0..1, (batch, 3, height, width); every network normalises by itself.
+
+What a method may have besides: `images_per_class`, how many images of a class stand together in a batch; `smallest`,
+the side in pixels of the smallest images it can be trained on; `epoch`, which the training loop sets.
 """
 
 import importlib
@@ -15,6 +18,8 @@ from typing import Any
 
 METHODS = {
     "cam": "boxless.methods.cam:Cam",
+    "cutmix": "boxless.methods.cutmix:CutMix",
+    "has": "boxless.methods.has:Has",
     "i2c": "boxless.methods.i2c:I2c",
 }
 

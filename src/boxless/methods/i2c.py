@@ -18,7 +18,6 @@ with fewer than K places above delta repeats them; one whose map is constant has
 from typing import Literal, NamedTuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from boxless.backbones.backbone import Backbone
 from boxless.errors import UsageError
 from boxless.methods.cam import Cam, accuracy
+from boxless.processes import collected, draw, world_and_rank
 
 SQUARED = 0.01
 """What the published factors are multiplied by for squared distances: they were found with the code's plain ones.
@@ -130,7 +130,8 @@ class I2c(Cam):
         warm = (flat - low) > self.delta * (high - low)
         places = flat.shape[1]
         first = torch.arange(places, 0, -1.0, device=flat.device)
-        order = torch.where(warm, first if self.as_code else lots(flat), 0.0).topk(min(self.seeds, places)).indices
+        lots = first if self.as_code else draw(*flat.shape, device=flat.device) + 1
+        order = torch.where(warm, lots, 0.0).topk(min(self.seeds, places)).indices
         turns = torch.arange(self.seeds, device=flat.device) % warm.sum(1, keepdim=True).clamp(1, order.shape[1])
         chosen = order.gather(1, turns)
         rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # a view of channels_last features
@@ -172,39 +173,19 @@ def stochastic_consistency(found: Seeds, *, squared: bool) -> Float[Tensor, ""]:
     return apart.sum() / (pairs.sum() * len(vectors)).clamp(min=1)
 
 
-def lots(flat: Float[Tensor, "batch places"]) -> Float[Tensor, "batch places"]:
-    """Random numbers in 1..2, the same for an image whether one process holds the whole batch or several share it."""
-    world, rank = _processes()
-    drawn = torch.rand(world, *flat.shape, device=flat.device)  # the generator is in the same state in every process
-    return drawn[rank] + 1
-
-
 def gathered(found: Seeds) -> Seeds:
     """The seeds of all processes, in the same order in each; gradients flow to the own ones.
 
     Every process then computes the loss of the whole batch, but the gradient of its own part alone. The processes'
     gradients are averaged afterwards, so that each must count as many times as there are processes.
     """
-    world, rank = _processes()
+    world, rank = world_and_rank()
     if world == 1:
         return found
     own = found.vectors * world - found.vectors.detach() * (world - 1)
-    vectors, labels, valid = (_all(part.detach(), world) for part in found)
+    vectors, labels, valid = (collected(part.detach()) for part in found)
     vectors[rank] = own
     return Seeds(torch.cat(vectors), torch.cat(labels), torch.cat(valid))
-
-
-def _processes() -> tuple[int, int]:
-    """How many processes there are, and which one this is."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return 1, 0
-    return dist.get_world_size(), dist.get_rank()
-
-
-def _all(part: Tensor, world: int) -> list[Tensor]:
-    parts = [torch.empty_like(part) for _ in range(world)]
-    dist.all_gather(parts, part.contiguous())
-    return parts
 
 
 def _length(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
