@@ -18,7 +18,6 @@ from boxless.training import train_classifier
 CLASSES = ("red", "green")
 SIDE = 32
 SMALL: dict[str, dict[str, Any]] = {name: {} for name in METHODS} | {
-    "cutmix": {"probability": 0.5},  # the authors' for images of 32 pixels
     "has": {"patch": 8},
 }
 """The options with which a method learns from pictures of 32 pixels in seconds: its defaults, but for what is here."""

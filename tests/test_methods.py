@@ -51,7 +51,7 @@ def split(localizer: Localizer, dataset: Dataset) -> Split:
 @pytest.mark.parametrize("name", METHODS)
 def test_it_learns_where_the_squares_are(name: str, squares: Dataset, tmp_path: Path) -> None:
     train, test = part(squares, slice(0, 120)), part(squares, slice(120, 160))
-    out = train_classifier(name, SMALL[name], train, test, quick(epochs=8), tmp_path / "run")
+    out = train_classifier(name, SMALL[name], train, test, quick(epochs=8, lr=0.02), tmp_path / "run")
     localizer = load(out)
     found, untrained = split(localizer, test), split(fresh(localizer), test)
     measured = measure(

@@ -17,6 +17,7 @@ import importlib
 from typing import Any
 
 METHODS = {
+    "adl": "boxless.methods.adl:Adl",
     "cam": "boxless.methods.cam:Cam",
     "cutmix": "boxless.methods.cutmix:CutMix",
     "has": "boxless.methods.has:Has",
