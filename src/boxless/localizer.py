@@ -99,4 +99,4 @@ def _network(content: dict[str, Any]) -> nn.Module:
         raise BoxlessError(f"This boxless has no method {content['method']!r}. Install the version that trained it.")
     backbone = build_backbone(**content["backbone"], weights="none")
     built: nn.Module = method_class(content["method"])(backbone, len(content["classes"]), **content["options"])
-    return built
+    return built.requires_grad_(False)  # slopes by the image, which some methods take, then remember half as much

@@ -10,7 +10,8 @@ A method is a torch module with a keyword-only constructor after (backbone, clas
 Images are float RGB in 0..1, (batch, 3, height, width); every network normalises by itself.
 
 What a method may have besides: `images_per_class`, how many images of a class stand together in a batch; `smallest`,
-the side in pixels of the smallest images it can be trained on; `epoch`, which the training loop sets.
+the side in pixels of the smallest images it can be trained on; `epoch`, which the training loop sets; `trained_as`,
+the name of the method whose training it shares, down to the state dict.
 """
 
 import importlib
@@ -19,6 +20,8 @@ from typing import Any
 METHODS = {
     "adl": "boxless.methods.adl:Adl",
     "cam": "boxless.methods.cam:Cam",
+    "gradcam": "boxless.methods.gradcam:GradCam",
+    "backprop": "boxless.methods.backprop:Backprop",
     "cutmix": "boxless.methods.cutmix:CutMix",
     "has": "boxless.methods.has:Has",
     "i2c": "boxless.methods.i2c:I2c",
