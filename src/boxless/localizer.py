@@ -1,6 +1,6 @@
 """A trained network as something that localizes: load a checkpoint, ask for heat maps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,28 @@ def load(path: Path | str) -> Localizer:
     network.eval()
     return Localizer(
         network, content["method"], content["size"], content["classes"], Readout(**content["readout"]), content
+    )
+
+
+def read_as(localizer: Localizer, method: str, options: dict[str, Any]) -> Localizer:
+    """The same weights read out by `method`, which trains as the localizer's own does (its class's `trained_as`).
+
+    Raises BoxlessError when the weights are not those of such a network.
+    """
+    if method == localizer.method:
+        return localizer
+    content = localizer.content | {
+        "method": method,
+        "options": options,
+        "readout": method_class(method).readout.to_dict(),
+    }
+    network = _network(content)
+    try:
+        network.load_state_dict(localizer.network.state_dict())
+    except RuntimeError as error:
+        raise BoxlessError(f"The weights of {localizer.method} do not fit the network of {method}: {error}") from error
+    return replace(
+        localizer, network=network.eval(), method=method, readout=Readout(**content["readout"]), content=content
     )
 
 

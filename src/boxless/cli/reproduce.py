@@ -4,8 +4,8 @@ from pathlib import Path
 
 from cyclopts import App
 
-from boxless.cli import console
-from boxless.cli.reproduce_i2c import register
+from boxless.cli import console, reproduce_i2c, reproduce_wsol
+from boxless.cli.reproduce_options import numbers
 
 app = App(name="reproduce", help="Rebuild a paper's table: cell after cell, within given minutes, beside controls.")
 
@@ -57,7 +57,6 @@ def gan_table_3(
         Folder for cells/*.json, the runs and gan-table-3.md.
 
     """
-    from boxless.errors import UsageError
     from boxless.experiments.cells import Clock
     from boxless.experiments.gan_cell import GanCell
     from boxless.experiments.gan_tables import groups_in, run_table_3, table_3_cells
@@ -66,8 +65,6 @@ def gan_table_3(
     from boxless.gan.training import Progress
 
     clock = Clock(minutes)
-    if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
-        raise UsageError(f"The seeds are {seeds!r}. Expected whole numbers separated by commas, such as 0,1.")
     methods = [gan.strip() for gan in gans.split(",")]
     for gan in methods:
         recipe(gan)
@@ -75,7 +72,7 @@ def gan_table_3(
     training = GanTraining(
         iterations=iterations, width=width, size=size, batch_size=batch_size, device=device, log_every=50
     )
-    cells = table_3_cells(chosen, methods, [int(seed) for seed in seeds.split(",")])
+    cells = table_3_cells(chosen, methods, numbers(seeds))
 
     def told(cell: GanCell) -> Progress:
         console.note(f"cell {cell.name}")
@@ -86,4 +83,5 @@ def gan_table_3(
     return 0
 
 
-register(app)
+reproduce_i2c.register(app)
+reproduce_wsol.register(app)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from boxless.cli import console
+from boxless.cli.reproduce_options import HELP, changed, numbers
 
 TABLES = {
     "i2c-table-3": "I2C at 224 and 320 pixels (Zhang et al., Table 3).",
@@ -25,37 +26,30 @@ def register(app: App) -> None:
 def _command(name: str, about: str) -> Callable[..., int]:
     def command(
         *,
-        data: Path,
+        data: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
         minutes: float | None = None,
         seeds: str = "0,1,2,3,4",
         recipe: Literal["quick", "paper"] = "quick",
         epochs: int | None = None,
         freeze: str | None = None,
         size: int | None = None,
+        images_per_class: int | None = None,
         workers: int = 2,
         out: Path = Path("runs/i2c"),
     ) -> int:
-        from boxless.errors import UsageError
         from boxless.experiments.cells import Clock
-        from boxless.experiments.i2c_tables import RECIPES, reproduce
+        from boxless.experiments.i2c_tables import reproduce
 
-        clock = Clock(minutes)
-        if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
-            raise UsageError(f"The seeds are {seeds!r}. Expected whole numbers separated by commas, such as 0,1.")
-        base = RECIPES[recipe].training
-        changed: dict[str, int | str] = {"workers": workers}
-        changed |= {} if epochs is None else {"epochs": epochs}
-        changed |= {} if freeze is None else {"freeze": freeze}
-        changed |= {} if size is None else {"size": size, "resize": round(size * base.resize / base.size)}
         page = reproduce(
             name,
             data,
             out,
-            clock,
-            seeds=[int(seed) for seed in seeds.split(",")],
+            Clock(minutes),
+            seeds=numbers(seeds),
             recipe=recipe,
+            images_per_class=images_per_class,
             begun=lambda cell: console.note(f"cell {cell.name}"),
-            **changed,
+            **changed(recipe, epochs, freeze, size, workers),
         )
         console.out.print(page, markup=False, highlight=False)
         return 0
@@ -64,27 +58,8 @@ def _command(name: str, about: str) -> Callable[..., int]:
     return command
 
 
-_HELP = """The same command again goes on where it stopped; tables with the same --out share their cells.
+_HELP = f"""The same command again goes on where it stopped; tables with the same --out share their cells.
 
 Parameters
 ----------
-data
-    Folder with train and test (or val) images in class folders, and boxes_train.csv and boxes_test.csv.
-minutes
-    Stop after this many minutes with everything saved; default: no limit.
-seeds
-    Seeds, separated by commas; all cells of the first come first.
-recipe
-    quick: Lite0's last layers, on a processor; paper: InceptionV3 with the published schedule, for a GPU.
-epochs
-    Passes over the training images; default: the recipe's.
-freeze
-    Last step of the backbone that does not learn; default: the recipe's.
-size
-    Side in pixels of what the network sees; default: the recipe's.
-workers
-    Threads that read images.
-out
-    Folder for cells/*.json, the runs and the page.
-
-"""
+{HELP}"""

@@ -11,55 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from boxless.data.sample import Dataset
-from boxless.experiments.cells import Clock, Result, results, run_grid
-from boxless.experiments.i2c_cells import I2cCell, Study
+from boxless.evaluating import Maps
+from boxless.experiments.cells import Clock
 from boxless.experiments.i2c_cost import cost_table
-from boxless.experiments.i2c_rows import Published, Results, results_table
+from boxless.experiments.recipes import RECIPES, Recipe
+from boxless.experiments.rows import Published, Results, results_table
+from boxless.experiments.seed_places import seed_places
+from boxless.experiments.study import Cell, Study
+from boxless.experiments.tables import finished, run_table, summary
 from boxless.methods.i2c import SQUARED
-from boxless.results import data_hash
-from boxless.run_folder import plain
-from boxless.settings import Training
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How all cells of a study are trained, and the head that they have."""
-
-    training: Training
-    head: Literal["linear", "conv"]
-
-
-RECIPES = {
-    # Minutes on a processor: only Lite0's last block, its last convolution and the classifier learn, from whole
-    # pictures, mirrored every other time; what lies before is computed once for all cells. These layers learn as fast
-    # as the classifier: in the hundred steps of a small data set the published tenth of that hardly moves them.
-    "quick": Recipe(
-        Training(
-            backbone="lite0",
-            stride=16,
-            freeze="block14",
-            size=224,
-            resize=224,
-            batch_size=20,
-            epochs=6,
-            lr=0.01,
-            head_factor=1.0,
-        ),
-        "linear",
-    ),
-    # As published, after two epochs without the constraints: 40 classes x 2 images, crops; for a GPU.
-    "paper": Recipe(
-        Training(backbone="inception_v3", stride=8, resizing="short-side", batch_size=80, epochs=7, decay=(4, 5, 6)),
-        "conv",
-    ),
-}
-ILSVRC = 1281
-"""Images of an ILSVRC class."""
+from boxless.options import resolve_options
 
 OFF: dict[str, Any] = {"sc_weight": 0.0, "gc_weight": 0.0, "warm_up": 1_000_000}
 CONSTRAINTS: dict[str, dict[str, Any]] = {"plain": OFF, "SC": {"gc_weight": 0.0}, "SC + GC": {}}
@@ -82,13 +48,14 @@ class Ablation:
 
 def reproduce(
     name: str,
-    data: Path,
+    data: Sequence[Path],
     out: Path,
     clock: Clock,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     recipe: str = "quick",
-    begun: Callable[[I2cCell], None] = lambda cell: None,
+    images_per_class: int | None = None,
+    begun: Callable[[Cell], None] = lambda cell: None,
     **changed: Any,
 ) -> str:
     """Run what is left of a table of `ABLATIONS` -> the page, which is also written to `out`/`name`.md.
@@ -97,29 +64,19 @@ def reproduce(
     the recipe's. Raises UsageError for data without boxes in both splits, and for an `out` made with other data or
     settings.
     """
-    study, made = Study(data, out / "runs"), RECIPES[recipe]
-    made = replace(made, training=replace(made.training, **changed))
-    settings = {"data": data_hash(study.test), "fit": data_hash(study.fit), "training": _deciding(made.training)}
+    study = Study(data, out / "runs", images_per_class=images_per_class, look=_seeds)
+    made = RECIPES[recipe].with_training(**changed)
     grid = cells(name, study.train, made, seeds)
 
-    def work(cell: I2cCell, clock: Clock) -> Result | None:
-        begun(cell)
-        return study.run(cell, clock)
+    def told(done: Results) -> str:
+        return page(name, grid, done)
 
-    try:
-        run_grid(grid, work, out / "cells", settings, clock)
-    finally:  # also after Ctrl-C: what there is makes a table
-        done = results(grid, out / "cells", settings)
-        text = page(name, grid, done, made.training)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.md").write_text(text, encoding="utf-8")
-    return text
+    return run_table(study, grid, made.training, out, name, clock, told, begun)
 
 
-def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[I2cCell]:
+def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Cell]:
     """The cells of a table of `ABLATIONS`, seed by seed, so that whole seeds are there when time is over."""
-    images = len(train) / max(1, len(train.classes))
-    shared = {"head": recipe.head, "alpha": 0.002 * ILSVRC / images}
+    shared = recipe.options("i2c", train)
     found = []
     for seed in seeds:
         for variant, differs in ABLATIONS[name].variants.items():
@@ -127,26 +84,20 @@ def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> li
             if side := differs.get("size"):  # the margin for crops grows with it
                 settings = replace(settings, size=side, resize=round(side * settings.resize / settings.size))
             options = shared | {key: value for key, value in differs.items() if key != "size"}
-            found.append(I2cCell(variant, options, settings))
+            found.append(Cell(variant, "i2c", options, settings))
     return found
 
 
-def page(name: str, grid: Sequence[I2cCell], found: Results, settings: Training) -> str:
+def page(name: str, grid: Sequence[Cell], found: Results) -> str:
     """Markdown: what was run and how, accuracies, controls and differences of the cells there are."""
-    ablation = ABLATIONS[name]
-    whole = {cell: result for cell, result in found.items() if "failed" not in result}
-    frozen = f"frozen up to {settings.freeze}" if settings.freeze else "nothing frozen"
-    lines = [
-        f"# {name}: {ablation.about}\n",
-        f"{len(whole)} of {len(grid)} cells run: {settings.backbone} at stride {settings.stride}, {frozen}, "
-        f"{settings.size} pixels, {settings.epochs} epochs of batches of {settings.batch_size}.",
-    ]
-    lines += [f"Failed: {cell}: {result['failed']}" for cell, result in found.items() if "failed" in result]
-    if not whole:
-        return "\n".join([*lines, ""])
-    seconds = [sum(result["cpu_seconds"].values()) for result in whole.values()]
-    lines.append(f"Processor seconds of a cell: median {np.median(seconds):.0f}, most {max(seconds):.0f}.\n")
-    return "\n".join([*lines, ablation.table(ablation, whole)])
+    ablation, whole = ABLATIONS[name], finished(found)
+    lines = [f"# {name}: {ablation.about}\n", summary(grid, found)]
+    return "\n".join([*lines, ablation.table(ablation, whole)] if whole else [*lines, ""])
+
+
+def _seeds(cell: Cell, maps: Maps) -> dict[str, Any]:
+    """Where the maps of the training images let seeds be drawn."""
+    return {"seeds": seed_places(maps, resolve_options(cell.method, cell.options)["delta"])}
 
 
 def _accuracies(ablation: Ablation, found: Results) -> str:
@@ -182,7 +133,9 @@ def _histogram(ablation: Ablation, found: Results) -> str:
         told = [result["seeds"] for result in found.values() if result["variant"] == variant]
         if not told:
             continue
-        counts = np.concatenate([seeds["counts"] for seeds in told])
+        counts = np.concatenate(
+            [np.repeat([int(count) for count in seeds["counts"]], list(seeds["counts"].values())) for seeds in told]
+        )
         shares, _ = np.histogram(100 * counts / told[0]["places"], bins=edges)
         inside, chance = (float(np.mean([seeds[key] for seeds in told])) for key in ("inside", "chance"))
         where = [f"{np.median(counts):g} of {told[0]['places']}", f"{inside:.1f}", f"{chance:.1f}", str(len(told))]
@@ -218,9 +171,3 @@ ABLATIONS = {
         "factors, seeds and memory", _SWEPT, _sweeps, {**_TABLE_4, "SC + GC by gradient": (49.03, 32.09)}
     ),
 }
-
-
-def _deciding(settings: Training) -> dict[str, Any]:
-    """What makes two studies different; where and how fast they run does not, and the seed is the cell's."""
-    free = {"seed", "workers", "memory", "save_minutes", "accelerator"}
-    return {name: value for name, value in plain(settings).items() if name not in free}

@@ -7,6 +7,9 @@ A method is a torch module with a keyword-only constructor after (backbone, clas
     loss(images, labels) -> Losses          a NamedTuple whose first field is `total`, the rest are its terms
     heatmap(images, labels) -> heat         (batch, h, w), raw: no normalisation, no resizing
 
+Two class attributes are for methods that need them: `trained_as` names the method whose weights it reads differently
+(the state dicts and the losses are the same), `alters_images` is true where loss() changes the images' pixels.
+
 Images are float RGB in 0..1, (batch, 3, height, width); every network normalises by itself.
 
 What a method may have besides: `images_per_class`, how many images of a class stand together in a batch; `smallest`,

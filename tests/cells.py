@@ -1,0 +1,46 @@
+"""Small cells for the tests of tables: settings of seconds, made photographs, and a clock that stops early."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from boxless.data.scenes import make_scenes
+from boxless.experiments.cells import Clock
+from boxless.experiments.recipes import RECIPES, Recipe
+from boxless.experiments.study import Cell
+from boxless.settings import Training
+
+SMALL: dict[str, Any] = {
+    "backbone": "tiny", "stride": 4, "weights": "none", "freeze": "", "size": 32, "resize": 32, "batch_size": 8,
+    "epochs": 3, "lr": 0.05, "head_factor": 1.0, "accelerator": "cpu", "workers": 1,
+}  # fmt: skip
+
+
+def small_data(out: Path) -> Path:
+    """Twenty images to train on and twelve to test, of two classes."""
+    make_scenes(out / "two-kinds", 32, kinds=("star", "leaf"), size=32, test=0.375)
+    return out / "two-kinds"
+
+
+def small_recipe() -> Recipe:
+    """The quick one with the small settings."""
+    return replace(RECIPES["quick"], training=Training(**SMALL))
+
+
+class Looks(Clock):
+    """A clock that is over after some looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def over(self) -> bool:
+        """Whether all looks were taken."""
+        self.looks -= 1
+        return self.looks < 0
+
+
+def never(cell: Cell) -> None:
+    """For tables that are finished: nothing may begin."""
+    raise AssertionError(cell.name)

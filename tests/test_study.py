@@ -1,0 +1,222 @@
+"""A cell of a table: trained, measured, small, resumable; refused in words; and nothing changed by remembering."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cells import SMALL, Looks, small_data
+
+from boxless.backbones import build_backbone
+from boxless.data.folder import read_data
+from boxless.errors import UsageError
+from boxless.evaluating import Maps
+from boxless.experiments import study as study_module
+from boxless.experiments.cells import Clock
+from boxless.experiments.remembering import Remembered
+from boxless.experiments.seed_places import places_inside, seed_places
+from boxless.experiments.study import Cell, Study, digits, first_of_each_class, spaced
+from boxless.methods import cam
+from boxless.settings import Training
+from boxless.training import train_classifier
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings with a frozen first step, as weights that were trained before allow."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    torch.manual_seed(3)
+    torch.save(build_backbone("tiny", weights="none").net.state_dict(), path)
+    return SMALL | {"weights": str(path), "freeze": "conv2"}
+
+
+def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -> None:
+    study = Study([data], tmp_path, look=lambda cell, maps: {"seen": len(maps.heats)})
+    result = study.run(Cell("CAM", "cam", {}, Training(**SMALL)), Clock())
+    assert result is not None
+    assert not list(tmp_path.iterdir())
+    told = result["measurement"]
+    assert set(told["controls"]) >= {"whole image", "centred box", "shuffled maps", "untrained network", "saliency"}
+    assert "transferred from 20" in told["rows"][0]["origin"]
+    assert not {"ious", "curves", "worst"} & set(told)
+    for delta, hits in result["hits"]["transferred"].items():
+        assert 100 * np.mean([int(digit) for digit in hits]) == pytest.approx(told["rows"][0]["accuracy"][delta])
+    known = [int(digit) for digit in result["known"]]
+    assert 100 * np.mean(known) == pytest.approx(100 - told["metrics"]["Top-1 classification error"])
+    assert 0 <= result["v2"] <= 100
+    assert result["seen"] == 20
+    assert len(result["epoch_seconds"]) == len(result["history"]) == 3
+    # The step's images (8 x 3 x 32 x 32 numbers) and the first features (8 x 16 x 16 x 16 or more) at the least.
+    assert result["step_bytes"] > 4 * 8 * 3 * 32 * 32
+
+
+def test_the_memory_of_a_step_grows_with_the_batch(data: Path, tmp_path: Path) -> None:
+    study, found = Study([data], tmp_path), []
+    for size in (4, 16):
+        cost = study.learn(Cell(f"{size}", "cam", {}, Training(**SMALL | {"batch_size": size, "epochs": 1})),
+                           tmp_path / f"{size}", Clock())  # fmt: skip
+        assert cost is not None
+        found.append(cost["step_bytes"])
+    assert 2 < found[1] / found[0] < 5
+
+
+def test_a_cell_that_the_clock_stopped_goes_on(data: Path, tmp_path: Path) -> None:
+    cell = Cell("SC", "i2c", {"warm_up": 1}, Training(**SMALL))
+    study = Study([data], tmp_path)
+    assert study.run(cell, Looks(4)) is None
+    stopped, whole = study.run(cell, Clock()), study.run(cell, Clock())
+    assert stopped is not None
+    assert whole is not None
+    ours, theirs = ([{**row, "seconds": 0} for row in told["history"]] for told in (stopped, whole))
+    assert ours == theirs
+    assert stopped["hits"] == whole["hits"]
+
+
+class Reader(cam.Cam):
+    """CAM read with the other sign."""
+
+    trained_as = "cam"
+
+    def class_maps(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The negative map."""
+        return -super().class_maps(features, labels)
+
+
+class Picky(cam.Cam):
+    """A method that this backbone does not suit."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        raise UsageError("Picky needs a backbone with names.")
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two more methods with CAM's options."""
+    kinds = {"cam": cam.Cam, "reader": Reader, "picky": Picky}
+    monkeypatch.setattr(study_module, "method_class", kinds.__getitem__)
+    monkeypatch.setattr("boxless.localizer.method_class", kinds.__getitem__)
+    monkeypatch.setattr("boxless.localizer.METHODS", kinds)
+    monkeypatch.setattr(study_module, "resolve_options", lambda name, chosen: {"head": "linear"})
+
+
+@pytest.mark.usefixtures("others")
+def test_a_method_that_reads_other_weights_trains_nothing_of_its_own(data: Path, tmp_path: Path) -> None:
+    study, settings = Study([data], tmp_path), Training(**SMALL)
+    first, second = (Cell(name, name, {"head": "linear"}, settings) for name in ("cam", "reader"))
+    assert second.learnt == first
+    plain = study.run(first, Clock(), keep=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["cam-tiny_0"]
+    reader = study.run(second, Clock())
+    assert not list(tmp_path.iterdir())
+    assert plain is not None
+    assert reader is not None
+    assert reader["history"] == plain["history"]
+    assert reader["known"] == plain["known"]
+    assert reader["hits"] != plain["hits"]
+    assert reader["method"] == "reader"
+
+
+@pytest.mark.usefixtures("others")
+def test_a_refused_combination_says_why(data: Path, tmp_path: Path) -> None:
+    refused = Study([data], tmp_path).run(Cell("Picky", "picky", {}, Training(**SMALL)), Clock())
+    assert refused == {"variant": "Picky", "method": "picky", "refused": "Picky needs a backbone with names."}
+
+
+def test_remembering_changes_nothing(data: Path, frozen: dict[str, Any], tmp_path: Path) -> None:
+    study, settings = Study([data], tmp_path), Training(**frozen)
+    options = {"warm_up": 1, "sc_weight": 0.01}
+    cell = Cell("SC", "i2c", options, settings)
+    ours = study.learn(cell, tmp_path / "ours", Clock())
+    assert ours is not None
+    assert 20 < len(study.memory(settings).kept) <= 40  # twenty pictures, and each in the mirror
+    out = train_classifier("i2c", options, study.train, None, settings, tmp_path / "theirs")
+    theirs = torch.load(out / "last.pt", weights_only=True)["trainer"]["history"]
+    for one, other in zip(ours["history"], theirs, strict=True):
+        assert one["total"] == pytest.approx(other["total"], rel=1e-4)
+    found = study.measure(cell, tmp_path / "ours")
+    assert len(study.memory(settings).kept) <= 40 + len(study.test)
+    assert len(found["known"]) == 12
+
+
+def test_images_that_a_method_alters_are_not_remembered(
+    data: Path, frozen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cam.Cam, "alters_images", True, raising=False)
+    study, settings = Study([data], tmp_path), Training(**frozen | {"epochs": 1})
+    study.learn(Cell("cam", "cam", {}, settings), tmp_path / "run", Clock())
+    assert not study.memory(settings).kept
+
+
+def test_remembered_features_are_computed_once_and_carry_gradients() -> None:
+    backbone = build_backbone("tiny", weights="none")
+    backbone.freeze("conv1")
+    images, looks = torch.rand(3, 3, 16, 16), list[int]()
+    expected = backbone(images).detach()
+    first = next(backbone.steps())[1]
+    first.register_forward_hook(lambda module, inputs, output: looks.append(len(output)))
+    remembered = Remembered()
+    remembered.attach(backbone)
+    with torch.inference_mode():
+        assert torch.allclose(backbone(images[:2]), expected[:2], atol=1e-6)
+    features = backbone(images)
+    assert torch.allclose(features, expected, atol=1e-6)
+    assert looks == [2, 1]
+    features.sum().backward()
+    moved = {name: parameter.grad is not None for name, parameter in backbone.named_parameters()}
+    assert {name for name, there in moved.items() if not there} == {n for n in moved if "conv1" in n}
+    full = Remembered(memory=0.0)
+    full.attach(backbone)
+    assert torch.allclose(backbone(images), expected, atol=1e-6)
+    assert not full.kept
+
+
+def test_places_of_a_map_inside_boxes() -> None:
+    boxes = np.array([[0, 0, 20, 10], [30, 10, 40, 20]], np.float32)
+    assert places_inside((2, 4), (40, 20), boxes).tolist() == [[True, True, False, False], [False, False, False, True]]
+    assert not places_inside((2, 4), (40, 20), boxes[:0]).any()
+
+
+def test_seeds_of_maps_on_the_object_are_all_inside(data: Path) -> None:
+    samples = read_data(data, "train").samples[:4]
+    heats = []
+    for sample in samples:
+        assert sample.boxes is not None
+        assert sample.size is not None
+        heats.append(places_inside((8, 8), sample.size, sample.boxes).astype(np.float32))
+    maps = Maps(samples, [sample.size or (1, 1) for sample in samples], list(heats), [() for _ in samples])
+    told = seed_places(maps, 0.7)
+    assert told["inside"] == 100
+    assert sum(told["counts"].values()) == 4
+    assert sum(int(count) * images for count, images in told["counts"].items()) == sum(
+        int(heat.sum()) for heat in heats
+    )
+    assert told["chance"] == pytest.approx(100 * np.mean(heats))
+
+
+def test_images_are_chosen_evenly_or_by_class(data: Path) -> None:
+    train = read_data(data, "train")
+    names = [sample.name for sample in train.samples]
+    assert [sample.name for sample in spaced(train, 2).samples] == [names[0], names[-1]]
+    assert len(spaced(train, 1000)) == len(train)
+    few = first_of_each_class(train, 3)
+    assert [sample.label for sample in few.samples] == [0, 0, 0, 1, 1, 1]
+    assert few.samples[0].name == names[0]
+    assert digits(np.array([True, False])) == "10"
+
+
+def test_data_without_boxes_or_splits_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no train split"):
+        Study([data / "train"], tmp_path)
+    bare = tmp_path / "bare"
+    for split in ("train", "test"):
+        for file in sorted((data / split / "star").iterdir())[:2]:
+            (bare / split / "star").mkdir(parents=True, exist_ok=True)
+            (bare / split / "star" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UsageError, match="boxes"):
+        Study([bare], tmp_path)

@@ -1,0 +1,83 @@
+"""The table of all methods: every entry of METHODS, one protocol, resumable, against CAM."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cells import SMALL, never, small_data, small_recipe
+from cyclopts import App
+
+from boxless.cli.reproduce_wsol import register
+from boxless.data.folder import read_data
+from boxless.errors import UsageError
+from boxless.experiments.cells import Clock
+from boxless.experiments.recipes import FROZEN, RECIPES
+from boxless.experiments.wsol_table import cells, reproduce
+from boxless.methods import METHODS
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("scenes"))
+
+
+def test_every_method_has_a_row_and_a_difference(data: Path, tmp_path: Path) -> None:
+    methods = [name for name in METHODS if name in ("cam", "i2c")]
+    text = reproduce([data], tmp_path, Clock(), methods=methods, seeds=[0], **SMALL)
+    assert text == (tmp_path / "wsol-table.md").read_text()
+    assert "2 of 2 cells run: tiny at stride 4" in text
+    assert "## tiny" in text
+    assert "minus cam" in text
+    assert sum(line.startswith("| i2c |") for line in text.splitlines()) == 2
+    assert "control: untrained network (cam)" in text
+    assert "control: untrained network (i2c)" in text
+    assert text.count("control: whole image") == 1
+    size = max(path.stat().st_size for path in (tmp_path / "cells").iterdir())
+    assert size < 20_000
+    again = reproduce([data], tmp_path, Clock(), methods=methods, seeds=[0], begun=never, **SMALL)
+    assert again == text
+    result = json.loads((tmp_path / "cells" / "i2c-tiny_0.json").read_text())["result"]
+    assert result["options"]["alpha"] == pytest.approx(0.002 * 1281 / 10)
+    with pytest.raises(UsageError, match="other settings"):
+        reproduce([data], tmp_path, Clock(), methods=methods, seeds=[0], **(SMALL | {"epochs": 9}))
+
+
+def test_cam_comes_first_and_whole_seeds_before_more(data: Path) -> None:
+    train = read_data(data, "train")
+    grid = cells(train, [small_recipe()], list(METHODS)[::-1], [3, 4])
+    assert [(cell.method, cell.training.seed) for cell in grid][:1] == [("cam", 3)]
+    assert [cell.training.seed for cell in grid] == [3] * len(METHODS) + [4] * len(METHODS)
+    assert len({cell.name for cell in grid}) == len(grid)
+
+
+def test_a_recipe_on_another_backbone_freezes_the_like_part() -> None:
+    quick = RECIPES["quick"]
+    assert quick.on("lite0") is quick
+    other = quick.on("resnet50").training
+    assert (other.backbone, other.stride, other.freeze) == ("resnet50", None, FROZEN["resnet50"])
+    assert quick.with_training(freeze="").on("vgg16").training.freeze == ""
+    with pytest.raises(UsageError, match="no backbone 'nothing'"):
+        quick.on("nothing")
+
+
+@pytest.mark.parametrize("backbone", sorted(FROZEN))
+def test_what_is_frozen_is_a_step_of_its_backbone(backbone: str) -> None:
+    import torch
+
+    from boxless.backbones import build_backbone
+
+    with torch.device("meta"):
+        network = build_backbone(backbone, weights="none")
+    network.freeze(FROZEN[backbone])
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    assert 0 < len(learning) < len(list(network.parameters()))
+
+
+def test_the_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(name="reproduce")
+    register(app)
+    call = ["wsol-table", "--data", str(data), "--out", str(tmp_path / "out"), "--minutes", "1e-9"]
+    app(call, exit_on_error=False, result_action="return_value")
+    assert f"0 of {5 * len(METHODS)} cells run" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="no method 'nothing'"):
+        app([*call, "--methods", "cam, nothing"], exit_on_error=False)
