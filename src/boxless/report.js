@@ -1,61 +1,16 @@
-"use strict";
-// The gallery. Each card is a text element of three lines: what is known as JSON, the picture and the heat map in base64.
-// Text from outside is only ever set as textContent. Cards enter the page in batches, as the reader scrolls.
+// The report's gallery. Each image is a text element of three lines: what is known as JSON, the picture and the heat map in base64.
 
-const BATCH = 60;
-const SVG = "http://www.w3.org/2000/svg";
-const $ = (id) => document.getElementById(id);
+let open = -1; // which of the shown images is in the viewer
 
-const images = [...document.querySelectorAll("script.image")].map((element, index) => {
+function read(element, index) {
   const text = element.textContent;
   return { ...JSON.parse(text.slice(0, text.indexOf("\n", 1))), element, index };
-});
-
-const ORDERS = {
-  "lowest IoU": { known: "iou", by: (a, b) => a.iou - b.iou },
-  "highest IoU": { known: "iou", by: (a, b) => b.iou - a.iou },
-  "lowest score": { known: "score", by: (a, b) => a.score - b.score },
-  "highest score": { known: "score", by: (a, b) => b.score - a.score },
-  name: { known: "name", by: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }) },
-};
-
-let shown = []; // the images that pass the filters, in order
-let drawn = 0; // how many of them have a card
-let open = -1; // which of them is in the viewer
-
-function make(tag, classes, text) {
-  const element = document.createElement(tag);
-  element.className = classes ?? "";
-  element.textContent = text ?? "";
-  return element;
 }
 
-function draw(tag, attributes) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
-function panel(image, layers) {
-  const [width, height] = image.size;
-  const svg = draw("svg", { class: "panel", viewBox: `0 0 ${width} ${height}` });
-  for (const [source, kind] of layers) {
-    svg.append(draw("image", { href: source, width, height, preserveAspectRatio: "none", class: kind }));
-  }
-  return svg;
-}
-
-function outline(svg, boxes, kind) {
-  for (const [x, y, right, bottom] of boxes) {
-    const place = { x, y, width: Math.max(0, right - x), height: Math.max(0, bottom - y) };
-    svg.append(draw("rect", { ...place, class: "case" }), draw("rect", { ...place, class: kind }));
-  }
-}
-
-function panels(image) {
-  const [, , picture, heat] = image.element.textContent.split("\n").map((line, n) => (n > 1 ? `data:image/jpeg;base64,${line}` : line));
-  const list = [panel(image, [[picture, "picture"]])];
-  if (!heat.endsWith(",-")) list.push(panel(image, [[heat, "heat"]]), panel(image, [[picture, "picture"], [heat, "over"]]));
+function pictures(image) {
+  const [, , picture, heat] = image.element.textContent.split("\n").map((line, n) => (n > 1 ? `data:image/webp;base64,${line}` : line));
+  const list = [panel(image.size, [[picture, "picture"]])];
+  if (!heat.endsWith(",-")) list.push(panel(image.size, [[heat, "heat"]]), panel(image.size, [[picture, "picture"], [heat, "over"]]));
   for (const svg of [list[0], list[2]]) {
     if (!svg) continue;
     outline(svg, image.truth, "truth");
@@ -64,57 +19,12 @@ function panels(image) {
   return list;
 }
 
-function card(image, position) {
-  const button = make("button", "card");
-  button.type = "button";
-  button.title = image.name;
-  const row = make("span", "panels");
-  const list = panels(image);
-  row.style.setProperty("--panels", list.length);
-  row.append(...list);
-  const facts = make("span", "facts");
-  facts.append(make("span", "file", image.name.split("/").pop()));
-  if (image.score !== null) facts.append(make("span", "number", `score ${image.score.toFixed(2)}`));
-  if (image.iou !== null) facts.append(make("span", "number", `IoU ${image.iou.toFixed(2)}`));
+function facts(image) {
   const kind = { hit: "hit", found: "", "nothing found": "nothing" }[image.outcome] ?? "miss";
-  facts.append(make("span", `outcome ${kind}`, image.outcome));
-  button.append(row, facts);
-  button.addEventListener("click", () => view(position));
-  return button;
-}
-
-function fill() {
-  const batch = shown.slice(drawn, drawn + BATCH).map((image, n) => card(image, drawn + n));
-  drawn += batch.length;
-  $("cards").append(...batch);
-}
-
-function refresh() {
-  const words = $("search").value.toLowerCase();
-  const { known, by } = ORDERS[$("sort").value] ?? {};
-  const chosen = (key) => $(key).value === "" ? () => true : (image) => image[key] === JSON.parse($(key).value);
-  const [label, outcome] = [chosen("label"), chosen("outcome")];
-  shown = images.filter((image) => label(image) && outcome(image) && image.name.toLowerCase().includes(words));
-  if (by) shown.sort((a, b) => (a[known] === null) - (b[known] === null) || by(a, b) || a.index - b.index); // unknown last
-  $("cards").replaceChildren();
-  drawn = 0;
-  fill();
-  const all = Number($("gallery").dataset.images) || images.length;
-  const part = all > images.length ? `; this file holds ${images.length.toLocaleString()} of ${all.toLocaleString()}` : "";
-  $("count").textContent = `${shown.length.toLocaleString()} of ${images.length.toLocaleString()} images${part}`;
-}
-
-function offer(id, values) {
-  $(id).append(...values.map(([text, value]) => new Option(text, value)));
-  $(id).closest("label").hidden = values.length < 3;
-  $(id).addEventListener("change", refresh);
-}
-
-function counted(key) {
-  const counts = new Map();
-  for (const image of images) counts.set(image[key], (counts.get(image[key]) ?? 0) + 1);
-  const names = [...counts.keys()].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
-  return [["all", ""], ...names.map((name) => [`${name} (${counts.get(name)})`, JSON.stringify(name)])];
+  const list = [make("span", `outcome ${kind}`, image.outcome)];
+  if (image.iou !== null) list.unshift(make("span", "number", `IoU ${image.iou.toFixed(2)}`));
+  if (image.score !== null) list.unshift(make("span", "number", `score ${image.score.toFixed(2)}`));
+  return list;
 }
 
 function view(position) {
@@ -125,21 +35,20 @@ function view(position) {
   dialog.querySelector("h2").textContent = parts.pop();
   dialog.querySelector(".title p").textContent = parts.join("/");
   dialog.querySelector("nav span").textContent = `${position + 1} of ${shown.length}`;
-  const list = panels(image);
+  const list = pictures(image);
   const row = dialog.querySelector(".panels");
   row.style.setProperty("--panels", list.length);
   row.style.setProperty("--own-aspect", `${image.size[0]} / ${image.size[1]}`);
   row.replaceChildren(...list);
-  dialog.querySelector("dl").replaceChildren(...facts(image).flatMap(([term, text]) => {
+  dialog.querySelector("dl").replaceChildren(...details(image).map(([term, text]) => {
     const entry = make("div");
     entry.append(make("dt", "", term), make("dd", "", text));
-    return [entry];
+    return entry;
   }));
-  while (drawn <= open) fill();
   if (!dialog.open) dialog.showModal();
 }
 
-function facts(image) {
+function details(image) {
   const boxes = (list) => list.map((box) => box.join(" ")).join("; ");
   return [
     ["class", image.label],
@@ -153,31 +62,25 @@ function facts(image) {
   ].filter(([, text]) => text);
 }
 
-function start() {
-  if (!images.length) return;
-  const aspects = images.map(({ size: [width, height] }) => width / height).sort((a, b) => a - b);
-  const middle = Math.min(1.5, Math.max(0.75, aspects[aspects.length >> 1]));
-  document.documentElement.style.setProperty("--aspect", middle);
-  const orders = Object.keys(ORDERS).filter((name) => images.some((image) => image[ORDERS[name].known] !== null));
-  offer("sort", [["as given", ""], ...orders.map((name) => [name, name])]);
-  offer("label", counted("label"));
-  offer("outcome", counted("outcome"));
-  $("search").addEventListener("input", refresh);
-  document.querySelector(".legend .truth").hidden = !images.some((image) => image.truth.length);
-  $("gallery").hidden = false;
-  new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && fill(), { rootMargin: "1500px" }).observe($("more"));
-  const dialog = $("viewer");
+function listen(dialog) {
   dialog.addEventListener("click", ({ target }) => {
     const button = target.closest("button");
     if (target === dialog || button?.dataset.close !== undefined) dialog.close();
     else if (button) view(open + Number(button.dataset.step));
   });
-  dialog.addEventListener("close", () => $("cards").children[open]?.focus());
-  dialog.addEventListener("keydown", ({ key }) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
-    if (step) view(open + step);
+  dialog.addEventListener("close", () => show(open));
+  dialog.addEventListener("keydown", (event) => {
+    const position = { ArrowLeft: open - 1, ArrowRight: open + 1, Home: 0, End: shown.length - 1 }[event.key];
+    if (position === undefined) return;
+    event.preventDefault();
+    view(position);
   });
-  refresh();
 }
 
-start();
+const all = [...document.querySelectorAll("script.image")].map(read);
+if (all.length) {
+  document.querySelector(".legend .truth").hidden = !all.some((image) => image.truth.length);
+  listen($("viewer"));
+  const panels = all[0].element.textContent.trimEnd().endsWith("\n-") ? 1 : 3;
+  start(all, { panels, pictures, facts, view });
+}

@@ -6,7 +6,7 @@ gallery keeps a small picture and a small heat map per image; the browser lays t
 """
 
 import base64
-import hashlib
+import io
 import json
 import math
 import os
@@ -17,16 +17,16 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from boxless.boxes import Found, Normalisation
 from boxless.data.sample import Boxes
 from boxless.drawing import colours, shrink
 from boxless.errors import BoxlessError
+from boxless.pages import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Charts:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One image of the gallery, ready to be written: what is known of it, and its pictures as JPEG."""
+    """One image of the gallery, ready to be written: what is known of it, and its pictures as WebP."""
 
     known: Mapping[str, object]
     picture: bytes
@@ -110,7 +110,6 @@ def make_card(
 
     `outcome` is a word to filter by; without one it is hit or miss at IoU 0.5, found, or nothing found.
     """
-    small = shrink(picture, longest)
     known = {
         "name": found.name,
         "size": found.size,
@@ -122,8 +121,8 @@ def make_card(
         "iou": _rounded(iou),
         "outcome": outcome or _outcome(found, iou),
     }
-    warm = None if heat is None else _jpeg(colours(heat, _fit(found.size, longest // 3), normalisation), quality=85)
-    return Card(known, _jpeg(small, quality=78), warm)
+    warm = None if heat is None else _webp(colours(heat, _fit(found.size, longest // 3), normalisation))
+    return Card(known, _webp(shrink(picture, longest)), warm)
 
 
 def write_report(
@@ -142,33 +141,17 @@ def write_report(
     `summary` is a list of paragraphs; `images` is how many images there are in all, where the cards are fewer, and the
     page says so. Raises BoxlessError when the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("boxless", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"min_of": min, "position": lambda values, value: list(values).index(value)}
-    script, style = (_source(environment, name) for name in ("report.js", "report.css"))
-    page = environment.get_template("report.html.jinja").generate(
-        title=title,
-        summary=summary,
-        tables=tables,
-        charts=charts or Charts(),
-        cards=map(_lines, islice(cards, limit)),
-        images=images,
-        version=version("boxless"),
-        script=script,
-        style=style,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-    _write(path, page)
-
-
-def _source(environment: Environment, name: str) -> Markup:
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0])
+    content = {
+        "title": title,
+        "summary": summary,
+        "tables": tables,
+        "charts": charts or Charts(),
+        "cards": map(_lines, islice(cards, limit)),
+        "images": images,
+        "version": version("boxless"),
+    }
+    styles, scripts = ("gallery.css", "report.css"), ("gallery.js", "report.js")
+    _write(path, render("report.html.jinja", styles=styles, scripts=scripts, content=content))
 
 
 def _write(path: Path, pieces: Iterator[str]) -> None:
@@ -194,9 +177,11 @@ def _lines(card: Card) -> Markup:
     return Markup(f"{known}\n{base64.b64encode(card.picture).decode()}\n{heat}")
 
 
-def _jpeg(picture: UInt8[np.ndarray, "height width 3"], *, quality: int) -> bytes:
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return encoded.tobytes()
+def _webp(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """As WebP, three fifths of the size of a JPEG that looks the same; method 2 takes 2 ms for a thumbnail."""
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, "WEBP", quality=70, method=2)
+    return encoded.getvalue()
 
 
 def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:

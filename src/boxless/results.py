@@ -126,16 +126,30 @@ def write_evaluation(
     write_report(
         out / "report.html",
         title=f"{finder.name} on {test.source.root.name}",
-        summary=[
-            f"{len(measured.indices)} images with known boxes. Threshold {finder.readout.threshold:g}: "
-            f"{finder.readout.origin}.",
-            "Controls are what no method scores on the same images; what does not beat them has found nothing.",
-        ],
+        summary=[*in_words(measured, finder.name), f"Threshold {finder.readout.threshold:g}: {finder.readout.origin}."],
         tables=[measurement_table(measured, finder.name)],
         charts=charts(measured),
         cards=cards(measured, maps, test, finder),
         images=len(measured.indices),
     )
+
+
+def in_words(measured: Measurement, name: str) -> list[str]:
+    """The headline, and whether it beats the best of the controls, which are what no method scores: a sentence each."""
+    row, best = measured.rows[0], max(measured.controls, key=lambda row: np.mean(measured.accuracies(row)))
+    accuracies, (low, high), lift = measured.accuracies(row), measured.interval(row), measured.lift(best)
+    points = f"{abs(lift.difference):.1f} points (95 % interval of the difference {lift.low:+.1f} to {lift.high:+.1f})"
+    if lift.low > 0:
+        verdict = f"{name} is above it by {points}"
+    elif lift.high < 0:
+        verdict = f"{name} is below it by {points} and finds less than no method at all"
+    else:
+        verdict = f"{name} differs from it by {points}, which may be chance: it has not shown that it finds anything"
+    return [
+        f"{name} boxes {accuracies[1]:.1f} % of {len(measured.indices)} images with an IoU of at least 0.5. The mean "
+        f"over IoU 0.3, 0.5 and 0.7 is {np.mean(accuracies):.1f} % (95 % interval {low:.1f} to {high:.1f}).",
+        f"The best control, {best.name}, has a mean of {np.mean(measured.accuracies(best)):.1f} %. {verdict}.",
+    ]
 
 
 def measurement_table(measured: Measurement, name: str) -> Table:
