@@ -169,6 +169,18 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _plain(training: GanTraining) -> dict[str, Any]:
-    """What makes two grids different; where and how fast they run does not."""
-    free = {"minutes", "device", "graph", "log_every", "save_every", "augment", "seed"}
+    """What makes two grids different; where and how fast they run does not, nor how maps are read: in every way."""
+    free = {
+        "minutes",
+        "device",
+        "graph",
+        "log_every",
+        "save_every",
+        "augment",
+        "seed",
+        "sign",
+        "finer",
+        "shifts",
+        "layer",
+    }
     return {name: value for name, value in asdict(training).items() if name not in free}
