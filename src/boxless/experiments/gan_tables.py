@@ -17,7 +17,8 @@ from boxless.data.catalogue import GROUPS
 from boxless.data.folder import read_data, splits
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid
-from boxless.experiments.gan_cell import FIXED, GanCell, Score, measured_stages, run_cell
+from boxless.experiments.gan_cell import GanCell, measured_stages, run_cell
+from boxless.experiments.gan_scoring import FIXED, Score
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import Progress
 from boxless.statistics import interval
