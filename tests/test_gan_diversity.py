@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boxless.gan.diversity import ms_ssim, pairs_of, similarity_of_generated, similarity_of_pairs
+from boxless.gan.diversity import ms_ssim, pairs_of, similarities, similarity_of_pairs
+from boxless.gan.networks import Generator
+from boxless.gan.samples import grid, samples
 
 
 def pictures(count: int, size: int, seed: int = 0) -> Tensor:
@@ -67,20 +69,32 @@ def test_pairs_are_fixed_and_never_of_one_image() -> None:
     assert (pairs[:, 0] != pairs[:, 1]).all() and len(pairs.unique(dim=0)) == 90
 
 
-def test_a_collapsed_generator_is_less_diverse_than_a_lively_one() -> None:
-    base = pictures(1, 16).float()
+def blended(count: int, spread: float) -> Tensor:
+    """What a generator makes that has collapsed onto one image, up to `spread`."""
+    base, noise = pictures(1, 16).float(), pictures(count, 16, 1).float()
+    return ((1 - spread) * base + spread * noise).to(torch.uint8)
 
-    def generate(z: Tensor, spread: float) -> Tensor:
-        noise = pictures(len(z), 16).float() * (1 + z.mean(1)[:, None, None, None])
-        return ((1 - spread) * base + spread * noise).clamp(0, 255).to(torch.uint8)
 
-    def draw_z(count: int, draws: torch.Generator) -> Tensor:
-        return torch.rand(count, 128, generator=draws)
-
-    cpu = torch.device("cpu")
-    collapsed, lively = (
-        similarity_of_generated(lambda z, s=spread: generate(z, s), draw_z, cpu, bank=20, pairs=50)
-        for spread in (0.1, 0.9)
-    )
+def test_images_of_a_collapsed_generator_are_more_alike() -> None:
+    collapsed, lively = (similarity_of_pairs(blended(20, spread), 50) for spread in (0.1, 0.9))
     assert collapsed > 0.9 > 0.7 > lively
     assert similarity_of_pairs(pictures(20, 16), 50) == similarity_of_pairs(pictures(20, 16), 50)
+
+
+def test_no_image_is_in_two_of_the_disjoint_pairs() -> None:
+    images = blended(7, 0.5)
+    expected = torch.stack([ms_ssim(images[i : i + 1], images[i + 1 : i + 2])[0] for i in (0, 2, 4)])
+    torch.testing.assert_close(similarities(images), expected)
+
+
+def test_z_of_a_seed_become_the_same_images_whatever_is_asked_for() -> None:
+    torch.manual_seed(0)
+    generator = Generator(16, width=1 / 16)
+    images = samples(generator, "uniform", 130)
+    assert images.shape == (130, 16, 16, 3) and images.dtype == torch.uint8
+    assert torch.equal(samples(generator, "uniform", 130), images)
+    assert not torch.equal(samples(generator, "normal", 130), images)
+    assert not torch.equal(samples(generator, "uniform", 130, seed=1), images)
+    assert int(generator.first[0].num_batches_tracked) == 0  # looking at samples leaves training's statistics alone
+    picture = grid(images[:64])
+    assert np.array_equal(picture[16:32, 32:48], images[10].numpy())  # second row, third column

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from boxless import checkpoint
+from boxless.errors import UsageError
 from boxless.gan import GANS
 from boxless.gan.localizer import GanLocalizer, estimate_statistics, from_checkpoint
 from boxless.gan.networks import Discriminator
@@ -56,6 +57,13 @@ def test_every_reading_of_every_gan(gan: str, reading: Any, finer: Any) -> None:
     # Maps do not depend on the rest of the batch, nor on being asked twice.
     torch.testing.assert_close(localizer.heatmap(images[1:2])[0], heat[1], rtol=1e-4, atol=1e-5)
     assert torch.equal(localizer.heatmap(images), heat)
+
+
+def test_a_layer_that_d_lacks_and_no_shifts_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"no layer 4 in a D of 4 layers\. Expected 0 to 3"):
+        GanLocalizer(discriminator(), reading="ddt", layer=4)
+    with pytest.raises(UsageError, match="at least 1"):
+        GanLocalizer(discriminator(), finer="shift", shifts=0)
 
 
 def test_sign_turns_the_map_round() -> None:

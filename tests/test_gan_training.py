@@ -225,6 +225,18 @@ def test_winning_outright_is_seen_after_five_rows() -> None:
     assert not d_wins([*[won] * 5, won | {"d_loss": 0.4}])
 
 
+def test_how_maps_are_read_is_kept_and_may_change_without_training_again(tmp_path: Path) -> None:
+    train_gan("sn-dcgan", pictures(), tiny(iterations=2, sign=-1, finer="stride"), tmp_path)
+    before = from_checkpoint(checkpoint.read(tmp_path / "best.pt"))
+    assert (before.sign, before.finer) == (-1, "stride")
+    train_gan("sn-dcgan", pictures(), tiny(iterations=2, reading="border", layer=0), tmp_path, resume=True)
+    after = from_checkpoint(checkpoint.read(tmp_path / "best.pt"))
+    assert (after.reading, after.finer, len(after.read_layers)) == ("border", "none", 1)
+    assert same(before.discriminator.state_dict(), after.discriminator.state_dict())
+    with pytest.raises(UsageError, match="no layer 9"):
+        train_gan("sn-dcgan", pictures(), tiny(reading="ddt", layer=9), tmp_path / "other")
+
+
 def test_time_limit_stops_and_saves(tmp_path: Path) -> None:
     train_gan("dcgan", pictures(), tiny(iterations=10**6, minutes=1e-3), tmp_path)
     assert 0 < checkpoint.read(tmp_path / "last.pt")["step"] < 10**5

@@ -52,6 +52,8 @@ def whole(data, tmp_path_factory):
 def test_a_cell_measures_every_stage_beside_its_controls(whole):
     assert [stage["step"] for stage in whole["stages"]] == steps(12) and whole["stages"][-1]["step"] == 12
     assert whole["label_free"] in steps(12)
+    assert all(0 < stage["criteria"]["similarity"] < 1 for stage in whole["stages"])
+    assert whole["untrained_criteria"]["equivariance"] > 0
     assert whole["images"] == 6
     for stage in whole["stages"]:
         for reading in stage["readings"].values():
@@ -79,6 +81,13 @@ def test_a_killed_cell_goes_on_and_ends_as_if_it_had_not_been(data, whole, tmp_p
     assert seen[0] == begun[-1]["step"] + 1
     with pytest.raises(UsageError, match="another number of iterations"):
         run_cell(CELL, data, training(50), tmp_path, Clock(), silent)
+
+
+def test_a_cell_is_known_by_its_name():
+    for cell in (CELL, GanCell(gan="sn-wgan-gp", group="my_class", augment=True, seed=12)):
+        assert GanCell.named(cell.name) == cell
+    with pytest.raises(UsageError, match="is no cell"):
+        GanCell.named("sn-dcgan_star")
 
 
 def test_stages_are_spread_and_end_with_the_run():

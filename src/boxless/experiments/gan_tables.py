@@ -17,7 +17,8 @@ from boxless.data.catalogue import GROUPS
 from boxless.data.folder import read_data, splits
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid
-from boxless.experiments.gan_cell import FIXED, GanCell, Score, measured_stages, run_cell
+from boxless.experiments.gan_cell import GanCell, measured_stages, run_cell
+from boxless.experiments.gan_scoring import FIXED, Score
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import Progress
 from boxless.statistics import interval
@@ -169,6 +170,18 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _plain(training: GanTraining) -> dict[str, Any]:
-    """What makes two grids different; where and how fast they run does not."""
-    free = {"minutes", "device", "graph", "log_every", "save_every", "augment", "seed"}
+    """What makes two grids different; where and how fast they run does not, nor how maps are read: in every way."""
+    free = {
+        "minutes",
+        "device",
+        "graph",
+        "log_every",
+        "save_every",
+        "augment",
+        "seed",
+        "sign",
+        "finer",
+        "shifts",
+        "layer",
+    }
     return {name: value for name, value in asdict(training).items() if name not in free}

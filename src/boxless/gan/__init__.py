@@ -15,6 +15,7 @@ Loss = Literal["non-saturating", "minimax", "wasserstein"]
 Penalty = Literal["none", "wgan-gp", "dragan"]
 Norm = Literal["bn", "ln", "none"]
 Preset = Literal["paper", "reference"]
+Latent = Literal["uniform", "normal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Recipe:
     beta2: float = 0.999
     eps: float = 1e-8
     batch_size: int = 128
-    latent: Literal["uniform", "normal"] = "uniform"
+    latent: Latent = "uniform"
     """z is drawn from U[-1, 1) or from N(0, 1)."""
     g_base: int = 128
     """Channels of G's first 4x4 maps: Table 1 prints 128, the DCGAN paper has 1024."""

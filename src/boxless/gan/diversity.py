@@ -6,8 +6,6 @@ because z was drawn anew each time; here the bank of z and the pairs are fixed, 
 by what their generators make.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
@@ -51,19 +49,11 @@ def similarity_of_pairs(images: Images, pairs: int = 1000, seed: int = 0) -> flo
     return float(torch.cat(parts).mean())
 
 
-def similarity_of_generated(
-    generate: Callable[[Float[Tensor, "batch 128"]], Images],
-    draw_z: Callable[[int, torch.Generator], Float[Tensor, "batch 128"]],
-    device: torch.device,
-    *,
-    bank: int = 512,
-    pairs: int = 1000,
-    seed: int = 0,
-) -> float:
-    """Mean MS-SSIM over fixed pairs of what a fixed bank of z becomes, comparable between checkpoints and runs."""
-    z = draw_z(bank, torch.Generator(device).manual_seed(seed))
-    images = torch.cat([generate(part).cpu() for part in torch.split(z, 128)])
-    return similarity_of_pairs(images, pairs, seed)
+def similarities(images: Images) -> Float[Tensor, "n//2"]:
+    """MS-SSIM of images 0 and 1, 2 and 3, ... -> (n // 2,); no image is in two pairs, so an interval may be drawn."""
+    pairs = images[: 2 * (len(images) // 2)]
+    parts = zip(torch.split(pairs[::2], 128), torch.split(pairs[1::2], 128), strict=True)
+    return torch.cat([ms_ssim(a, b) for a, b in parts])
 
 
 def _ssim(x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:

@@ -13,7 +13,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from boxless.boxes import Readout
+from boxless.errors import UsageError
 from boxless.gan.networks import Discriminator, Layer
+from boxless.gan.settings import Finer, Reading
 
 READOUTS = {
     "cam": Readout(0.2, "fixed: a fifth of the map's range, as in the codes of the paper's first author", "minmax"),
@@ -38,6 +40,8 @@ class GanLocalizer(nn.Module):
             `stride` (the layer that is read gets stride 1 instead of 2).
         shifts: Shifted images per axis under `shift`, which multiply the side of the map.
         layer: Which of D's layers `ddt` and `border` read; -1 is the last.
+
+    Raises UsageError for a layer that D does not have.
     """
 
     mean: Tensor
@@ -48,9 +52,9 @@ class GanLocalizer(nn.Module):
         self,
         discriminator: Discriminator,
         *,
-        reading: Literal["cam", "ddt", "border"] = "cam",
+        reading: Reading = "cam",
         sign: Literal[1, -1] = 1,
-        finer: Literal["none", "shift", "stride"] = "none",
+        finer: Finer = "none",
         shifts: int = 2,
         layer: int = -2,
     ) -> None:
@@ -65,6 +69,12 @@ class GanLocalizer(nn.Module):
         self.discriminator = discriminator
         self.reading, self.sign, self.finer, self.shifts = reading, sign, finer, shifts
         layers = discriminator.convolutions()
+        if not -len(layers) <= layer < len(layers):
+            raise UsageError(
+                f"There is no layer {layer} in a D of {len(layers)} layers. Expected 0 to {len(layers) - 1}."
+            )
+        if shifts < 1:
+            raise UsageError(f"The shifts are {shifts}; expected at least 1.")
         self.read_layers = layers if reading == "cam" else layers[: range(len(layers))[layer] + 1]
         width = self.read_layers[-1].width
         self.register_buffer("mean", torch.zeros(width))

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from boxless.gan import Norm
+from boxless.gan import Latent, Norm
 from boxless.gan.spectral import add_spectral_norm
 
 LATENT = 128
@@ -166,6 +166,13 @@ def frozen_parameters(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.requires_grad_(True)
+
+
+def draw_z(latent: Latent, batch: int, draws: torch.Generator) -> Float[Tensor, "batch 128"]:
+    """Draw z (batch, 128) from U[-1, 1) or N(0, 1), on the device of `draws`."""
+    if latent == "normal":
+        return torch.randn(batch, LATENT, generator=draws, device=draws.device)
+    return torch.rand(batch, LATENT, generator=draws, device=draws.device) * 2 - 1
 
 
 def _norm(norm: Norm, width: int) -> list[nn.Module]:

@@ -8,6 +8,9 @@ from boxless.gan import Loss, Norm, Penalty, Preset, Recipe, recipe
 from boxless.settings import Precision
 
 Reading = Literal["cam", "ddt", "border"]
+Finer = Literal["none", "shift", "stride"]
+READING = ("reading", "sign", "finer", "shifts", "layer")
+"""The options that say how maps are read from D and that its training does not depend on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,14 @@ class GanTraining:
     """Channels of G's first 4x4 maps before `width`: 128 in the paper's table, 1024 in DCGAN's."""
     reading: Reading = "cam"
     """How heat maps are read from D: its class activation map, DDT or border distance of its inner features."""
+    sign: Literal[1, -1] = 1
+    """What a class activation map shows: 1 what makes an image real to D, -1 what makes it generated."""
+    finer: Finer = "none"
+    """How maps get a finer grid: shift (D runs on shifted images) or stride (the layer that is read has stride 1)."""
+    shifts: int = 2
+    """Shifted images per axis under finer = shift, which multiply the side of the map."""
+    layer: int = -2
+    """Which of D's layers ddt and border read, from 0; -1 is the last."""
     stop: Literal["last", "label-free"] = "last"
     """What best.pt is: the last state, or the one that criteria without boxes choose, which also end the run early."""
     judge_every: int = 0
@@ -99,6 +110,11 @@ class GanTraining:
         known = {field.name for field in fields(Recipe)}
         chosen = {name: value for name, value in asdict(self).items() if name in known and value is not None}
         return replace(recipe(gan, self.preset), **chosen)
+
+    @property
+    def readout(self) -> dict[str, Any]:
+        """How maps are read, as the options of a GanLocalizer."""
+        return {name: getattr(self, name) for name in READING}
 
     def resolved(self, gan: str) -> dict[str, Any]:
         """Every option with the value it has in a run of `gan`; options that stay unset are left out."""

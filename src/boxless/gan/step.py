@@ -10,13 +10,12 @@ import hashlib
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from boxless.gan import Recipe, graphs
 from boxless.gan.augmentation import Batches
-from boxless.gan.networks import LATENT, Discriminator, Generator, frozen_parameters, frozen_statistics
+from boxless.gan.networks import Discriminator, Generator, draw_z, frozen_parameters, frozen_statistics
 from boxless.gan.objectives import around, between, clip_weights, d_loss, g_loss, gradient_penalty
 from boxless.gan.spectral import power_iteration
 
@@ -47,7 +46,7 @@ class Step:
         self.d_optimizer = optimizer(discriminator, recipe, self.device)
         self.draws = torch.Generator(self.device)
         self.terms = torch.zeros(len(TERMS), device=self.device)
-        self._bf16 = bf16
+        self.bf16 = bf16
         self._eager_left = graphs.WARM_UP if graph and self.device.type == "cuda" else -1
         self.d_step: Callable[[], None] = self._d_step
         self.g_step: Callable[[], None] = self._g_step
@@ -69,21 +68,15 @@ class Step:
             self.d_step()
         self.g_step()
 
-    def draw_z(self, batch: int, draws: torch.Generator) -> Float[Tensor, "batch 128"]:
-        """Draw z (batch, 128) from the recipe's distribution."""
-        if self.recipe.latent == "normal":
-            return torch.randn(batch, LATENT, generator=draws, device=self.device)
-        return torch.rand(batch, LATENT, generator=draws, device=self.device) * 2 - 1
-
     def autocast(self) -> torch.autocast:
         """Where networks run: bf16 if the run has it."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def _d_step(self) -> None:
         power_iteration(self.discriminator)
         real = self.batches.draw(self.recipe.batch_size, self.draws)
         with torch.no_grad(), self.autocast():
-            fake = self.generator(self.draw_z(len(real), self.draws)).float()
+            fake = self.generator(draw_z(self.recipe.latent, len(real), self.draws)).float()
         with parametrize.cached():
             with self.autocast():
                 real_logit, fake_logit = self._logits(real, fake)
@@ -101,7 +94,7 @@ class Step:
             self.terms[3:] = torch.stack([*means, *right])
 
     def _g_step(self) -> None:
-        z = self.draw_z(self.recipe.batch_size, self.draws)
+        z = draw_z(self.recipe.latent, self.recipe.batch_size, self.draws)
         with frozen_parameters(self.discriminator), frozen_statistics(self.discriminator):
             with self.autocast():
                 logit = self.discriminator(self.generator(z))

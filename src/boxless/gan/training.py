@@ -26,7 +26,7 @@ from boxless.gan.monitor import COLUMNS, Meter, Table, d_wins
 from boxless.gan.networks import Discriminator, Generator
 from boxless.gan.samples import save_samples, similarity
 from boxless.gan.selection import Selection
-from boxless.gan.settings import GanTraining
+from boxless.gan.settings import READING, GanTraining
 from boxless.gan.step import Step
 from boxless.gan.stopping import Judge
 from boxless.interrupt import postponed
@@ -45,9 +45,9 @@ MAY_CHANGE = {
     "graph",
     "log_every",
     "save_every",
-    "reading",
     "stop",
     "judge_every",
+    *READING,
 }
 """Options that a resumed run may have other values for; all others make it another run."""
 
@@ -102,6 +102,7 @@ class Run:
                 norm_first=recipe.norm_first,
                 spectral=recipe.spectral,
             )
+        GanLocalizer(self.discriminator, **settings.readout)  # refuses a layer that D lacks, before hours of training
         batches = Batches(images.to(device), augment=settings.augment)
         bf16 = bf16_is_fast(device) if settings.precision == "auto" else settings.precision == "bf16-mixed"
         self.stepper = Step(recipe, self.generator, self.discriminator, batches, bf16=bf16, graph=settings.graph)
@@ -168,7 +169,7 @@ class Run:
             return
         self.refuse_broken()
         localizer = self.localizer()
-        if selection.add(localizer, self.step, similarity(self.stepper)) and self.settings.stop == "label-free":
+        if selection.add(localizer, self.step, self.similarity()) and self.settings.stop == "label-free":
             checkpoint.save(self.out / "best.pt", self.content(localizer))
 
     def refuse_broken(self) -> None:
@@ -188,13 +189,17 @@ class Run:
         checkpoint.save(self.out / "last.pt", {**content, "trainer": self.trainer_state()})
         if self.settings.stop == "last" or not (self.out / "best.pt").exists():
             checkpoint.save(self.out / "best.pt", content)
-        save_samples(self.stepper, self.out / "samples.png")
+        save_samples(self.generator, self.stepper.recipe.latent, self.out / "samples.png", bf16=self.stepper.bf16)
+
+    def similarity(self) -> float:
+        """MS-SSIM of pairs of generated images."""
+        return similarity(self.generator, self.stepper.recipe.latent, bf16=self.stepper.bf16)
 
     def localizer(self) -> GanLocalizer:
         """A copy of D as a localizer, prepared on the training images."""
         copy = Discriminator(**self.discriminator.options).to(self.stepper.device)
         copy.load_state_dict(self.discriminator.state_dict())
-        localizer = GanLocalizer(copy, reading=self.settings.reading).to(self.stepper.device)
+        localizer = GanLocalizer(copy, **self.settings.readout).to(self.stepper.device)
         return localizer.prepare(self.stepper.batches.images)
 
     def content(self, localizer: GanLocalizer) -> dict[str, Any]:
