@@ -40,7 +40,7 @@ def test_the_weight_of_the_own_label_is_the_area_that_is_left(box: Box) -> None:
 
 def test_boxes_lie_in_the_image_and_cover_what_beta_says_where_nothing_is_cut_off() -> None:
     torch.manual_seed(0)
-    boxes = [draw_box(224, 112, 1.0) for _ in range(4000)]
+    boxes = [draw_box(224, 112, 1.0) for _ in range(2000)]
     assert all(0 <= b.left <= b.right <= 224 and 0 <= b.top <= b.bottom <= 112 for b in boxes)
     free = [b for b in boxes if b.left > 0 and b.top > 0 and b.right < 224 and b.bottom < 112]
     assert all(abs((b.right - b.left) - 2 * (b.bottom - b.top)) <= 4 for b in free)  # the image's shape
@@ -52,7 +52,7 @@ def test_boxes_lie_in_the_image_and_cover_what_beta_says_where_nothing_is_cut_of
     side = (1 - kept).sqrt()
     expected = float((side - side**2 / 4).square().mean())
     areas = [(b.right - b.left) * (b.bottom - b.top) / (224 * 112) for b in boxes]
-    assert sum(areas) / 4000 == pytest.approx(expected, abs=0.015)
+    assert sum(areas) / 2000 == pytest.approx(expected, abs=0.02)
 
 
 def test_a_small_alpha_draws_small_or_large_boxes() -> None:
@@ -83,8 +83,8 @@ def test_the_probability_is_that_of_a_batch_to_be_mixed() -> None:
     plain = Cam.loss(net, images, LABELS).total
     torch.manual_seed(0)
     with torch.no_grad():
-        untouched = [bool(torch.equal(net.loss(images, LABELS).total, plain)) for _ in range(300)]
-    assert sum(untouched) / 300 == pytest.approx(0.7, abs=0.08)
+        untouched = [bool(torch.equal(net.loss(images, LABELS).total, plain)) for _ in range(200)]
+    assert sum(untouched) / 200 == pytest.approx(0.7, abs=0.1)
 
 
 def test_only_the_loss_mixes() -> None:

@@ -139,7 +139,7 @@ def test_it_trains_in_bf16(name: str) -> None:
 def normalised() -> Backbone:
     """A network whose batch normalisation has statistics, without which folding would change nothing."""
     torch.manual_seed(0)
-    backbone = build_backbone("lite0", stride=32, weights="none")
+    backbone = build_backbone("lite0", stride=16, weights="none")
     layers = [module for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for layer in layers:
         layer.momentum = 1.0
@@ -155,7 +155,7 @@ def test_bf16_and_folded_normalisation_predict_the_same(name: str, normalised: B
     heat, logits = network.heatmap_and_logits(images, labels)
     with torch.autocast("cpu", torch.bfloat16):
         half, _ = network.heatmap_and_logits(images, labels)
-    assert float(torch.corrcoef(torch.stack([heat.flatten(), half.float().flatten()]))[0, 1]) > 0.95
+    assert float(torch.corrcoef(torch.stack([heat.flatten(), half.float().flatten()]))[0, 1]) > 0.9
     network.backbone = folded(normalised)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.backbone.modules())
     again, same = network.heatmap_and_logits(images, labels)

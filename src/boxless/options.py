@@ -95,9 +95,15 @@ def _base(module: str, definition: ast.ClassDef) -> tuple[str, str]:
 
 
 def _aliases(module: str) -> dict[str, ast.expr]:
-    """Names that the module gives to types, such as `Fidelity = Literal["paper", "code"]`."""
-    assigned = (node for node in _tree(module).body if isinstance(node, ast.Assign))
-    return {node.targets[0].id: node.value for node in assigned if isinstance(node.targets[0], ast.Name)}
+    """Names for types, such as `Fidelity = Literal["paper", "code"]`: the module's own, and those of other methods."""
+    found: dict[str, ast.expr] = {}
+    for node in _tree(module).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("boxless.methods."):
+            theirs = _aliases(node.module or "")
+            found |= {name.asname or name.name: theirs[name.name] for name in node.names if name.name in theirs}
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = node.value
+    return found
 
 
 def _type(node: ast.expr | None, aliases: dict[str, ast.expr]) -> Any:

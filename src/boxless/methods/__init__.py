@@ -21,6 +21,7 @@ import importlib
 from typing import Any
 
 METHODS = {
+    "acol": "boxless.methods.acol:Acol",
     "adl": "boxless.methods.adl:Adl",
     "cam": "boxless.methods.cam:Cam",
     "gradcam": "boxless.methods.gradcam:GradCam",

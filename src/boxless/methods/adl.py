@@ -21,8 +21,6 @@ blocks of EfficientNet-Lite0 and of pre-activation networks end without ReLU, an
 plain mean, .78 and .91 with the magnitude.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -30,10 +28,10 @@ from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.errors import UsageError
-from boxless.methods.cam import Cam, Losses, accuracy
+from boxless.methods.cam import Cam, Head, Losses, accuracy
 
 NECK = "neck"
-"""Name of the place behind the two convolutions of --head conv; the others are steps of the backbone."""
+"""Name of the place behind the convolutions of a head that has some; the others are steps of the backbone."""
 
 PLACES = {
     "vgg16": ("pool3", "conv4", "conv5"),
@@ -41,6 +39,9 @@ PLACES = {
     "resnet50_se": ("layer3.0", "layer4.0", "layer4.2"),
     "inception_v3": ("Mixed_5d", "Mixed_6e", NECK),
     "lite0": ("block10", "block15", "head"),
+    "alexnet": ("conv4", "conv5"),
+    "googlenet": ("inception3b", "inception4a", "inception4e"),
+    "preresnet34": ("layer3.0", "layer4.0", "layer4.2"),
     "tiny": ("conv2", "conv3"),
 }
 """Steps of each backbone after which the layers stand."""
@@ -50,7 +51,8 @@ class Adl(Cam):
     """ADL (Choe and Shim 2019): CAM trained with layers that hide the most important places or weight all of them.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that.
+        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
+            published is what CAM's authors put there.
         positions: steps of the backbone, separated by commas, after which a layer stands, and neck for the head's
             convolutions; nothing for the published ones.
         drop_rate: probability that a layer hides the most important places instead of weighting all of them.
@@ -63,7 +65,7 @@ class Adl(Cam):
         backbone: Backbone,
         classes: int,
         *,
-        head: Literal["linear", "conv"] = "linear",
+        head: Head = "linear",
         positions: str = "",
         drop_rate: float = 0.75,
         threshold: float | None = None,
@@ -100,7 +102,7 @@ class Adl(Cam):
         return features * torch.where(dropped, mask, attention.sigmoid())
 
 
-def places(backbone: Backbone, wanted: str, head: Literal["linear", "conv"]) -> tuple[str, ...]:
+def places(backbone: Backbone, wanted: str, head: Head) -> tuple[str, ...]:
     """The steps that `wanted` names, separated by commas, or the backbone's own where it is empty.
 
     Raises UsageError for what is no step, or the neck of a head that has none.
@@ -108,7 +110,7 @@ def places(backbone: Backbone, wanted: str, head: Literal["linear", "conv"]) -> 
     steps = [name for name, _ in backbone.steps()]
     if not wanted:
         own = PLACES.get(backbone.name, (steps[-1],))
-        return own if head == "conv" else tuple(name for name in own if name != NECK)
+        return tuple(name for name in own if name != NECK) if head == "linear" else own
     named = tuple(name.strip() for name in wanted.split(","))
     if NECK in named and head == "linear":
         raise UsageError("positions names the neck, the convolutions of the head, and the head is linear: it has none.")
@@ -116,6 +118,6 @@ def places(backbone: Backbone, wanted: str, head: Literal["linear", "conv"]) -> 
         if name not in (*steps, NECK):
             raise UsageError(
                 f"The backbone {backbone.name} has no step {name!r} for a layer of ADL. Its steps: {', '.join(steps)}; "
-                f"{NECK} stands for the convolutions of --head conv."
+                f"{NECK} stands for the convolutions of the heads conv and published."
             )
     return named

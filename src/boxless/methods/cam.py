@@ -46,10 +46,7 @@ class Cam(nn.Module):
     def __init__(self, backbone: Backbone, classes: int, *, head: Head = "linear") -> None:
         super().__init__()
         self.backbone = backbone
-        self.neck, channels = make_neck(head, backbone)
-        self.fc = nn.Linear(channels, classes)
-        nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
+        self.neck, self.fc = new_head(head, backbone, classes)
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch class"]:
         """Images 0..1 -> logits."""
@@ -82,14 +79,30 @@ class Cam(nn.Module):
         self, features: Float[Tensor, "batch k h w"], labels: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch h w"]:
         """M_c for one class of each image (Eq. 2), without the bias, which has no place."""
-        return torch.einsum("bkhw,bk->bhw", features.float(), self.fc.weight[labels])
+        return class_maps(self.fc, features, labels)
 
 
-def make_neck(head: Head, backbone: Backbone) -> tuple[nn.Module, int]:
-    """What stands between the backbone and the classifier, and how many channels leave it.
+def class_maps(
+    fc: nn.Linear, features: Float[Tensor, "batch k h w"], labels: Int[Tensor, "batch"]
+) -> Float[Tensor, "batch h w"]:
+    """M_c (Eq. 2) of the labels' classes for the features that `fc` classifies."""
+    return torch.einsum("bkhw,bk->bhw", features.float(), fc.weight[labels])
+
+
+def new_head(head: Head, backbone: Backbone, classes: int) -> tuple[nn.Module, nn.Linear]:
+    """What stands between the backbone and the mean, and the linear layer after it.
 
     Raises UsageError for `published` on a backbone that CAM's authors did not use.
     """
+    neck, channels = make_neck(head, backbone)
+    fc = nn.Linear(channels, classes)
+    nn.init.normal_(fc.weight, std=0.01)
+    nn.init.zeros_(fc.bias)
+    return neck, fc
+
+
+def make_neck(head: Head, backbone: Backbone) -> tuple[nn.Module, int]:
+    """What stands between the backbone and the mean, and how many channels leave it."""
     if head == "linear":
         return nn.Identity(), backbone.channels
     if head == "conv":

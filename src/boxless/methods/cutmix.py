@@ -10,7 +10,7 @@ As the authors do: one l and one box for the whole batch, partners by a random o
 processes the batch is that of all of them.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.errors import UsageError
-from boxless.methods.cam import Cam, Losses, accuracy
+from boxless.methods.cam import Cam, Head, Losses, accuracy
 from boxless.processes import collected, world_and_rank
 
 
@@ -44,7 +44,8 @@ class CutMix(Cam):
     """CutMix (Yun et al. 2019): CAM trained on images with a box of another image, and on both labels.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that.
+        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
+            published is what CAM's authors put there.
         alpha: both parameters of the Beta distribution of the area that stays; 1 is uniform, below it boxes are
             rather small or large.
         probability: of a batch to be mixed; 1 is the authors' for ImageNet, 0.5 for CIFAR.
@@ -55,7 +56,7 @@ class CutMix(Cam):
         backbone: Backbone,
         classes: int,
         *,
-        head: Literal["linear", "conv"] = "linear",
+        head: Head = "linear",
         alpha: float = 1.0,
         probability: float = 1.0,
     ) -> None:

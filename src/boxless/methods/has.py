@@ -12,15 +12,13 @@ the ImageNet networks that is ImageNet's mean and not that of the own photograph
 The side is in pixels of what the network sees. (wsolevaluation's option `has_grid_size` is in pixels too, and 4 there.)
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.errors import UsageError
-from boxless.methods.cam import Cam, Losses
+from boxless.methods.cam import Cam, Head, Losses
 from boxless.processes import draw
 
 MIXED = (0, 16, 32, 44, 56)
@@ -31,7 +29,8 @@ class Has(Cam):
     """HaS (Singh and Lee 2017): CAM trained on images of which random patches are hidden.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that.
+        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
+            published is what CAM's authors put there.
         patch: side of the patches in pixels; 32 is HaS-32.
         probability: of each patch to be hidden.
         mixed: draw the side for each image from none, 16, 32, 44 and 56 pixels (HaS-Mixed).
@@ -44,7 +43,7 @@ class Has(Cam):
         backbone: Backbone,
         classes: int,
         *,
-        head: Literal["linear", "conv"] = "linear",
+        head: Head = "linear",
         patch: int = 32,
         probability: float = 0.5,
         mixed: bool = False,
