@@ -128,6 +128,12 @@ def test_a_refused_combination_says_why(data: Path, tmp_path: Path) -> None:
     assert refused == {"variant": "Picky", "method": "picky", "refused": "Picky needs a backbone with names."}
 
 
+def test_pictures_that_are_too_small_for_a_method_are_refused_too(data: Path, tmp_path: Path) -> None:
+    small = Study([data], tmp_path).run(Cell("HaS", "has", {"patch": 99}, Training(**SMALL)), Clock())
+    assert small is not None
+    assert "has with these options needs 100 or more" in small["refused"]
+
+
 def test_remembering_changes_nothing(data: Path, frozen: dict[str, Any], tmp_path: Path) -> None:
     study, settings = Study([data], tmp_path), Training(**frozen)
     options = {"warm_up": 1, "sc_weight": 0.01}

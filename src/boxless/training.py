@@ -97,11 +97,7 @@ class Run:
         if settings.freeze:
             backbone.freeze(settings.freeze)
         self.network: nn.Module = method_class(method)(backbone, len(train.classes), **options)
-        if settings.size < (smallest := getattr(self.network, "smallest", 1)):
-            raise UsageError(
-                f"size is {settings.size} pixels, and {method} with these options needs {smallest} or more. "
-                "Give a larger --size, or other options of the method."
-            )
+        check_size(method, self.network, settings.size)
         self.network.to(memory_format=torch.channels_last)
         self.settings = settings = replace(settings, stride=backbone.stride)
         self.optimizer = make_optimizer(self.network, settings)
@@ -238,6 +234,16 @@ class Run:
             setattr(self, name, trainer[name])
         if self.sums is not None:
             self.sums = self.sums.to(self.fabric.device)
+
+
+def check_size(method: str, network: nn.Module, size: int) -> None:
+    """Raise UsageError where `network` cannot be trained on images of `size` pixels."""
+    smallest = getattr(network, "smallest", 1)
+    if size < smallest:
+        raise UsageError(
+            f"size is {size} pixels, and {method} with these options needs {smallest} or more. "
+            "Give a larger --size, or other options of the method."
+        )
 
 
 _STATE = ("epoch", "step", "terms", "sums", "history", "seconds", "best")

@@ -39,6 +39,7 @@ from boxless.protocols import DELTAS, PROTOCOLS
 from boxless.results import evaluation_result
 from boxless.run_folder import plain
 from boxless.settings import Training
+from boxless.training import check_size
 
 FITTED = 1000
 """Training images at most, evenly spaced, whose boxes choose the threshold."""
@@ -104,7 +105,8 @@ class Study:
             if settings.freeze:
                 backbone.freeze(settings.freeze)
             try:
-                method_class(cell.method)(backbone, len(self.train.classes), **options)
+                network = method_class(cell.method)(backbone, len(self.train.classes), **options)
+                check_size(cell.method, network, settings.size)
             except UsageError as error:
                 return str(error)
         return None

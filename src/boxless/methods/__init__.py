@@ -7,14 +7,12 @@ A method is a torch module with a keyword-only constructor after (backbone, clas
     loss(images, labels) -> Losses          a NamedTuple whose first field is `total`, the rest are its terms
     heatmap(images, labels) -> heat         (batch, h, w), raw: no normalisation, no resizing
 
-Two class attributes are for methods that need them: `trained_as` names the method whose weights it reads differently
-(the state dicts and the losses are the same), `alters_images` is true where loss() changes the images' pixels.
-
 Images are float RGB in 0..1, (batch, 3, height, width); every network normalises by itself.
 
 What a method may have besides: `images_per_class`, how many images of a class stand together in a batch; `smallest`,
-the side in pixels of the smallest images it can be trained on; `epoch`, which the training loop sets; `trained_as`,
-the name of the method whose training it shares, down to the state dict.
+the side in pixels of the smallest images it can be trained on; `alters_images`, true where loss() changes the images'
+pixels; `trained_as`, the name of the method whose weights it reads differently (the state dicts and the losses are the
+same); `epoch`, which the training loop sets.
 """
 
 import importlib

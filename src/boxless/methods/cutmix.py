@@ -51,6 +51,8 @@ class CutMix(Cam):
         probability: of a batch to be mixed; 1 is the authors' for ImageNet, 0.5 for CIFAR.
     """
 
+    alters_images = True
+
     def __init__(
         self,
         backbone: Backbone,

@@ -36,6 +36,7 @@ class Has(Cam):
         mixed: draw the side for each image from none, 16, 32, 44 and 56 pixels (HaS-Mixed).
     """
 
+    alters_images = True
     sides: Tensor
 
     def __init__(
