@@ -27,6 +27,7 @@ METHODS = {
     "cutmix": "boxless.methods.cutmix:CutMix",
     "has": "boxless.methods.has:Has",
     "i2c": "boxless.methods.i2c:I2c",
+    "spg": "boxless.methods.spg:Spg",
 }
 
 
