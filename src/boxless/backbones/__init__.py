@@ -76,24 +76,38 @@ BACKBONES = {
 def build_backbone(name: str, *, stride: int | None = None, weights: str = "imagenet") -> Backbone:
     """A backbone of `BACKBONES` at `stride` pixels per map pixel (None: its default).
 
-    `weights` is imagenet, none (random), or the path of a state dict or of a boxless checkpoint. Raises UsageError for
-    an unknown name or stride, BoxlessError for weights that are missing or do not fit.
+    `timm:NAME` is any network of timm. `weights` is imagenet, none (random), or the path of a state dict or of a
+    boxless checkpoint. Raises UsageError for an unknown name or stride, BoxlessError for weights that are missing or do
+    not fit.
     """
+    if name.startswith("timm:"):
+        from boxless.backbones.from_timm import build_timm
+
+        backbone = build_timm(name, stride, pretrained=weights == "imagenet")
+    else:
+        backbone = _build_own(name, stride, pretrained=weights == "imagenet")
+    if weights not in ("imagenet", "none"):
+        from boxless.backbones.weights import fill, read_weights
+
+        fill(backbone, read_weights(weights), weights)
+    return backbone
+
+
+def _build_own(name: str, stride: int | None, *, pretrained: bool) -> Backbone:
     entry = BACKBONES.get(name)
     if entry is None:
-        raise UsageError(f"There is no backbone {name!r}. Choose from: {', '.join(BACKBONES)}.")
+        raise UsageError(f"There is no backbone {name!r}. Choose from: {', '.join(BACKBONES)}, or timm:NAME.")
     stride = entry.strides[0] if stride is None else stride
     if stride not in entry.strides:
         known = ", ".join(map(str, sorted(entry.strides)))
         raise UsageError(f"Backbone {name} cannot be built at stride {stride}. Choose from: {known}.")
-    if weights == "imagenet" and not entry.weights:
+    if pretrained and not entry.weights:
         raise UsageError(f"Backbone {name} has no ImageNet weights. Give --weights none, or the path of a checkpoint.")
     backbone: Backbone = _resolve(entry.build)(stride)
-    if weights != "none":
-        from boxless.backbones.weights import fill, read_weights
+    if pretrained:
+        from boxless.backbones.weights import fill
 
-        found = _resolve(entry.weights)() if weights == "imagenet" else read_weights(weights)
-        fill(backbone, found, weights)
+        fill(backbone, _resolve(entry.weights)(), "imagenet")
     return backbone
 
 

@@ -45,7 +45,7 @@ def _pairs(net: Backbone) -> list[tuple[str, str]]:
         if isinstance(module, nn.Conv2d)
         else module.register_forward_pre_hook(enters(name))
         for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+        if isinstance(module, nn.Conv2d) or type(module) is nn.BatchNorm2d  # timm's own kinds hold an activation too
     ]
     with torch.inference_mode():
         net(torch.zeros(1, 3, 64, 64, device=net.mean.device))

@@ -31,6 +31,7 @@ def methods() -> int:
         console.out.print(
             f"  {name}: {entry.about}; strides {', '.join(map(str, sorted(entry.strides)))}", markup=False
         )
+    console.out.print("  timm:NAME: any network of timm, with pip install 'boxless[timm]'", markup=False)
     return 0
 
 
