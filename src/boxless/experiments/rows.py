@@ -60,7 +60,7 @@ def results_table(
     return text + (f" Not run: {', '.join(missing)}.\n" if missing else "\n") + "".join(refused)
 
 
-def per_image(cells: Iterable[Mapping[str, Any]], origin: str = "transferred") -> Float64[np.ndarray, "seed image iou"]:
+def per_image(cells: Iterable[Mapping[str, Any]], origin: str = "headline") -> Float64[np.ndarray, "seed image iou"]:
     """Hits in percent of each seed, image and IoU."""
     return np.array([np.stack([percent(digits) for digits in cell["hits"][origin].values()], 1) for cell in cells])
 
@@ -72,7 +72,7 @@ def percent(digits: str) -> Float64[np.ndarray, "image"]:
 
 def top_1(cells: Iterable[Mapping[str, Any]]) -> Float64[np.ndarray, "seed image"]:
     """Top-1 Loc in percent of each seed and image: box right at IoU 0.5 and class right."""
-    return np.array([np.minimum(percent(c["hits"]["transferred"]["0.5"]), percent(c["known"])) for c in cells])
+    return np.array([np.minimum(percent(c["hits"]["headline"]["0.5"]), percent(c["known"])) for c in cells])
 
 
 def _of(variant: str, results: Results) -> dict[int, Mapping[str, Any]]:
