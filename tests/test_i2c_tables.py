@@ -12,6 +12,7 @@ from boxless.cli.reproduce_i2c import TABLES, register
 from boxless.data.folder import read_data
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock
+from boxless.experiments.comparisons import COMPARISONS
 from boxless.experiments.i2c_cost import cost
 from boxless.experiments.i2c_tables import ABLATIONS, RECIPES, cells, page, reproduce
 from boxless.experiments.study import Cell
@@ -96,7 +97,7 @@ def test_the_cost_of_the_constraints() -> None:
 
 
 def test_every_table_has_a_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(TABLES) == set(ABLATIONS)
+    assert set(TABLES) == {*ABLATIONS, *COMPARISONS, "i2c-figure-3"}
     app = App(name="reproduce")
     register(app)
     call = ["i2c-table-4", "--data", str(data), "--out", str(tmp_path / "out"), "--minutes", "1e-9"]

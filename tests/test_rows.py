@@ -12,7 +12,7 @@ def made(variant: str, seed: int, hits: str, known: str) -> dict[str, Any]:
     each = {"0.3": hits, "0.5": hits, "0.7": "0" * len(hits)}
     return {
         "variant": variant, "training": {"seed": seed}, "images": "abc", "v2": 60.0 + seed, "step_bytes": 3 * 2**20,
-        "hits": {"transferred": each, "oracle": each}, "known": known, "data": {"name": "made"},
+        "hits": {"headline": each, "oracle": each}, "known": known, "data": {"name": "made"},
         "epoch_seconds": [1.0, 2.0, 9.0],
         "measurement": {
             "images": len(hits), "rows": [row], "controls": {"whole image": control, "shuffled maps": control}

@@ -37,7 +37,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -> None:
-    study = Study([data], tmp_path, look=lambda cell, maps: {"seen": len(maps.heats)})
+    study = Study([data], tmp_path, look=lambda cell, seen: {"seen": [len(seen.fit.heats), len(seen.test.heats)]})
     result = study.run(Cell("CAM", "cam", {}, Training(**SMALL)), Clock())
     assert result is not None
     assert not list(tmp_path.iterdir())
@@ -45,12 +45,12 @@ def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -
     assert set(told["controls"]) >= {"whole image", "centred box", "shuffled maps", "untrained network", "saliency"}
     assert "transferred from 20" in told["rows"][0]["origin"]
     assert not {"ious", "curves", "worst"} & set(told)
-    for delta, hits in result["hits"]["transferred"].items():
+    for delta, hits in result["hits"]["headline"].items():
         assert 100 * np.mean([int(digit) for digit in hits]) == pytest.approx(told["rows"][0]["accuracy"][delta])
     known = [int(digit) for digit in result["known"]]
     assert 100 * np.mean(known) == pytest.approx(100 - told["metrics"]["Top-1 classification error"])
     assert 0 <= result["v2"] <= 100
-    assert result["seen"] == 20
+    assert result["seen"] == [20, 12]
     assert len(result["epoch_seconds"]) == len(result["history"]) == 3
     # The step's images (8 x 3 x 32 x 32 numbers) and the first features (8 x 16 x 16 x 16 or more) at the least.
     assert result["step_bytes"] > 4 * 8 * 3 * 32 * 32

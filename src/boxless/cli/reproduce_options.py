@@ -10,7 +10,7 @@ minutes
 seeds
     Seeds, separated by commas; all cells of the first come first.
 recipe
-    quick: Lite0's last layers, on a processor; paper: InceptionV3 with the published schedule, for a GPU.
+    quick: Lite0's last layers, on a processor; paper: the published schedule (InceptionV3), for a GPU.
 epochs
     Passes over the training images; default: the recipe's.
 freeze

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from boxless.data.sample import Dataset
-from boxless.evaluating import Maps
 from boxless.experiments.cells import Clock
 from boxless.experiments.i2c_cost import cost_table
 from boxless.experiments.recipes import RECIPES, Recipe
 from boxless.experiments.rows import Published, Results, results_table
 from boxless.experiments.seed_places import seed_places
-from boxless.experiments.study import Cell, Study
+from boxless.experiments.study import Cell, Seen, Study
 from boxless.experiments.tables import finished, run_table, summary
 from boxless.methods.i2c import SQUARED
 from boxless.options import resolve_options
@@ -95,9 +94,9 @@ def page(name: str, grid: Sequence[Cell], found: Results) -> str:
     return "\n".join([*lines, ablation.table(ablation, whole)] if whole else [*lines, ""])
 
 
-def _seeds(cell: Cell, maps: Maps) -> dict[str, Any]:
+def _seeds(cell: Cell, seen: Seen) -> dict[str, Any]:
     """Where the maps of the training images let seeds be drawn."""
-    return {"seeds": seed_places(maps, resolve_options(cell.method, cell.options)["delta"])}
+    return {"seeds": seed_places(seen.fit, resolve_options(cell.method, cell.options)["delta"])}
 
 
 def _accuracies(ablation: Ablation, found: Results) -> str:

@@ -41,7 +41,7 @@ def results_table(
     if not there:
         return "".join(refused) + "Nothing has been run yet.\n"
     heads = (*HEAD, "published") if published else HEAD
-    lines = [_line(heads), "|---|" + "---:|" * (len(heads) - 1)]
+    lines = [markdown_row(heads), "|---|" + "---:|" * (len(heads) - 1)]
     for variant in there:
         ends = [_published(variant, published), ""] if published else []
         lines += [_variant(variant, by[variant], ends[:1]), _oracle(by[variant], ends[1:])]
@@ -60,7 +60,7 @@ def results_table(
     return text + (f" Not run: {', '.join(missing)}.\n" if missing else "\n") + "".join(refused)
 
 
-def per_image(cells: Iterable[Mapping[str, Any]], origin: str = "transferred") -> Float64[np.ndarray, "seed image iou"]:
+def per_image(cells: Iterable[Mapping[str, Any]], origin: str = "headline") -> Float64[np.ndarray, "seed image iou"]:
     """Hits in percent of each seed, image and IoU."""
     return np.array([np.stack([percent(digits) for digits in cell["hits"][origin].values()], 1) for cell in cells])
 
@@ -72,7 +72,7 @@ def percent(digits: str) -> Float64[np.ndarray, "image"]:
 
 def top_1(cells: Iterable[Mapping[str, Any]]) -> Float64[np.ndarray, "seed image"]:
     """Top-1 Loc in percent of each seed and image: box right at IoU 0.5 and class right."""
-    return np.array([np.minimum(percent(c["hits"]["transferred"]["0.5"]), percent(c["known"])) for c in cells])
+    return np.array([np.minimum(percent(c["hits"]["headline"]["0.5"]), percent(c["known"])) for c in cells])
 
 
 def _of(variant: str, results: Results) -> dict[int, Mapping[str, Any]]:
@@ -93,7 +93,7 @@ def _variant(name: str, cells: Mapping[int, Mapping[str, Any]], ends: Sequence[s
     known = np.mean([percent(cell["known"]).mean() for cell in values])
     seconds = [second for cell in values for second in cell["epoch_seconds"]]
     steps = [cell["step_bytes"] for cell in values if cell["step_bytes"] is not None]
-    return _line(
+    return markdown_row(
         (name, str(len(cells)), *_three(hits), _estimate(means), spread, f"{np.mean([c['v2'] for c in values]):.1f}",
          _estimate(top_1(values)), f"{known:.1f}", f"{min(at):.2f} to {max(at):.2f}",
          f"{np.median(seconds):.1f}" if seconds else "-", f"{max(steps) / 2**20:.0f}" if steps else "-", *ends)
@@ -114,7 +114,7 @@ def _estimate(values: Float64[np.ndarray, "seed image"]) -> str:
 
 def _oracle(cells: Mapping[int, Mapping[str, Any]], ends: Sequence[str]) -> str:
     hits = per_image(cells.values(), "oracle")
-    return _line(
+    return markdown_row(
         ("- oracle: thresholds from the test boxes", "", *_three(hits), _estimate(hits.mean(axis=2)), *[""] * 7, *ends)
     )
 
@@ -130,14 +130,14 @@ def _controls(cells: Mapping[int, Mapping[str, Any]], name: str, *, common: bool
         accuracies = [np.mean([one[control]["accuracy"][f"{delta:g}"] for one in told]) for delta in DELTAS]
         title = f"control: {control}" + (f" ({name})" if own else "")
         numbers = [f"{value:.1f}" for value in (*accuracies, np.mean(accuracies))]
-        lines.append(_line((title, "", *numbers, *[""] * 7, *ends)))
+        lines.append(markdown_row((title, "", *numbers, *[""] * 7, *ends)))
     return lines
 
 
 def _differences(against: str, compared: Sequence[str], by: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
     """Variant minus `against`: of the seeds that both have, on the same images."""
     lines = [
-        _line(
+        markdown_row(
             (f"minus {against}, in points", "seeds", "IoU 0.5 (95 %)", "p", "mean of the three (95 %)", "p", "seeds up")
         ),
         "|---|" + "---:|" * 6,
@@ -148,7 +148,7 @@ def _differences(against: str, compared: Sequence[str], by: Mapping[str, Mapping
             continue
         images = {by[name][seed]["images"] for name in (variant, against) for seed in seeds}
         if len(images) > 1:
-            lines.append(_line((variant, str(len(seeds)), "other images", *[""] * 4)))
+            lines.append(markdown_row((variant, str(len(seeds)), "other images", *[""] * 4)))
             continue
         ours, theirs = (per_image(by[name][seed] for seed in seeds) for name in (variant, against))
         cells = []
@@ -156,7 +156,7 @@ def _differences(against: str, compared: Sequence[str], by: Mapping[str, Mapping
             found = compare(values[0].mean(axis=0), values[1].mean(axis=0))
             cells += [f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f})", f"{found.p:.2g}"]
         up = int((ours.mean(axis=(1, 2)) > theirs.mean(axis=(1, 2))).sum())
-        lines.append(_line((variant, str(len(seeds)), *cells, f"{up} of {len(seeds)}")))
+        lines.append(markdown_row((variant, str(len(seeds)), *cells, f"{up} of {len(seeds)}")))
     return "\n".join(lines) + "\n"
 
 
@@ -165,5 +165,6 @@ def _three(hits: Float64[np.ndarray, "seed image iou"]) -> list[str]:
     return [f"{low:.1f}", _estimate(hits[:, :, 1]), f"{high:.1f}"]
 
 
-def _line(entries: Sequence[str]) -> str:
+def markdown_row(entries: Sequence[str]) -> str:
+    """One line of a markdown table."""
     return "| " + " | ".join(entries) + " |"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from boxless.errors import UsageError
 from boxless.evaluating import Maps, evaluate, maps_of
 from boxless.experiments.cells import Clock, Result
 from boxless.experiments.remembering import Remembered
+from boxless.experiments.ten_crops import TenCropped
 from boxless.experiments.watched import WatchedRun
 from boxless.localizer import Localizer, fresh, load, read_as
 from boxless.measurement import Measurement
@@ -74,6 +75,15 @@ class Cell:
         return replace(self, variant=other, method=other, options=options)
 
 
+class Seen(NamedTuple):
+    """What a cell's network saw: its maps of the training images whose boxes fit, and of the test images."""
+
+    fit: Maps
+    test: Maps
+    threshold: float
+    """The headline's."""
+
+
 class Study:
     """A data set with its two splits, and what its cells share: frozen features and the untrained networks' maps."""
 
@@ -83,17 +93,20 @@ class Study:
         work: Path,
         *,
         images_per_class: int | None = None,
-        look: Callable[[Cell, Maps], Mapping[str, Any]] = lambda cell, maps: {},
+        ten_crops: bool = False,
+        unboxed: bool = False,
+        look: Callable[[Cell, Seen], Mapping[str, Any]] = lambda cell, seen: {},
     ) -> None:
         """Cells train in the folder `work`, on at most `images_per_class`; `data` are the parts of one data set.
 
-        `look` adds to the results of a cell what its maps of the training images show. Raises UsageError for data
-        without a train and a test split, or without boxes of both.
+        With `ten_crops` classes are predicted from ten crops of each test image. With `unboxed` the training images
+        may have no boxes, and each method then keeps its own threshold. `look` adds to the results of a cell what its
+        maps show. Raises UsageError for data without a train and a test split, or without boxes.
         """
-        self.test, self.train = two_splits(data)
+        self.test, self.train = two_splits(data, unboxed=unboxed)
         if images_per_class is not None:
             self.train = first_of_each_class(self.train, images_per_class)
-        self.fit, self.work, self.look = spaced(self.train, FITTED), work, look
+        self.fit, self.work, self.look, self.ten_crops = spaced(self.train, FITTED), work, look, ten_crops
         self.remembered: dict[tuple[object, ...], Remembered] = {}
         self.untrained: dict[tuple[object, ...], Finder] = {}
 
@@ -163,11 +176,13 @@ class Study:
             localizer.network.backbone.freeze(settings.freeze)  # type: ignore[union-attr, operator]
             localizer.network.eval()
             self.memory(settings).attach(localizer.network.backbone)  # type: ignore[arg-type]
-        finder, watch = Once(TrainedFinder(localizer.to(how.device), how)), Watch()
+        trained = TrainedFinder(localizer.to(how.device), how)
+        finder, watch = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Watch()
         measured, maps = evaluate(finder, self.test, watch, fit=self.fit, untrained=blank, headline="transferred")
         told = evaluation_result(measured, finder, self.test, self.fit, watch, seed=settings.seed)
         kept = {name: value for name, value in told["measurement"].items() if name not in BULKY}
-        looked = dict(self.look(cell, maps_of(finder, self.fit, watch).boxed()))
+        fitted = maps_of(finder, self.fit, watch).boxed() if self.fit.boxed else Maps()
+        looked = dict(self.look(cell, Seen(fitted, maps, measured.rows[0].threshold[0])))
         return {"data": told["data"], "measurement": kept, "v2": box_accuracy_v2(maps)} | per_image(measured) | looked
 
     def blank(self, localizer: Localizer, settings: Training, how: How) -> Finder:
@@ -207,18 +222,20 @@ class Once:
 def per_image(measured: Measurement) -> dict[str, Any]:
     """What pairs of cells are compared by: a digit an image (1: right), and a hash that says which images they are.
 
-    `hits` at each IoU with the transferred threshold and the oracle's; `known`: whether the class is right.
+    `hits` at each IoU with the headline's threshold and the oracle's; `known`: whether the class is right, `known_5`:
+    whether it is among the first five.
     """
     labels, ranked = measured.labels, measured.predictions
     assert labels is not None and ranked is not None
     oracle = next(row for row in measured.rows if row.kind == "oracle")
-    origins = {"transferred": measured.rows[0].hits, "oracle": oracle.hits}
+    origins = {"headline": measured.rows[0].hits, "oracle": oracle.hits}
     hits = {
         origin: {f"{delta:g}": digits(column) for delta, column in zip(DELTAS, hit.T, strict=True)}
         for origin, hit in origins.items()
     }
     names = sha256("\n".join(measured.names).encode()).hexdigest()[:16]
-    return {"images": names, "hits": hits, "known": digits(in_top(ranked, labels, 1))}
+    known, among = (digits(in_top(ranked, labels, count)) for count in (1, 5))
+    return {"images": names, "hits": hits, "known": known, "known_5": among}
 
 
 def digits(right: np.ndarray) -> str:
@@ -232,16 +249,16 @@ def box_accuracy_v2(maps: Maps) -> float:
     return max_box_accuracy_v2(iou_table(kept.maps, kept.sizes, kept.truths, PROTOCOLS["wsoleval-v2"]))
 
 
-def two_splits(data: Sequence[Path]) -> tuple[Dataset, Dataset]:
+def two_splits(data: Sequence[Path], *, unboxed: bool = False) -> tuple[Dataset, Dataset]:
     """The split that is scored and the one that is trained on, of a data set in one or more parts.
 
-    Raises UsageError for data without a train and a test split, or without boxes of both.
+    Raises UsageError for data without a train and a test split, or without boxes of both (`unboxed`: of the test one).
     """
     found = [splits_for(path) for path in data]
     for path, (test, train) in zip(data, found, strict=True):
         if train is None:
             raise UsageError(f"{path} has no train split. Expected train/CLASS/img and test/CLASS/img (or val).")
-        if not (train.boxed and test.boxed):
+        if not (test.boxed and (train.boxed or unboxed)):
             raise UsageError(f"{path} lacks boxes of a split. Expected boxes_train.csv and boxes_{test.split}.csv.")
     return joined([test for test, _ in found]), joined([train for _, train in found if train is not None])
 
