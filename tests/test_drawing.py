@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boxless.drawing import DARK, FOUND, TRUTH, colours, outline, overlay, save, sheet, shrink, triptych
+from boxless.data.images import shrink
+from boxless.drawing import DARK, FOUND, TRUTH, colours, outline, overlay, save, sheet, triptych
 
 GREY = 127
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boxless.data.images import JPEG_PIXEL_LIMIT, TURNS, read_picture, read_resized, squash
+from boxless.data.images import JPEG_PIXEL_LIMIT, TURNS, read_picture, read_resized, read_shrunk, read_size, squash
 from boxless.errors import BrokenImageError
 
 
@@ -224,3 +224,24 @@ def test_squashing_does_not_alias() -> None:
     stripes[:, ::2] = 255
     assert np.abs(squash(stripes, 150).astype(int) - 128).max() < 70  # plain linear sampling swings from 0 to 255
     assert np.abs(squash(stripes, 100).astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_small_pictures_are_upright_and_know_how_large_they_were(format: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = encoded(photo(600, 200), format, exif=exif)
+    whole = read_picture(data, "a")
+    small, size = read_shrunk(data, "a", 60)
+    assert size == read_size(data, "a") == whole.shape[1::-1]
+    assert max(small.shape) == 60 and small.shape[:2] == (whole.shape[0] // 10, whole.shape[1] // 10)
+    expected = cv2.resize(whole, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - expected).mean() < 3
+    assert read_shrunk(data, "a", 900)[0].shape == whole.shape
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff"])
+def test_a_size_that_cannot_be_read_names_the_file(data: bytes) -> None:
+    with pytest.raises(BrokenImageError, match=r"a\.jpg"):
+        read_size(data, "a.jpg")

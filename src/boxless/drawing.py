@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from boxless.boxes import Normalisation, normalise, resize
+from boxless.data.images import shrink
 from boxless.data.sample import Boxes
 
 Picture = UInt8[np.ndarray, "_height _width 3"]
@@ -23,16 +24,6 @@ TRUTH: Colour = (60, 130, 255)
 DARK: Colour = (0, 0, 0)
 PAPER = 255
 """Grey value between the pictures of a sheet."""
-
-
-def shrink(picture: Picture, longest: int) -> Picture:
-    """Scale a picture down, area-averaged, so that its longer side has at most `longest` pixels."""
-    height, width = picture.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return picture
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def colours(

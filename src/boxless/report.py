@@ -9,9 +9,7 @@ import base64
 import io
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import islice
@@ -23,10 +21,14 @@ from markupsafe import Markup
 from PIL import Image
 
 from boxless.boxes import Found, Normalisation
+from boxless.data.images import shrink
 from boxless.data.sample import Boxes
-from boxless.drawing import colours, shrink
-from boxless.errors import BoxlessError
+from boxless.drawing import colours
 from boxless.pages import render
+from boxless.writing import write_whole
+
+THUMBNAIL = 288
+"""The longer side of a picture in the gallery, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def make_card(
     iou: float | None = None,
     outcome: str = "",
     normalisation: Normalisation = "minmax",
-    longest: int = 288,
+    longest: int = THUMBNAIL,
 ) -> Card:
     """The card of an upright RGB picture and its raw heat map, the thumbnail's longer side `longest` pixels.
 
@@ -151,23 +153,8 @@ def write_report(
         "version": version("boxless"),
     }
     styles, scripts = ("gallery.css", "report.css"), ("gallery.js", "report.js")
-    _write(path, render("report.html.jinja", styles=styles, scripts=scripts, content=content))
-
-
-def _write(path: Path, pieces: Iterator[str]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.writelines(pieces)
-        temporary.replace(path)
-    except OSError as error:
-        raise BoxlessError(
-            f"Could not write the report {path}: {error}. Free space or choose another folder."
-        ) from error
-    finally:
-        with suppress(OSError):  # it is gone, or could never be made
-            temporary.unlink()
+    pieces = render("report.html.jinja", styles=styles, scripts=scripts, content=content)
+    write_whole(path, pieces, "the report", errors="replace")
 
 
 def _lines(card: Card) -> Markup:

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from boxless.boxes import Found, find_boxes
-from boxless.data.images import read_picture
+from boxless.data.images import read_shrunk
 from boxless.data.sample import Dataset
 from boxless.data.streaming import Watch
 from boxless.errors import BoxlessError
 from boxless.evaluating import Maps
 from boxless.measurement import Measurement
 from boxless.predicting import Finder, TrainedFinder
-from boxless.report import Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.report import THUMBNAIL, Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.writing import write_whole
 
 PACKAGES = ("boxless", "torch", "torchvision", "numpy", "opencv-python-headless")
 
@@ -94,14 +95,7 @@ def _network(finder: Finder) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a result whole or not at all; raises BoxlessError when the file cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another folder.") from error
+    write_whole(path, [json.dumps(content, indent=1, ensure_ascii=False) + "\n"], "the result")
 
 
 def write_maps(path: Path, maps: Maps) -> None:
@@ -197,7 +191,7 @@ def cards(measured: Measurement, maps: Maps, test: Dataset, finder: Finder) -> I
         label = test.classes[sample.label] if sample.label is not None and test.classes else "object"
         yield make_card(
             Found(sample.name, size, boxes, scores, label),
-            read_picture(test.source.read(sample.name), sample.name),
+            read_shrunk(test.source.read(sample.name), sample.name, THUMBNAIL)[0],
             heat,
             truth=sample.boxes,
             iou=float(measured.anatomy.ious[place]),

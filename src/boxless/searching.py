@@ -11,13 +11,13 @@ from typing import IO, Any
 
 from boxless import __version__
 from boxless.boxes import Found, Heat
-from boxless.data.images import read_picture
+from boxless.data.images import read_shrunk
 from boxless.data.sample import Dataset
 from boxless.data.streaming import Watch, ahead
 from boxless.errors import BoxlessError
 from boxless.export import Format, write_boxes
 from boxless.predicting import Finder, Mapped, found_in
-from boxless.report import Card, make_card, write_report
+from boxless.report import THUMBNAIL, Card, make_card, write_report
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
@@ -118,7 +118,7 @@ def _found(
         if not len(found.boxes):
             summary.nothing.append(found.name)
         if cards is not None and done < REPORT_LIMIT:
-            picture = read_picture(dataset.source.read(found.name), found.name)
+            picture, _ = read_shrunk(dataset.source.read(found.name), found.name, THUMBNAIL)
             pickle.dump(make_card(found, picture, heat, normalisation=finder.readout.normalisation), cards)
         done += 1
         yield found

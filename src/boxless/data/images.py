@@ -46,6 +46,35 @@ def read_resized(data: bytes, name: str, size: int) -> tuple[UInt8[np.ndarray, "
     return squash(picture, size), original
 
 
+def read_shrunk(data: bytes, name: str, longest: int) -> tuple[Picture, tuple[int, int]]:
+    """The bytes of an image file -> RGB with a longer side of at most `longest` pixels, and the upright size before.
+
+    Raises BrokenImageError naming `name`.
+    """
+    picture, original = _decode(data, name, longest)
+    return shrink(picture, longest), original
+
+
+def read_size(data: bytes, name: str) -> tuple[int, int]:
+    """The bytes of an image file -> the upright (width, height), its header read alone; raises BrokenImageError."""
+    try:
+        image = _open(data)
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+    except Exception as error:  # Pillow's plug-ins raise whatever their parsers stumble over
+        raise BrokenImageError(_reason(data, name, error)) from error
+
+
+def shrink(picture: Picture, longest: int) -> UInt8[np.ndarray, "height width 3"]:
+    """Scale a picture down, area-averaged, so that its longer side has at most `longest` pixels."""
+    height, width = picture.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return picture.copy()  # Pillow's own memory is read-only
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def squash(picture: Picture, size: int) -> UInt8[np.ndarray, "size size 3"]:
     """(h, w, 3) -> (size, size, 3), antialiased: linear samples at most a pixel apart, averaged.
 
