@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from boxless.boxes import find_boxes, normalise
-from boxless.data.images import read_picture
+from boxless.data.images import read_picture, shrink
 from boxless.data.sample import Dataset, Sample
-from boxless.drawing import FOUND, Colour, Picture, outline, overlay, save, sheet, shrink
+from boxless.drawing import FOUND, Colour, Picture, outline, overlay, save, sheet
 from boxless.experiments.cells import Clock
 from boxless.experiments.recipes import RECIPES
 from boxless.experiments.rows import Results
