@@ -4,7 +4,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boxless.data.images import shrink
-from boxless.drawing import DARK, FOUND, TRUTH, colours, outline, overlay, save, sheet, triptych
+from boxless.drawing import (
+    CAPTION,
+    DARK,
+    FOUND,
+    PAPER,
+    TRUTH,
+    captioned,
+    colours,
+    outline,
+    overlay,
+    save,
+    sheet,
+    triptych,
+)
 
 GREY = 127
 
@@ -99,3 +112,12 @@ def test_save_makes_the_folder(tmp_path):
     picture = colours(hill(6, 6), (20, 10))
     save(tmp_path / "new/a.png", picture)
     assert (np.asarray(Image.open(tmp_path / "new/a.png")) == picture).all()
+
+
+def test_a_caption_stands_above_its_picture_and_fits_it():
+    picture = grey(60, 20)
+    for text in ("a", "a caption that is far too long for so small a picture"):
+        drawn = captioned(picture, text)
+        assert drawn.shape == (20 + CAPTION, 60, 3) and (drawn[CAPTION:] == picture).all()
+        strip = drawn[:CAPTION]
+        assert strip.min() < 128 and (strip[:, -1] == PAPER).all()

@@ -24,6 +24,8 @@ TRUTH: Colour = (60, 130, 255)
 DARK: Colour = (0, 0, 0)
 PAPER = 255
 """Grey value between the pictures of a sheet."""
+CAPTION = 22
+"""Height of a caption in pixels."""
 
 
 def colours(
@@ -107,6 +109,16 @@ def sheet(pictures: Sequence[Picture], *, columns: int, gap: int = 8) -> Picture
             page[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
         top += height + gap
     return page
+
+
+def captioned(picture: Picture, text: str) -> Picture:
+    """The picture below a white strip with `text`, which is shrunk until it fits; letters outside ASCII become ?."""
+    width = picture.shape[1]
+    strip = np.full((CAPTION, width, 3), PAPER, np.uint8)
+    (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    scale = min(0.5, 0.5 * (width - 4) / max(1, wide))
+    cv2.putText(strip, text, (2, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, scale, DARK, 1, cv2.LINE_AA)
+    return np.concatenate([strip, picture])
 
 
 def save(path: Path, picture: Picture) -> None:

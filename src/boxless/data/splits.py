@@ -40,7 +40,10 @@ def split_named(there: list[str], *names: str) -> str | None:
 def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = False) -> Dataset:
     """Only the named classes (or a group of the catalogue), and all of them as one category if asked for."""
     if classes:
-        dataset = select(dataset, list(GROUPS.get(classes, ())) or [name.strip() for name in classes.split(",")])
+        named = [name.strip() for name in classes.split(",")]
+        # CIFAR-10 has a class called bird, which is no group of others.
+        group = GROUPS.get(classes, ()) if classes not in dataset.classes else ()
+        dataset = select(dataset, list(group) or named)
     if not one_category:
         return dataset
     name = classes if classes in GROUPS else "object"

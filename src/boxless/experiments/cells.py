@@ -83,12 +83,22 @@ def results(cells: Sequence[Named], folder: Path, settings: Mapping[str, Any]) -
         path = folder / f"{cell.name}.json"
         if not path.exists():
             continue
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = stored(path)
         if content["settings"] != dict(settings):
             raise UsageError(f"{path} was made with other settings ({_difference(content['settings'], settings)}). "
                              "Use those, or choose another --out.")  # fmt: skip
         found[cell.name] = content["result"]
     return found
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What a cell's json holds: name, settings, provenance and result; raises BoxlessError for another file."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["settings"], content["result"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BoxlessError(f"{path} is no result of a cell ({error!r}). Delete it to run the cell again.") from error
+    return content
 
 
 def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
 from boxless import controls
@@ -119,6 +119,11 @@ def score(ious: Float32[np.ndarray, "image"]) -> Score:
     """Accuracy in percent at IoU 0.3, 0.5, 0.7, and which images are hit at 0.5, a digit each."""
     accuracy = {f"{delta:g}": 100 * float(hits(ious, delta).mean()) for delta in DELTAS}
     return {"accuracy": accuracy, "hits": "".join("01"[hit] for hit in hits(ious, 0.5).astype(int))}
+
+
+def mean_hits(scores: Sequence[Score]) -> Float64[np.ndarray, "image"]:
+    """Of each image the share of scores that hit it."""
+    return np.asarray(np.mean([[float(digit) for digit in score["hits"]] for score in scores], axis=0))
 
 
 def _scene(dataset: Dataset, size: int) -> Scene:

@@ -5,23 +5,20 @@ a choice made without boxes, and all three beside what scores without learning a
 averaged image by image, and the intervals are over images.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from jaxtyping import Float64
 
 from boxless.data.catalogue import GROUPS
 from boxless.data.folder import read_data, splits
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid
 from boxless.experiments.gan_cell import GanCell, measured_stages, run_cell
-from boxless.experiments.gan_scoring import FIXED, Score
+from boxless.experiments.gan_scoring import FIXED, Score, mean_hits
+from boxless.experiments.markdown import table, with_interval
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import Progress
-from boxless.statistics import interval
 
 PAPER: dict[tuple[str, bool], dict[str, float]] = {
     ("sn-dcgan", False): {
@@ -88,7 +85,7 @@ def run_table_3(
     progress: Callable[[GanCell], Progress],
 ) -> list[str]:
     """Run what is not yet run within the clock's minutes -> the page, which is also written to `out`/gan-table-3.md."""
-    settings = {"data": data.name, **_plain(training)}
+    settings = {"data": data.name, **deciding(training)}
 
     def work(cell: GanCell, clock: Clock) -> Result | None:
         return run_cell(cell, data, training, out / "runs" / cell.name, clock, progress(cell))
@@ -119,8 +116,7 @@ def table_3_page(
     page += [f"Failed: {name}: {reason}" for name, reason in failed.items()]
     page += [f"Begun: {name}, {stages[-1]['step']:,} iterations." for name, stages in begun.items() if stages]
     for title, (reading, threshold) in TABLES.items():
-        page += ["", f"## {title}", "", _line(COLUMNS), _line("---" for _ in COLUMNS)]
-        page += [_line(row) for row in rows(cells, done, reading, threshold)]
+        page += ["", f"## {title}", "", *table(COLUMNS, rows(cells, done, reading, threshold))]
     return page
 
 
@@ -160,16 +156,10 @@ def _columns(results: Sequence[Result], reading: str, threshold: str) -> list[li
 
 def _estimate(scores: Sequence[Score]) -> str:
     """The mean over images of the mean over runs, in percent, with its interval."""
-    hit: Float64[np.ndarray, "run image"] = np.array([[float(digit) for digit in s["hits"]] for s in scores])
-    low, high = interval(hit.mean(axis=0))
-    return f"{100 * hit.mean():.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return with_interval(mean_hits(scores))
 
 
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _plain(training: GanTraining) -> dict[str, Any]:
+def deciding(training: GanTraining) -> dict[str, Any]:
     """What makes two grids different; where and how fast they run does not, nor how maps are read: in every way."""
     free = {
         "minutes",

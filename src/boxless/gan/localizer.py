@@ -127,9 +127,7 @@ class GanLocalizer(nn.Module):
     @classmethod
     def untrained(cls, like: "GanLocalizer", images: Images, seed: int = 0) -> "GanLocalizer":
         """The control: the same reading of a discriminator that was never trained, fitted to the same images."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            fresh = Discriminator(**like.discriminator.options)
+        fresh = untrained_d(like.discriminator.options, seed)
         return cls(fresh, **like.options).to(images.device).prepare(images)
 
     def _read(self, images: Tensor) -> Heat:
@@ -155,6 +153,13 @@ def from_checkpoint(content: dict[str, Any]) -> GanLocalizer:
     localizer = GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
     localizer.load_state_dict(content["model"])
     return localizer
+
+
+def untrained_d(options: dict[str, Any], seed: int) -> Discriminator:
+    """A D with these options and the weights that `seed` gives it; draws elsewhere are left alone."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return Discriminator(**options)
 
 
 @torch.no_grad()

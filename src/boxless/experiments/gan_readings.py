@@ -1,0 +1,177 @@
+"""What has D learnt? Every way to read one trained D, beside the same reading of Ds that were never trained.
+
+The runs are the finished ones of a gan-table-3. A reading that lies above its shuffled maps sees something of its
+image; only one that also lies above the same reading of untrained Ds sees something that D has learnt. Thresholds come
+from boxes of training images, for every reading and every network on its own; nothing is chosen with test boxes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
+from boxless import checkpoint
+from boxless.devices import device_named
+from boxless.errors import UsageError
+from boxless.experiments.cells import Clock, Result, results, run_grid, stored
+from boxless.experiments.gan_cell import UNTRAINED, GanCell, trained_d
+from boxless.experiments.gan_scoring import Heatmap, Score, Scoring, boxed_splits, mean_hits
+from boxless.experiments.markdown import signed, table, with_interval
+from boxless.gan.data import read_images
+from boxless.gan.localizer import GanLocalizer, untrained_d
+from boxless.gan.networks import Discriminator
+from boxless.gan.probes import density, gradient, occlusion
+from boxless.gan.samples import generator_of, samples
+from boxless.results import data_hash
+from boxless.statistics import compare
+
+GENERATED = 1024
+"""Images of G that `density` compares with at most as many real ones."""
+COLUMNS = (
+    "reading", "IoU 0.5", "shuffled maps", "lift over shuffled", "untrained D", "lift over untrained",
+)  # fmt: skip
+Images = UInt8[Tensor, "_n size size 3"]
+Make = Callable[[Discriminator, Images, Images], Heatmap]
+"""A D, real training images, generated images -> how maps are made."""
+
+
+def readouts(layers: int) -> dict[str, Make]:
+    """Every reading of a D with that many layers, by name."""
+    signs: tuple[tuple[str, Literal[1, -1]], ...] = (("real", 1), ("generated", -1))
+    finer: tuple[Literal["none", "shift", "stride"], ...] = ("none", "shift", "stride")
+    inner: tuple[Literal["ddt", "border"], ...] = ("ddt", "border")
+    found: dict[str, Make] = {}
+    for how in finer:
+        for shown, sign in signs:
+            name = f"cam of what is {shown}" + ("" if how == "none" else f", finer by {how}")
+            found[name] = partial(_localizer, reading="cam", sign=sign, finer=how)
+    for reading in inner:
+        for layer in range(layers):
+            found[f"{reading}, layer {layer}"] = partial(_localizer, reading=reading, layer=layer)
+    for layer in range(layers):
+        found[f"density, layer {layer}"] = partial(_density, layer=layer)
+    found["gradient"] = partial(_probe, probe=gradient)
+    found["occlusion"] = partial(_probe, probe=occlusion)
+    return found
+
+
+def run_readings(
+    data: Path, out: Path, clock: Clock, *, device: str = "auto", begun: Callable[[GanCell], object] = lambda cell: None
+) -> list[str]:
+    """Read every finished run of the gan-table-3 in `out` in every way -> the page, also left in `out`/gan-readings.md.
+
+    A json for each run is left in `out`/readings. Raises UsageError where there is no finished run of this data.
+    """
+    cells = finished(out / "cells", data.name)
+    settings = {"data": data.name}
+
+    def work(cell: GanCell, clock: Clock) -> Result | None:
+        begun(cell)
+        return read(cell, data, out / "runs" / cell.name, clock, device)
+
+    try:
+        run_grid(cells, work, out / "readings", settings, clock)
+    finally:  # also after Ctrl-C: what there is makes a table
+        page = readings_page(cells, results(cells, out / "readings", settings))
+        (out / "gan-readings.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    return page
+
+
+def finished(folder: Path, data: str) -> list[GanCell]:
+    """The GAN cells of a table on `data` that have a result; raises UsageError when there is none."""
+    there = {path.stem: stored(path) for path in sorted(folder.glob("*.json"))}
+    names = [
+        name for name, kept in there.items() if kept["settings"].get("data") == data and "stages" in kept["result"]
+    ]
+    if not names:
+        raise UsageError(
+            f"{folder} holds no finished run on {data}. Run boxless reproduce gan-table-3 first, or name its --out."
+        )
+    return [GanCell.named(name) for name in names]
+
+
+def read(cell: GanCell, data: Path, run: Path, clock: Clock, device: str = "auto") -> Result | None:
+    """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
+    content = checkpoint.read(run / "last.pt")
+    test, train = boxed_splits(data, cell.group)
+    scoring = Scoring(test, train, size=content["size"], device=device_named(device), seed=cell.seed)
+    real = read_images(train, content["size"]).to(scoring.device)
+    generated = samples(*generator_of(content), GENERATED).to(scoring.device)
+    networks = [trained_d(content)]
+    networks += [untrained_d(content["options"]["discriminator"], cell.seed + i) for i in range(UNTRAINED)]
+    networks = [network.to(scoring.device) for network in networks]
+    found: dict[str, Result] = {}
+    for name, make in readouts(len(networks[0].convolutions())).items():
+        if clock.over:
+            return None
+        trained, *fresh = (scoring.measured(make(network, real, generated)) for network in networks)
+        found[name] = {**trained, "untrained": [scores["maps"] for scores in fresh]}
+    return {
+        "step": content["step"],
+        "images": len(scoring.test.truths),
+        "readouts": found,
+        "controls": scoring.constants(),
+        "data": {"name": data.name, "hash": data_hash(test), "fit_hash": data_hash(train)},
+        "training": content["settings"],
+    }
+
+
+def _localizer(network: Discriminator, real: Images, generated: Images, **options: object) -> Heatmap:
+    return GanLocalizer(network, **options).to(real.device).prepare(real).heatmap  # type: ignore[arg-type]
+
+
+def _density(network: Discriminator, real: Images, generated: Images, *, layer: int) -> Heatmap:
+    GanLocalizer(network).prepare(real)
+    return density(network, real[:: -(-len(real) // GENERATED)], generated, layer)
+
+
+def _probe(
+    network: Discriminator, real: Images, generated: Images, *, probe: Callable[[Heatmap, Tensor], Tensor]
+) -> Heatmap:
+    return partial(probe, GanLocalizer(network).to(real.device).prepare(real).forward)
+
+
+def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[str]:
+    """The lines of a markdown page: a table for every GAN with and without augmentation, over all its groups."""
+    page = [
+        "# What D has learnt",
+        "",
+        "GT-known localization in percent at IoU 0.5 over the images of all groups that were read, at thresholds "
+        "transferred from boxes of training images; seeds are averaged image by image. Lifts are differences on the "
+        "same images with 95 % bootstrap intervals. What does not lie above untrained Ds was not learnt.",
+    ]
+    for gan, augment in dict.fromkeys((cell.gan, cell.augment) for cell in cells):
+        mine = [cell for cell in cells if (cell.gan, cell.augment) == (gan, augment)]
+        read = [cell for cell in mine if "readouts" in done.get(cell.name, {})]
+        title = f"{gan}, {'with' if augment else 'without'} augmentation"
+        page += ["", f"## {title}", "", f"{len(read)} of {len(mine)} finished runs read."]
+        page += [f"Failed: {c.name}: {done[c.name]['failed']}" for c in mine if "failed" in done.get(c.name, {})]
+        if read:
+            groups = list(dict.fromkeys(cell.group for cell in read))
+            runs = [[done[cell.name] for cell in read if cell.group == group] for group in groups]
+            names = [name for name in runs[0][0]["readouts"] if all(name in r["readouts"] for run in runs for r in run)]
+            page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images."
+            constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
+            page += ["", *table(COLUMNS, [*(_row(name, runs) for name in names), *constants])]
+    return page
+
+
+def _row(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
+    def over(pick: Callable[[Result], Iterable[Score]]) -> Float64[np.ndarray, "image"]:
+        return np.concatenate([mean_hits([s for r in group for s in pick(r["readouts"][name])]) for group in runs])
+
+    maps = over(lambda readout: [readout["maps"]["transferred"]])
+    shuffled = over(lambda readout: [readout["shuffled"]["transferred"]])
+    untrained = over(lambda readout: [scores["transferred"] for scores in readout["untrained"]])
+    cells = [with_interval(maps), f"{100 * shuffled.mean():.1f}", signed(compare(maps, shuffled))]
+    return [name, *cells, f"{100 * untrained.mean():.1f}", signed(compare(maps, untrained))]
+
+
+def _constant(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
+    hit = np.concatenate([mean_hits([result["controls"][name] for result in group]) for group in runs])
+    title = "border contrast, no learning" if name == "no learning" else name
+    return [title, with_interval(hit), "-", "-", "-", "-"]

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from boxless.cli.reproduce import app
+from boxless.data.scenes import make_scenes
+from boxless.errors import BoxlessError, UsageError
+from boxless.experiments.cells import Clock
+from boxless.experiments.gan_cell import GanCell
+from boxless.experiments.gan_readings import readings_page, readouts, run_readings
+from boxless.experiments.gan_scoring import boxed_splits
+from boxless.gan.data import read_images
+from boxless.gan.settings import GanTraining
+from boxless.gan.training import train_gan
+from boxless.results import write_json
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "made"
+    make_scenes(folder, 16, kinds=("beetle", "star"), size=32, test=0.5, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("table")
+    training = GanTraining(iterations=1, width=1 / 16, size=16, batch_size=4, precision="32-true", device="cpu")
+    images = read_images(boxed_splits(data, "star")[1], 16)
+    train_gan("sn-dcgan", images, training, out / "runs" / "sn-dcgan_star_plain_0")
+    write_json(out / "cells" / "sn-dcgan_star_plain_0.json", {"settings": {"data": "made"}, "result": {"stages": []}})
+    return out
+
+
+def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data, out):
+    begun = []
+    page = run_readings(data, out, Clock(), begun=begun.append)
+    assert [cell.name for cell in begun] == ["sn-dcgan_star_plain_0"]
+    content = json.loads((out / "readings" / "sn-dcgan_star_plain_0.json").read_text())
+    found = content["result"]["readouts"]
+    names = readouts(3)
+    assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 2  # three layers at 16 pixels
+    for scores in found.values():
+        assert len(scores["untrained"]) == 3
+        assert all(len(one["transferred"]["hits"]) == 4 for one in (scores["maps"], scores["shuffled"]))
+    assert content["result"]["step"] == 1
+    assert all(any(line.startswith(f"| {name} |") for line in page) for name in names)
+    assert (out / "gan-readings.md").read_text().splitlines() == "\n".join(page).splitlines()
+    run_readings(data, out, Clock(), begun=begun.append)
+    assert len(begun) == 1  # read before, and not read again
+
+
+def test_lifts_are_differences_on_the_same_images_over_all_groups():
+    def score(hits):
+        return {"transferred": {"hits": hits}}
+
+    def result(maps, shuffled, *untrained):
+        one = {"maps": score(maps), "shuffled": score(shuffled), "untrained": [score(hits) for hits in untrained]}
+        controls = {name: {"hits": maps} for name in ("no learning", "centred box", "whole image")}
+        return {"images": len(maps), "readouts": {"cam": one}, "controls": controls}
+
+    cells = [
+        GanCell(gan="dcgan", group=group, augment=False, seed=seed) for group, seed in (("a", 0), ("a", 1), ("b", 0))
+    ]
+    done = {
+        cells[0].name: result("1100", "1000", "0000", "1111"),
+        cells[1].name: result("1000", "0000", "0000", "0000"),
+        cells[2].name: result("11", "00", "10", "10"),
+    }
+    (row,) = (line for line in readings_page(cells, done) if line.startswith("| cam"))
+    numbers = [cell.split()[0] for cell in row.strip("| ").split(" | ")[1:]]
+    # Of six images: (1, .5, 0, 0, 1, 1), shuffled (.5, 0, 0, 0, 0, 0), untrained four times .25 and (1, 0).
+    assert numbers == ["58.3", "8.3", "+50.0", "33.3", "+25.0"]
+
+
+def test_what_cannot_be_read_is_said(data, out, tmp_path):
+    with pytest.raises(UsageError, match="no finished run on made"):
+        run_readings(data, tmp_path, Clock())
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "sn-dcgan_star_plain_0.json").write_text("{")
+    with pytest.raises(BoxlessError, match="is no result of a cell"):
+        run_readings(data, tmp_path, Clock())
+
+
+def test_the_verb(data, out, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        app(["gan-readings", "--data", str(data), "--out", str(out)])
+    assert end.value.code == 0
+    assert "1 of 1 finished runs read" in capsys.readouterr().out

@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from boxless import checkpoint
+from boxless.cli.reproduce import app
+from boxless.errors import UsageError
+from boxless.experiments.gan_cell import GanCell, maps_file
+from boxless.experiments.gan_stopping import agreements, course, spearman, summarise, validate, verdict
+
+
+def stage(step, lift, **criteria):
+    told = {"step": step, "equivariance": 0.5, "stability": 0.0, "deletion": 0.0, "similarity": 0.0, **criteria}
+    scores = {
+        kind: {"transferred": {"accuracy": {"0.5": value}}} for kind, value in (("maps", 50 + lift), ("shuffled", 50))
+    }
+    return {"step": step, "criteria": told, "readings": {"cam": scores}}
+
+
+def result(*stages, choice):
+    return {"stages": list(stages), "label_free": choice}
+
+
+RISING = result(*(stage(i, i, equivariance=i, similarity=0.9 - 0.1 * i) for i in (1, 2, 3)), choice=2)
+FALLING = result(*(stage(i, 9 - i, equivariance=9 - i, deletion=i, similarity=0.5) for i in (1, 2, 3)), choice=1)
+
+
+def test_spearman():
+    rising = np.arange(5.0)
+    assert spearman(rising, rising**3) == pytest.approx(1)
+    assert spearman(rising, -rising) == pytest.approx(-1)
+    assert spearman(rising, np.ones(5)) == 0
+    # By hand: ranks (0, 1.5, 1.5, 3) and (0, 1, 2, 3).
+    assert spearman(np.array([1.0, 2, 2, 5]), np.array([1.0, 2, 3, 4])) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+
+
+def test_every_way_of_choosing_ends_with_the_lift_of_its_checkpoint():
+    rising, falling = course("a", RISING), course("b", FALLING)
+    assert rising.choices == pytest.approx(
+        {
+            "label-free rule": 2,
+            "last": 3,
+            "random": 2,
+            "best equivariance": 3,
+            "best stability": 1,
+            "best deletion": 1,
+            "best similarity": 1,
+        }
+    )
+    assert falling.choices["best equivariance"] == 8 and falling.choices["best deletion"] == 6
+    assert "best agreement" not in rising.choices  # there is no second seed
+
+
+def test_regret_and_the_comparison_with_the_last_checkpoint():
+    told = summarise([course("a", RISING), course("b", FALLING)])
+    assert told["last"]["regret"] == pytest.approx((0 + 2) / 2)
+    assert told["label-free rule"]["against_last"] == pytest.approx((-1 + 2) / 2)
+    assert (told["label-free rule"]["better"], told["label-free rule"]["worse"]) == (1, 1)
+    assert told["best equivariance"]["spearman"] == pytest.approx(1)
+    assert "No way of choosing beats the last" in verdict(told)
+    always = summarise([course(name, FALLING) for name in "abc"])
+    assert "best equivariance" in verdict(always) and always["best equivariance"]["regret"] == 0
+
+
+def test_similarity_that_was_not_measured_is_no_criterion():
+    old = result(*(stage(i, i) for i in (1, 2)), choice=2)
+    assert "best similarity" not in course("old", old).choices
+
+
+def test_seeds_of_one_cell_are_compared_map_by_map(tmp_path):
+    cells = [
+        GanCell(gan="dcgan", group="star", augment=augment, seed=seed)
+        for augment, seed in ((False, 0), (False, 1), (True, 0))
+    ]
+    same = torch.rand(8, 4, 4, generator=torch.Generator().manual_seed(0))
+    other = torch.rand(8, 4, 4, generator=torch.Generator().manual_seed(1))
+    for cell, maps in zip(cells, ((same, other), (same, -other), (same, same)), strict=True):
+        (tmp_path / cell.name).mkdir()
+        for step, heat in zip((9, 10), maps, strict=True):
+            checkpoint.save(maps_file(tmp_path / cell.name, step), {"maps": heat})
+    found = agreements(cells, tmp_path)
+    assert set(found) == {cells[0].name, cells[1].name}  # the augmented run has no second seed
+    assert found[cells[0].name][0] > 0.5 > -0.5 > found[cells[0].name][1]  # in the order of the steps, 9 before 10
+    known = course("a", result(stage(9, 1), stage(10, 5), choice=10), found[cells[0].name])
+    assert known.choices["best agreement"] == 1
+
+
+def test_the_page_of_a_folder(tmp_path, capsys):
+    with pytest.raises(UsageError, match="no finished run"):
+        validate(tmp_path, "made")
+    (tmp_path / "cells").mkdir()
+    for seed, content in enumerate((RISING, FALLING)):
+        told = {"settings": {"data": "made"}, "result": content}
+        (tmp_path / "cells" / f"dcgan_star_plain_{seed}.json").write_text(json.dumps(told))
+    with pytest.raises(SystemExit) as end:
+        app(["gan-stopping", "--data", str(tmp_path / "made"), "--out", str(tmp_path)])
+    assert end.value.code == 0
+    page = capsys.readouterr().out
+    assert "| best equivariance | 2 | +1.00 | 0.0 |" in page and "Not measured in these runs: agreement" in page
+    assert json.loads((tmp_path / "gan-stopping.json").read_text())["summary"]["last"]["runs"] == 2
+    one = {"settings": {"data": "made"}, "result": result(stage(1, 1), choice=1)}
+    for path in (tmp_path / "cells").iterdir():
+        path.write_text(json.dumps(one))
+    with pytest.raises(UsageError, match="one checkpoint each"):
+        validate(tmp_path, "made")
