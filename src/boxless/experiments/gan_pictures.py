@@ -20,6 +20,7 @@ from boxless.data.sample import Dataset
 from boxless.drawing import Picture, captioned, sheet, triptych
 from boxless.experiments.cells import Result
 from boxless.experiments.gan_cell import UNTRAINED, GanCell, trained_d
+from boxless.experiments.study import spaced
 from boxless.gan.data import read_images
 from boxless.gan.diversity import similarities
 from boxless.gan.fidelity import Features, kid
@@ -42,7 +43,7 @@ def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], tes
     real = train.cpu()[order[: 2 * COUNT]]
     made, features = samples(*generator_of(content), COUNT), Features()
     half = len(real) // 2
-    seen = read_images(evenly(test, COUNT), content["size"])
+    seen = read_images(spaced(test, COUNT), content["size"])
     return {
         "step": content["step"],
         "ms_ssim": {"generated": mean_of(similarities(made)), "real": mean_of(similarities(real[:COUNT]))},
@@ -82,12 +83,6 @@ def mean_of(values: Float[Tensor, "n"]) -> Result:
     return {"mean": float(values.double().mean()), "low": low, "high": high, "n": len(values)}
 
 
-def evenly(dataset: Dataset, most: int) -> Dataset:
-    """At most `most` images, evenly taken from the first to the last."""
-    places = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)
-    return Dataset(dataset.source, [dataset.samples[i] for i in places], dataset.classes, dataset.split)
-
-
 def sample_sheet(runs: Sequence[tuple[GanCell, dict[str, Any]]]) -> Picture:
     """Samples of every run from the same z, side by side."""
     pictures = []
@@ -104,7 +99,7 @@ def triptych_sheet(
     """For every run, images with the found box (green) and the true one where known (blue) | heat maps | both."""
     columns = []
     for cell, content, train, test in runs:
-        shown = evenly(test, SHOWN)
+        shown = spaced(test, SHOWN)
         maps = heats(localizer(content, train), read_images(shown, content["size"])).numpy()
         rows = [_triptych(shown, place, heat) for place, heat in enumerate(maps)]
         columns.append(captioned(sheet(rows, columns=1, gap=2), f"{title(cell)}, {content['step']:,} iterations"))

@@ -21,6 +21,7 @@ from boxless.experiments.cells import Clock, Result, results, run_grid, stored
 from boxless.experiments.gan_cell import UNTRAINED, GanCell, trained_d
 from boxless.experiments.gan_scoring import Heatmap, Score, Scoring, boxed_splits, mean_hits
 from boxless.experiments.markdown import signed, table, with_interval
+from boxless.gan import GANS
 from boxless.gan.data import read_images
 from boxless.gan.localizer import GanLocalizer, untrained_d
 from boxless.gan.networks import Discriminator
@@ -83,7 +84,7 @@ def run_readings(
 
 def finished(folder: Path, data: str) -> list[GanCell]:
     """The GAN cells of a table on `data` that have a result; raises UsageError when there is none."""
-    there = {path.stem: stored(path) for path in sorted(folder.glob("*.json"))}
+    there = {path.stem: stored(path) for path in sorted(folder.glob("*.json")) if path.stem.split("_")[0] in GANS}
     names = [
         name for name, kept in there.items() if kept["settings"].get("data") == data and "stages" in kept["result"]
     ]
@@ -142,7 +143,8 @@ def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[
         "",
         "GT-known localization in percent at IoU 0.5 over the images of all groups that were read, at thresholds "
         "transferred from boxes of training images; seeds are averaged image by image. Lifts are differences on the "
-        "same images with 95 % bootstrap intervals. What does not lie above untrained Ds was not learnt.",
+        "same images with 95 % bootstrap intervals. What does not lie above untrained Ds was not learnt; of twenty "
+        "intervals one lies apart from 0 by chance.",
     ]
     for gan, augment in dict.fromkeys((cell.gan, cell.augment) for cell in cells):
         mine = [cell for cell in cells if (cell.gan, cell.augment) == (gan, augment)]

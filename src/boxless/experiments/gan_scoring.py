@@ -25,6 +25,7 @@ from boxless.experiments.cells import Result
 from boxless.finders import discoverer
 from boxless.gan.localizer import READOUTS
 from boxless.gan.stopping import in_chunks
+from boxless.measuring import Split
 from boxless.metrics import hits, iou_table
 from boxless.protocols import DELTAS, PROTOCOLS
 from boxless.thresholds import transferred
@@ -59,22 +60,13 @@ class Scoring:
     """The images of one category that everything is scored on, and those that choose thresholds."""
 
     def __init__(self, test: Dataset, train: Dataset, *, size: int, device: torch.device, seed: int) -> None:
-        self.datasets = test, spaced(train)
+        self.datasets = test, some_boxed(train)
         self.device, self.seed = device, seed
         self.test, self.fit = (_scene(dataset, size) for dataset in self.datasets)
 
     def measured(self, heatmap: Heatmap) -> Result:
         """The scores of a network's maps at both thresholds, its own images' and shuffled."""
-        return self.of_maps(*(self._maps(heatmap, scene) for scene in (self.test, self.fit)))
-
-    def of_maps(self, maps: Sequence[Heat], fit: Sequence[Heat]) -> Result:
-        """The same for maps that are made: of the test images, and of those that choose the threshold."""
-        order = controls.derangement(len(maps), self.seed) if len(maps) > 1 else np.zeros(1, np.intp)
-        threshold = transferred(fit, self.fit.sizes, self.fit.truths, PROTOCOL).threshold
-        return {
-            "maps": self._scores(maps, threshold),
-            "shuffled": self._scores(controls.Reordered(maps, order), threshold),
-        }
+        return scored(*(self._split(heatmap, scene) for scene in (self.test, self.fit)), seed=self.seed)
 
     def constants(self) -> Result:
         """What no learning scores: the whole image, the best centred box, border contrast."""
@@ -85,16 +77,9 @@ class Scoring:
             "no learning": self._contrast(),
         }
 
-    def _scores(self, maps: Sequence[Heat], threshold: float) -> dict[str, Score]:
-        table = iou_table(maps, self.test.sizes, self.test.truths, PROTOCOL, extra=[threshold, FIXED])
-        return {
-            "transferred": {"threshold": threshold, **score(table.at(threshold))},
-            "fixed": {"threshold": FIXED, **score(table.at(FIXED))},
-        }
-
-    def _maps(self, heatmap: Heatmap, scene: Scene) -> list[Heat]:
+    def _split(self, heatmap: Heatmap, scene: Scene) -> Split:
         images = scene.images.to(self.device).permute(0, 3, 1, 2).float() / 255
-        return list(in_chunks(heatmap, images).cpu().numpy())
+        return Split(list(in_chunks(heatmap, images).cpu().numpy()), scene.sizes, scene.truths)
 
     def _constant(self, share: tuple[float, float]) -> Score:
         boxes = [controls.centred_box(size, share) for size in self.test.sizes]
@@ -109,10 +94,25 @@ class Scoring:
         return {"threshold": threshold, **score(table.at(threshold))}
 
 
-def spaced(dataset: Dataset, most: int = FIT) -> Dataset:
-    """At most `most` samples that have boxes, evenly taken."""
+def scored(test: Split, fit: Split, *, seed: int) -> Result:
+    """The scores of test maps at the threshold that is best on `fit` and at the paper's, and of the same maps shuffled."""
+    order = controls.derangement(len(test.maps), seed) if len(test.maps) > 1 else np.zeros(1, np.intp)
+    threshold = transferred(*fit, PROTOCOL).threshold
+
+    def scores(maps: Sequence[Heat]) -> dict[str, Score]:
+        table = iou_table(maps, test.sizes, test.truths, PROTOCOL, extra=[threshold, FIXED])
+        return {
+            "transferred": {"threshold": threshold, **score(table.at(threshold))},
+            "fixed": {"threshold": FIXED, **score(table.at(FIXED))},
+        }
+
+    return {"maps": scores(test.maps), "shuffled": scores(controls.Reordered(test.maps, order))}
+
+
+def some_boxed(dataset: Dataset) -> Dataset:
+    """At most `FIT` samples that have boxes, evenly taken."""
     boxed = [sample for sample in dataset.samples if sample.boxes is not None and len(sample.boxes)]
-    return replace(dataset, samples=boxed[:: max(1, -(-len(boxed) // most))])
+    return replace(dataset, samples=boxed[:: max(1, -(-len(boxed) // FIT))])
 
 
 def score(ious: Float32[np.ndarray, "image"]) -> Score:

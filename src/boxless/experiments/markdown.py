@@ -5,17 +5,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float64
 
+from boxless.experiments.rows import markdown_row
 from boxless.statistics import Comparison, interval
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a markdown table."""
-    return [line(columns), line("---" for _ in columns), *(line(row) for row in rows)]
-
-
-def line(cells: Iterable[str]) -> str:
-    """One row of a markdown table."""
-    return "| " + " | ".join(cells) + " |"
+    return [markdown_row(row) for row in (columns, ["---" for _ in columns], *rows)]
 
 
 def with_interval(values: Float64[np.ndarray, "image"], scale: float = 100, digits: int = 1) -> str:
