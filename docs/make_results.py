@@ -3,12 +3,15 @@
     python docs/make_results.py
 
 Each json is what `boxless evaluate ... --out DIR` leaves as result.json, or what a benchmark prints; its file name is
-the order and the heading.
+the order and the heading. A folder holds the cells/*.json that `boxless reproduce TABLE` leaves, and its name is the
+order, the table and the data: 30-i2c-table-4-cub10.
 """
 
 import json
 from pathlib import Path
 from typing import Any
+
+from boxless.experiments.pages import page_of
 
 HERE = Path(__file__).parent
 INTRODUCTION = """# Results
@@ -38,6 +41,14 @@ the method.
 """
 
 
+TABLES = """## Tables of methods, one protocol each
+
+Made by `boxless reproduce TABLE`. Every method or variant of a table is trained on the same images for the same epochs
+with the same batches and learning rates, from the image labels alone; the seed changes weights and batches. Its first
+row has the threshold that is best on the boxes of the training images. An image's value is its mean over the seeds;
+intervals and p-values are over images, the spread over seeds stands beside. Refused: what cannot be combined.
+"""
+
 PROTOCOLS = """## The same maps under every protocol
 
 Saved with `boxless evaluate METHOD cub10 --fit none --maps maps.npz`, scored with `boxless score maps.npz
@@ -56,7 +67,9 @@ def main() -> None:
         if "versions" in content and "measurement" not in content
     ]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
-    text = "\n".join([INTRODUCTION, *summary(overview), *measured, PROTOCOLS, *sides, "## Speed\n", *speeds])
+    tables = [table(folder) for folder in sorted((HERE / "results").iterdir()) if folder.is_dir()]
+    parts = [*measured, *([TABLES, *tables] if tables else []), PROTOCOLS, *sides, "## Speed\n", *speeds]
+    text = "\n".join([INTRODUCTION, *summary(overview), *parts])
     (HERE / "results.md").write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
@@ -122,6 +135,17 @@ def side_by_side(name: str, content: dict[str, Any]) -> str:
         cells = [f"{rows[column]['accuracy']['0.5']:.1f}" for column in columns]
         lines.append(f"| {protocol} | " + " | ".join([*cells, measured["rows"][0]["origin"]]) + " |")
     return "\n".join([*lines, f"\n[json](results/{name}.json)\n"])
+
+
+def table(folder: Path) -> str:
+    """The page of a table below the heading of its folder."""
+    contents = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    found = {content["cell"]: content["result"] for content in contents}
+    _, _, name = folder.name.partition("-")
+    head, _, rest = page_of(name, found).partition("\n")
+    commands = dict.fromkeys(f"`{content['command']}`" for content in contents)
+    told = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
+    return f"### {name}: {head.partition(': ')[2]}\n\n{told}\n{rest.lstrip().replace('## ', '#### ')}"
 
 
 def low_high(measured: dict[str, Any], key: str) -> str:

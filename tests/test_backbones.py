@@ -1,6 +1,8 @@
 import boxless.torchvision_guard  # noqa: F401
 
 # isort: split
+from pathlib import Path
+
 import numpy as np
 import pytest
 import timm
@@ -210,3 +212,12 @@ def test_vgg_at_stride_8_keeps_three_strides() -> None:
     strides = [layer.stride for layer in net.features if isinstance(layer, nn.MaxPool2d)]  # type: ignore[union-attr]
     assert strides == [2, 2, 2, 1, 1]
     assert np.isclose(sum(p.numel() for p in net.parameters()), 14_714_688)
+
+
+def test_a_broken_file_in_the_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    file = tmp_path / "checkpoints" / "resnet50-0676ba61.pth"
+    file.parent.mkdir()
+    file.write_bytes(b"half a download")
+    with pytest.raises(BoxlessError, match=r"resnet50-0676ba61\.pth are broken .* Remove the file"):
+        build_backbone("resnet50")

@@ -125,6 +125,9 @@ def test_runs_are_neither_overwritten_nor_confused(squares: Dataset, tmp_path: P
         train_classifier("cam", {}, squares, None, quick(epochs=1, lr=0.1), out, resume=True)
     with pytest.raises(UsageError, match="options = "):
         train_classifier("cam", {"head": "conv"}, squares, None, quick(epochs=1), out, resume=True)
+    renamed = replace(squares, classes=["red", "green", "blue"], samples=[*squares.samples, Sample("red/000.png", 2)])
+    with pytest.raises(UsageError, match=r"classes = \['red', 'green'\], not \['red', 'green', 'blue'\]"):
+        train_classifier("cam", {}, renamed, None, quick(epochs=1), out, resume=True)
     with pytest.raises(UsageError, match=r"no last\.pt"):
         train_classifier("cam", {}, squares, None, quick(), tmp_path / "other", resume=True)
     train_classifier("cam", {}, squares, None, quick(epochs=2), out, resume=True)

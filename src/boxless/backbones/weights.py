@@ -19,12 +19,18 @@ def download(url: str) -> State:
     Raises BoxlessError saying which file, where it is looked for and how to put it there.
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / Path(url).name
+    held = file.is_file()
     try:
         return torch.hub.load_state_dict_from_url(
             url, model_dir=str(folder), progress=False, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError, EOFError) as error:
-        file = folder / Path(url).name
+    except Exception as error:  # torch.load raises whatever the bytes happen to look like
+        if held:
+            raise BoxlessError(
+                f"The weights {file} are broken ({type(error).__name__}). Remove the file, so that it is downloaded "
+                f"again, or put a whole copy of {url} in its place."
+            ) from error
         raise BoxlessError(
             f"The weights {file.name} are not in {folder} and could not be downloaded ({error}). Download {url} on "
             f"another machine and copy it to {file} (TORCH_HOME moves that folder), or choose lite0, whose "

@@ -1,0 +1,36 @@
+"""Which classes a finder can be measured on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from squares import make_squares
+
+from boxless.boxes import Readout
+from boxless.data.sample import Dataset
+from boxless.data.streaming import Watch
+from boxless.errors import BoxlessError
+from boxless.evaluating import maps_of
+from boxless.predicting import Mapped
+
+
+class Centre:
+    """A finder of two classes whose maps have the label in the middle."""
+
+    name, readout, classes = "centre", Readout(0.5, "fixed"), ["green", "red"]
+
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+        """A map for each sample."""
+        for sample in dataset.samples:
+            yield Mapped(sample, (32, 32), np.full((3, 3), float(sample.label or 0)), (0,))
+
+
+def test_labels_are_put_into_the_finders_order_and_unknown_classes_are_named(tmp_path: Path) -> None:
+    squares = make_squares(tmp_path, 4)
+    assert [sample.label for sample in squares.samples] == [0, 1, 0, 1]  # red, green, ...
+    found = maps_of(Centre(), squares, Watch())
+    assert [float(heat[1, 1]) for heat in found.heats] == [1, 0, 1, 0]
+    with pytest.raises(BoxlessError, match=r"not trained on: blue\. It knows 2: green, red"):
+        maps_of(Centre(), replace(squares, classes=["red", "blue"]), Watch())

@@ -1,0 +1,27 @@
+"""A committed table makes the page that its run printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cells import SMALL, small_data
+
+from boxless.errors import UsageError
+from boxless.experiments import i2c_tables, wsol_table
+from boxless.experiments.cells import Clock
+from boxless.experiments.pages import page_of
+
+
+def results_in(out: Path) -> dict[str, dict[str, object]]:
+    contents = [json.loads(path.read_text()) for path in sorted((out / "cells").iterdir())]
+    return {content["cell"]: content["result"] for content in contents}
+
+
+def test_the_page_comes_from_the_json_alone(tmp_path: Path) -> None:
+    data, small = small_data(tmp_path), SMALL | {"epochs": 1}
+    wsol = wsol_table.reproduce([data], tmp_path / "wsol", Clock(), methods=["cam", "i2c"], seeds=[0], **small)
+    assert page_of("wsol-table-made", results_in(tmp_path / "wsol")) == wsol
+    ours = i2c_tables.reproduce("i2c-table-4", [data], tmp_path / "i2c", Clock(), seeds=[0], **small)
+    assert page_of("i2c-table-4-made", results_in(tmp_path / "i2c")) == ours
+    with pytest.raises(UsageError, match="no table 'nothing'"):
+        page_of("nothing", {})
