@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
-from reviewed import ROWS, make_review
+from reviewed import BOXES, make_review
 
 from boxless.boxes import Found
 from boxless.data.folder import read_data
@@ -40,7 +40,7 @@ def place(review, index, shift=0.0):
 def test_every_photo_is_there_with_its_box_its_finder_and_its_score(paths):
     with opened(*paths) as one:
         proposals = one.review.proposals
-        assert [proposal.name for proposal in proposals] == [*ROWS, "fly/5.png"]
+        assert [proposal.name for proposal in proposals] == [*BOXES, "fly/5.png"]
         assert proposals[1].boxes[0].place == (10, 10, 30.5, 30) and proposals[1].label == "bee"
         assert proposals[1].boxes[0].source == "ddt" and proposals[1].boxes[0].score == 0.8
         assert proposals[5].boxes == () and proposals[5].label == "fly" and proposals[5].size is None
@@ -103,7 +103,7 @@ def test_decisions_stay_when_the_boxes_were_found_again(paths):
 def test_coco_and_zip_and_the_names_of_finders(paths, tmp_path):
     _, photos, out = paths
     boxes = np.array([[1, 2, 30, 20]], np.float32)
-    images = [Found(name, SIZE, boxes, np.array([0.25], np.float32), name[:3]) for name in ROWS]
+    images = [Found(name, SIZE, boxes, np.array([0.25], np.float32), name[:3]) for name in BOXES]
     (tmp_path / "coco").mkdir()
     coco.write([*images, Found("fly/5.png", SIZE)], tmp_path / "coco", ["bee", "fly"], note="")
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
