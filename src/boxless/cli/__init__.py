@@ -26,6 +26,7 @@ VERBS = {
         "boxless.cli.evaluate:evaluate",
         "Measure a run or a method on images with known boxes, beside controls.",
     ),
+    "review": ("boxless.cli.review:review", "Accept, reject or correct boxes in the browser."),
     "score": ("boxless.cli.score:score", "Score heat maps that any program made, under published protocols."),
     "reproduce": ("boxless.cli.reproduce:app", "Rebuild a paper's table, resumably, beside controls."),
     "methods": ("boxless.cli.methods:methods", "List every method and backbone."),

@@ -10,21 +10,30 @@ import numpy as np
 
 from boxless.boxes import Found
 
+COLUMNS = "image,class,width,height,x0,y0,x1,y1,score"
+
 
 def write(found: Iterable[Found], folder: Path) -> None:
     """Write boxes.csv; numbers are the shortest that read back as the same float32, names keep every byte."""
     with (folder / "boxes.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write("image,class,width,height,x0,y0,x1,y1,score\n")
+        file.write(f"{COLUMNS}\n")
         for one in found:
-            start = f"{_cell(one.name)},{_cell(one.label)},{one.size[0]},{one.size[1]}"
+            first = start(one.name, one.label, one.size)
             for box, score in zip(one.boxes, one.scores, strict=True):
-                file.write(",".join([start, *map(_number, box), _number(score)]) + "\n")
+                file.write(",".join([first, *map(number, box), number(score)]) + "\n")
 
 
-def _cell(text: str) -> str:
+def start(name: str, label: str, size: tuple[int, int]) -> str:
+    """The first four columns of a row."""
+    return f"{cell(name)},{cell(label)},{size[0]},{size[1]}"
+
+
+def cell(text: str) -> str:
+    """Text as a field, quoted where it has to be."""
     # csv.writer leaves a lone carriage return unquoted when lines end in \n, and csv.reader then refuses the row.
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
-def _number(value: np.float32) -> str:
+def number(value: np.float32) -> str:
+    """The shortest digits that read back as the same float32."""
     return str(np.float32(value)).removesuffix(".0")

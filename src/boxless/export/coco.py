@@ -4,6 +4,7 @@ The file holds two lists that grow together, so the annotations wait in a tempor
 """
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -44,4 +45,5 @@ def _annotations(one: Found) -> Iterable[dict[str, Any]]:
     for (x0, y0, x1, y1), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True):
         box = [round(value, 4) for value in (x0, y0, x1 - x0, y1 - y0)]
         area = round((x1 - x0) * (y1 - y0), 4)
-        yield {"bbox": box, "area": area, "segmentation": [], "iscrowd": 0, "score": round(score, 6)}
+        scored = {} if math.isnan(score) else {"score": round(score, 6)}  # a box of a person's has none
+        yield {"bbox": box, "area": area, "segmentation": [], "iscrowd": 0} | scored

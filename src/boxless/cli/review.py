@@ -1,0 +1,87 @@
+"""`boxless review`: boxes -> a page in the browser -> boxes that a person has looked at."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from boxless.cli import console
+from boxless.cli.find import Format
+
+
+def review(
+    boxes: Path,
+    photos: Path,
+    *,
+    out: Path = Path("reviewed"),
+    export: Format | None = None,
+    port: int = 0,
+    open: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Accept, reject or correct boxes with mouse and keyboard, in the browser of this machine.
+
+    Every decision is saved at once. The same command again goes on where you stopped; Ctrl-C ends it.
+
+    Example: boxless review found photos
+
+    Parameters
+    ----------
+    boxes
+        What `boxless find` or `boxless predict` wrote as coco or csv, any boxes.csv or COCO json, or a run, which then
+        predicts first.
+    photos
+        Folder (or zip) of the images that the boxes were found in.
+    out
+        Folder for boxes.csv, with who found each box, review.jsonl, with every decision, and exports.
+    export
+        Write what is reviewed so far in this format into a folder below OUT, and end.
+    port
+        Of 127.0.0.1; default: any that is free.
+    open
+        Open the page in the browser.
+    json
+        Print the counts as JSON when the review ends.
+
+    """
+    from boxless.review.opening import opened
+    from boxless.review.server import serve
+
+    if (boxes / "best.pt").is_file():
+        boxes = _predicted(boxes, photos, out / "found")
+    with opened(boxes, photos, out) as review:
+        if review.links:
+            console.note(f"{review.links} images are links that lead out of {photos}; they are left out.")
+        if export is None:
+            serve(review, port, lambda address: _told(address, browse=open))
+        else:
+            console.note(f"Exported to {review.export(export)}.")
+        counts = review.review.counts()
+    if json:
+        console.result({"images": counts, "out": str(out)})
+        return 0
+    told = ", ".join(f"{count} {word}" for word, count in counts.items())
+    console.out.print(f"Saved to {out / 'boxes.csv'}: {told}.", markup=False, highlight=False)
+    return 0
+
+
+def _told(address: str, *, browse: bool) -> None:
+    console.note("Open this address in the browser of this machine; Ctrl-C here ends the review.")
+    console.notes.print(address, markup=False, highlight=False)
+    if browse:
+        import webbrowser
+
+        webbrowser.open(address)
+
+
+def _predicted(run: Path, photos: Path, found: Path) -> Path:
+    """The boxes of a trained run, found the first time that it is reviewed."""
+    from boxless.data.folder import read_data
+    from boxless.finders import trained
+    from boxless.searching import search
+
+    if not (found / "boxes.csv").is_file():
+        data = read_data(photos, "all")
+        with console.watching("predicting", len(data)) as watch:
+            search(trained(run), data, found, watch, format="csv")
+    return found

@@ -1,0 +1,182 @@
+"""The state of a review: what a person has decided of each image, saved at once, undone step by step.
+
+review.jsonl holds every decision; boxes.csv is made from it each time, so that the two never tell different stories. In
+boxes.csv stands only what a person has decided: images that nobody has looked at, and rejected ones, are not in it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boxless.boxes import Found
+from boxless.errors import BoxlessError, UsageError
+from boxless.export import boxes_csv
+from boxless.review.journal import Journal
+from boxless.review.proposals import Proposal, SourcedBox
+from boxless.writing import write_whole
+
+PERSON = "reviewed"
+"""Who found a box that a person has drawn or changed."""
+
+WAITING, ACCEPTED, CORRECTED, EMPTY, REJECTED = "to review", "accepted", "corrected", "no object", "rejected"
+SAME = 0.01
+"""Pixels by which a box may differ and still be the finder's."""
+
+Place = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person made of an image: its boxes, none where it shows no object; or that it is to be left out."""
+
+    accepted: bool
+    boxes: tuple[SourcedBox, ...]
+    size: tuple[int, int]
+
+
+class Review:
+    """Proposals and the decisions on them, in the folder `out`."""
+
+    def __init__(self, found: Sequence[Proposal], out: Path, journal: Journal) -> None:
+        self.proposals, self.out, self._journal = list(found), out, journal
+        self._index = {one.name: index for index, one in enumerate(self.proposals)}
+        self._decisions: dict[int, Decision] = {}
+        self._undo: list[tuple[int, Decision | None]] = []
+        self._lines: dict[int, str] = {}
+        for number, entry in enumerate(journal.read(), 1):
+            self._replay(entry, f"{journal.path}, line {number}")
+        self._save()
+
+    def decision(self, index: int) -> Decision | None:
+        """What was decided of an image; None while it waits."""
+        return self._decisions.get(index)
+
+    def status(self, index: int) -> str:
+        """The same in a word."""
+        made = self._decisions.get(index)
+        if made is None:
+            return WAITING
+        if not made.accepted:
+            return REJECTED
+        if not made.boxes:
+            return EMPTY
+        return ACCEPTED if made.boxes == self.proposals[index].boxes else CORRECTED
+
+    def counts(self) -> dict[str, int]:
+        """Images of each status."""
+        return dict(Counter(map(self.status, range(len(self.proposals)))))
+
+    def decide(self, index: int, accepted: bool, places: Sequence[Place], size: tuple[int, int]) -> None:
+        """Save a decision; boxes that are where the finder put them stay the finder's, with their score."""
+        theirs = self.proposals[index].boxes
+        made = Decision(accepted, tuple(_sourced(place, theirs) for place in places), size)
+        self._journal.append({"image": self.proposals[index].name, **_entry(made), "time": _now()})
+        self._set(index, made)
+        self._save()
+
+    def undo(self) -> int | None:
+        """Take back the last decision and return its image; None when there is nothing left to take back."""
+        if not self._undo:
+            return None
+        index = self._undo[-1][0]
+        self._journal.append({"undo": self.proposals[index].name, "time": _now()})
+        self._take_back()
+        self._save()
+        return index
+
+    def made(self) -> list[Decision]:
+        """All decisions, in the order of the images."""
+        return [made for _, made in sorted(self._decisions.items())]
+
+    def found(self) -> Iterator[Found]:
+        """The boxes of all images that are decided and not rejected; a box of a person's has no score (nan)."""
+        for index, made in sorted(self._decisions.items()):
+            if made.accepted:
+                boxes = np.array([box.place for box in made.boxes], np.float32).reshape(-1, 4)
+                scores = np.array([math.nan if box.score is None else box.score for box in made.boxes], np.float32)
+                yield Found(self.proposals[index].name, made.size, boxes, scores, self.proposals[index].label)
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of all images, in order."""
+        return sorted({one.label for one in self.proposals})
+
+    def _set(self, index: int, made: Decision) -> None:
+        self._undo.append((index, self._decisions.get(index)))
+        self._decisions[index] = made
+        self._lines.pop(index, None)
+
+    def _take_back(self) -> None:
+        index, before = self._undo.pop()
+        self._lines.pop(index, None)
+        if before is None:
+            del self._decisions[index]
+        else:
+            self._decisions[index] = before
+
+    def _replay(self, entry: dict[str, Any], where: str) -> None:
+        name = entry.get("image", entry.get("undo"))
+        if name not in self._index:
+            raise UsageError(
+                f"{where} is about the image {name!r}, which is not in these photos. Give the photos that the review "
+                "was begun with, or choose another --out."
+            )
+        if "undo" in entry and self._undo and self._undo[-1][0] == self._index[name]:
+            self._take_back()
+        elif "image" in entry:
+            self._set(self._index[name], _decision(entry, where))
+        else:
+            raise BoxlessError(f"{where} takes back what was not decided. Choose another --out.")
+
+    def _save(self) -> None:
+        for index, made in self._decisions.items():
+            if index not in self._lines:
+                self._lines[index] = "".join(_lines(self.proposals[index], made))
+        lines = (line for _, line in sorted(self._lines.items()))
+        write_whole(self.out / "boxes.csv", [f"{boxes_csv.COLUMNS},source\n", *lines], "the boxes")
+
+
+def _lines(one: Proposal, made: Decision) -> Iterator[str]:
+    if not made.accepted:
+        return
+    start = boxes_csv.start(one.name, one.label, made.size)
+    for box in made.boxes:
+        score = "" if box.score is None else boxes_csv.number(np.float32(box.score))
+        place = ",".join(boxes_csv.number(np.float32(value)) for value in box.place)
+        yield f"{start},{place},{score},{boxes_csv.cell(box.source)}\n"
+    if not made.boxes:
+        yield f"{start},,,,,,{PERSON}\n"
+
+
+def _entry(made: Decision) -> dict[str, Any]:
+    boxes = [{"box": box.place, "source": box.source, "score": box.score} for box in made.boxes]
+    return {"accepted": made.accepted, "size": made.size, "boxes": boxes}
+
+
+def _decision(entry: dict[str, Any], where: str) -> Decision:
+    try:
+        boxes = []
+        for box in entry["boxes"]:
+            x0, y0, x1, y1 = map(float, box["box"])
+            boxes.append(SourcedBox((x0, y0, x1, y1), str(box["source"]), box["score"]))
+        width, height = map(int, entry["size"])
+        return Decision(bool(entry["accepted"]), tuple(boxes), (width, height))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BoxlessError(f"{where}: expected a decision with accepted, size and boxes. Remove the line.") from error
+
+
+def _sourced(place: Place, theirs: Sequence[SourcedBox]) -> SourcedBox:
+    for box in theirs:
+        if all(abs(a - b) < SAME for a, b in zip(box.place, place, strict=True)):
+            return box
+    return SourcedBox(place, PERSON)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,196 @@
+"""The review in a browser of this machine: pages, pictures and decisions over HTTP, for nobody else.
+
+It listens on 127.0.0.1 alone. The address has a random token, without which everything is 404, so that neither other
+users nor other pages of the browser can see or change anything; a request that was sent to another host name (DNS
+rebinding) is refused, and so is a POST from another origin or without JSON.
+"""
+
+import asyncio
+import hmac
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any, get_args
+
+from aiohttp import web
+
+from boxless.data.annotations import checked_box, numbers
+from boxless.errors import BoxlessError, BrokenImageError, UsageError
+from boxless.export import Format
+from boxless.pages import render
+from boxless.review.decisions import PERSON, Place
+from boxless.review.opening import Opened
+from boxless.review.pictures import THUMBNAIL, VIEW
+
+HOSTS = {"127.0.0.1", "localhost"}
+BOXES_LIMIT = 1000
+"""Boxes of one image."""
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def serve(opened: Opened, port: int, told: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; `told` gets the address once. Raises UsageError when the port is taken."""
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen()
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"Port {port} of 127.0.0.1 cannot be used ({error}). Choose another --port.") from error
+        token = secrets.token_urlsafe(24)
+        told(f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/")
+        with ThreadPoolExecutor(2) as workers:
+            app = make_app(opened, token, workers)
+            web.run_app(app, sock=listening, print=None, access_log=None, shutdown_timeout=1)
+
+
+def make_app(opened: Opened, token: str, workers: ThreadPoolExecutor) -> web.Application:
+    """The application, whose every address begins with /token/."""
+    pages = _Pages(opened, workers)
+    app = web.Application(middlewares=[_guard(token)], client_max_size=1 << 20)
+    app.add_routes(
+        [
+            web.get("/{token}/", pages.page),
+            web.get("/{token}/images", pages.images),
+            web.get(r"/{token}/{kind:thumbnail|view}/{index:\d{1,9}}", pages.picture),
+            web.get(r"/{token}/size/{index:\d{1,9}}", pages.size),
+            web.post("/{token}/decide", pages.decide),
+            web.post("/{token}/undo", pages.undo),
+            web.post("/{token}/export", pages.export),
+        ]
+    )
+    return app
+
+
+def _guard(token: str) -> Any:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.host.rpartition(":")[0] not in HOSTS and request.host not in HOSTS:
+            return web.Response(status=403, text="This review is for this machine alone.", headers=HEADERS)
+        if not hmac.compare_digest(request.match_info.get("token", "").encode(), token.encode()):
+            return web.Response(status=404, headers=HEADERS)
+        if request.method == "POST" and (
+            request.content_type != "application/json"
+            or request.headers.get("Origin", f"http://{request.host}") != f"http://{request.host}"
+        ):
+            return web.Response(status=403, text="Only the page of this review may decide.", headers=HEADERS)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = web.Response(status=error.status, text=error.reason)
+        except BrokenImageError as error:
+            response = web.json_response({"error": str(error)}, status=404)
+        except BoxlessError as error:
+            response = web.json_response({"error": str(error)}, status=409)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return guard
+
+
+class _Pages:
+    """What is answered to which request."""
+
+    def __init__(self, opened: Opened, workers: ThreadPoolExecutor) -> None:
+        self.opened, self.review, self.pictures, self.workers = opened, opened.review, opened.pictures, workers
+
+    async def page(self, request: web.Request) -> web.Response:
+        content = {
+            "photos": self.opened.photos.name or str(self.opened.photos),
+            "boxes": str(self.opened.boxes),
+            "out": str(self.review.out),
+            "links": self.opened.links,
+            "version": version("boxless"),
+        }
+        styles, scripts = ("gallery.css", "review/review.css"), ("gallery.js", "review/editor.js", "review/review.js")
+        text = "".join(render("review/page.html.jinja", styles=styles, scripts=scripts, content=content))
+        return web.Response(text=text.encode(errors="replace").decode(), content_type="text/html")
+
+    async def images(self, request: web.Request) -> web.Response:
+        return web.json_response([self._image(index) for index in range(len(self.review.proposals))])
+
+    async def picture(self, request: web.Request) -> web.Response:
+        longest = {"thumbnail": THUMBNAIL, "view": VIEW}[request.match_info["kind"]]
+        loop = asyncio.get_running_loop()
+        content = await loop.run_in_executor(self.workers, self.pictures.jpeg, self._index(request), longest)
+        # Kept by the browser for an hour: the address, with its token, is never used for another picture.
+        return web.Response(body=content, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    async def size(self, request: web.Request) -> web.Response:
+        return web.json_response(self.pictures.size(self._index(request)))
+
+    async def decide(self, request: web.Request) -> web.Response:
+        match await _json(request):
+            case {"index": int(index), "accepted": bool(accepted), "boxes": list(boxes)} if (
+                0 <= index < len(self.review.proposals) and len(boxes) <= BOXES_LIMIT
+            ):
+                one, size = self.review.proposals[index], self.pictures.size(index)
+            case _:
+                raise web.HTTPBadRequest(reason="expected index, accepted and boxes")
+        if one.size not in (None, size):
+            raise BoxlessError(
+                f"{one.name} has {size[0]} x {size[1]} pixels, but its boxes were found in a picture of "
+                f"{one.size[0]} x {one.size[1]}. Find the boxes again."
+            )
+        self.review.decide(index, accepted, [_place(box, size, one.name) for box in boxes], size)
+        return web.json_response(self._image(index))
+
+    async def undo(self, request: web.Request) -> web.Response:
+        index = self.review.undo()
+        return web.json_response(None if index is None else self._image(index))
+
+    async def export(self, request: web.Request) -> web.Response:
+        match await _json(request):
+            case {"format": str(format)} if format in get_args(Format):
+                out = self.opened.export(format)  # type: ignore[arg-type]  # one of them, as just seen
+            case _:
+                raise web.HTTPBadRequest(reason="expected a format")
+        return web.json_response({"out": str(out)})
+
+    def _index(self, request: web.Request) -> int:
+        index = int(request.match_info["index"])
+        if index >= len(self.review.proposals):
+            raise web.HTTPNotFound
+        return index
+
+    def _image(self, index: int) -> dict[str, Any]:
+        one, made = self.review.proposals[index], self.review.decision(index)
+        boxes = one.boxes if made is None else made.boxes
+        scores = [box.score for box in one.boxes if box.score is not None]
+        return {
+            "index": index,
+            "name": one.name.encode(errors="replace").decode(),
+            "label": one.label,
+            "size": made.size if made else one.size,
+            "score": scores[0] if scores else None,
+            "outcome": self.review.status(index),
+            "boxes": [[*box.place, box.source == PERSON] for box in boxes],
+            "finders": sorted({box.source for box in boxes} - {PERSON}),
+        }
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise web.HTTPBadRequest(reason="expected JSON") from error
+
+
+def _place(box: Any, size: tuple[int, int], name: str) -> Place:
+    if not isinstance(box, list) or len(box) != 4:
+        raise web.HTTPBadRequest(reason="expected boxes of x0, y0, x1, y1")
+    x0, y0, x1, y1 = numbers(box, name)
+    return checked_box(x0, y0, x1, y1, size, name)
