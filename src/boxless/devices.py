@@ -1,10 +1,16 @@
-"""What a network is trained on: one processor or GPU, or several processes with one each (Fabric)."""
+"""What a network runs on: one processor or GPU, or several processes with one each (Fabric)."""
+
+from datetime import timedelta
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
 
 from boxless.errors import BoxlessError, UsageError
 from boxless.settings import Training
+from boxless.team import arranged
 
 
 def make_fabric(settings: Training) -> Fabric:
@@ -13,10 +19,37 @@ def make_fabric(settings: Training) -> Fabric:
         raise BoxlessError("There is no CUDA device that torch can use. Use the accelerator cpu or auto.")
     cuda = settings.accelerator != "cpu" and torch.cuda.is_available()
     precision = ("bf16-mixed" if cuda else "32-true") if settings.precision == "auto" else settings.precision
+    devices, nodes = arranged(settings.devices, settings.nodes)
+    return _launched(cuda, devices, nodes, strategy="ddp" if devices * nodes > 1 else "auto", precision=precision)
+
+
+def fabric_on(device: str, devices: int = 1, nodes: int = 1) -> Fabric:
+    """Fabric for work that processes share without exchanging tensors, launched, each process on a device of its own.
+
+    `device` is as for `device_named`; cuda:N stands for itself and goes with one process alone. Raises UsageError for
+    what is not here.
+    """
+    place = device_named(device)
+    devices, nodes = arranged(devices, nodes)
+    if devices * nodes == 1:
+        return _launched(place.type == "cuda", [place.index or 0] if place.type == "cuda" else 1, 1)
+    if ":" in device:
+        raise UsageError(f"--device {device} is one device, and {devices} processes each need one. Give --device cuda.")
+    if place.type == "cuda" and devices > torch.cuda.device_count():
+        raise UsageError(f"{devices} devices were asked for, and {torch.cuda.device_count()} are here.")
+    # Gloo also where there are GPUs: a process that is done early waits for the others, however long they take.
+    strategy = DDPStrategy(process_group_backend="gloo", timeout=timedelta(days=30))
+    return _launched(place.type == "cuda", devices, nodes, strategy=strategy)
+
+
+def _launched(
+    cuda: bool, devices: int | list[int], nodes: int, *, strategy: str | Strategy = "auto", precision: Any = "32-true"
+) -> Fabric:
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
-        strategy="ddp" if settings.devices > 1 else "auto",
-        devices=settings.devices,
+        strategy=strategy,
+        devices=devices,
+        num_nodes=nodes,
         precision=precision,
     )
     fabric.launch()

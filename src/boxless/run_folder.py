@@ -14,8 +14,17 @@ from boxless import checkpoint
 from boxless.errors import UsageError
 from boxless.settings import RunSettings, Training, write_settings
 
-MAY_CHANGE = {"epochs", "workers", "memory", "save_minutes", "weights"}
+MAY_CHANGE = {"epochs", "workers", "memory", "save_minutes", "weights", "devices", "nodes"}
 """Settings that a resumed run may have other values for; all others make it another run."""
+
+
+def check_run_folder(out: Path, *, resume: bool) -> None:
+    """Raise UsageError for a folder that holds a run, with `resume` for one that does not; it is to be held by then."""
+    there = (out / "last.pt").exists()
+    if there and not resume:
+        raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
+    if resume and not there:
+        raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
 
 
 class RunFolder:
@@ -43,8 +52,8 @@ class RunFolder:
         content = checkpoint.read(self.out / "last.pt")
         if content.get("kind") != "classifier" or "trainer" not in content:
             raise UsageError(f"{self.out} is not the run of a classifier. Expected the folder of an earlier run.")
-        ours = {**self.description, **plain(self.settings)}
-        theirs = {**content, **content["settings"]}
+        ours = {**self.description, **_compared(plain(self.settings))}
+        theirs = {**content, **_compared(content["settings"])}
         for name, value in ours.items():
             if name not in MAY_CHANGE and theirs.get(name) != value:
                 raise UsageError(
@@ -62,6 +71,11 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(history)
         temporary.replace(self.out / "metrics.csv")
+
+
+def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the number of all processes; on how many machines these are makes no other run of it."""
+    return {**settings, "devices x nodes": settings["devices"] * settings.get("nodes", 1)}
 
 
 def describe(

@@ -56,7 +56,9 @@ class Training:
     accelerator: Accelerator = "auto"
     """auto takes a CUDA device where there is one."""
     devices: int = 1
-    """Processes, with one device each; the batch of a step is devices x batch_size."""
+    """Processes on each machine, with one device each; the batch of a step is devices x nodes x batch_size."""
+    nodes: int = 1
+    """Machines. torchrun and srun tell devices and nodes by themselves."""
     precision: Precision = "auto"
     """Numbers in the network; auto is bf16-mixed on CUDA and 32-true on processors, where bf16 trains no faster."""
     workers: int = 2
@@ -68,7 +70,7 @@ class Training:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that no run can have."""
-        for name in ("epochs", "batch_size", "size", "workers", "devices", "lr"):
+        for name in ("epochs", "batch_size", "size", "workers", "devices", "nodes", "lr"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0.")
         for name in ("momentum", "weight_decay", "memory", "seed", "head_factor"):

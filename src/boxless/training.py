@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from boxless.backbones import build_backbone
@@ -31,8 +32,9 @@ from boxless.interrupt import postponed
 from boxless.methods import method_class
 from boxless.optimizing import load_state, make_optimizer, set_rates
 from boxless.options import resolve_options
-from boxless.run_folder import RunFolder, describe
+from boxless.run_folder import RunFolder, check_run_folder, describe
 from boxless.settings import Training
+from boxless.team import Team, arranged
 
 log = logging.getLogger("boxless")
 
@@ -56,19 +58,18 @@ def train_classifier(
 ) -> Path:
     """Train `method` on labelled images -> the run folder `out` (settings.toml, metrics.csv, last.pt, best.pt).
 
-    Raises UsageError for an `out` that already holds a run (unless `resume`) and for options that do not exist,
-    BoxlessError for labels that cannot be learnt from, for a loss that stops being a number and for a full disk (the
-    last good checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with everything saved.
+    Raises UsageError for an `out` that already holds a run (unless `resume`) or that another process writes into and
+    for options that do not exist, BoxlessError for labels that cannot be learnt from, for a loss that stops being a
+    number and for a full disk (the last good checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with
+    everything saved.
     """
     check_labels(method, train, validation)
     chosen = resolve_options(method, options)
-    held = (out / "last.pt").exists()
-    if held and not resume:
-        raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
-    if resume and not held:
-        raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
-    with torch.random.fork_rng([]):
-        run = Run(method, chosen, train, validation, settings, out, resume=resume)
+    fabric = make_fabric(settings)
+    team = Team(fabric)
+    with team.holding(out), torch.random.fork_rng([]):
+        team.lead(lambda: check_run_folder(out, resume=resume))
+        run = Run(method, chosen, train, validation, settings, out, resume=resume, fabric=fabric)
         try:
             run.train(progress or (lambda step, steps, row: None))
         except OSError as error:
@@ -89,8 +90,10 @@ class Run:
         out: Path,
         *,
         resume: bool,
+        fabric: Fabric | None = None,
     ) -> None:
-        self.fabric = make_fabric(settings)
+        self.fabric = fabric or make_fabric(settings)
+        self.team = Team(self.fabric)
         torch.manual_seed(settings.seed)
         weights = "none" if resume else settings.weights
         backbone = build_backbone(settings.backbone, stride=settings.stride, weights=weights)
@@ -99,14 +102,16 @@ class Run:
         self.network: nn.Module = method_class(method)(backbone, len(train.classes), **options)
         check_size(method, self.network, settings.size)
         self.network.to(memory_format=torch.channels_last)
-        self.settings = settings = replace(settings, stride=backbone.stride)
+        devices, nodes = arranged(settings.devices, settings.nodes)
+        self.settings = settings = replace(settings, stride=backbone.stride, devices=devices, nodes=nodes)
         self.optimizer = make_optimizer(self.network, settings)
         self.module, self.stepper = self.fabric.setup(self.network, self.optimizer)
         self.module.mark_forward_method("loss")
         labels = [sample.label for sample in train.samples if sample.label is not None]
         images = getattr(self.network, "images_per_class", 1)
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        self.sampler = make_sampler(labels, settings.batch_size, images, seed=settings.seed, rank=rank, world=world)
+        self.sampler = make_sampler(
+            labels, settings.batch_size, images, seed=settings.seed, rank=self.team.rank, world=self.team.world
+        )
         self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
         self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
         self.folder = RunFolder(out, describe(method, options, train.classes, settings, self.network), settings)
@@ -120,7 +125,7 @@ class Run:
 
     def train(self, progress: Progress) -> None:
         """Every epoch that is left; always leaves last.pt and best.pt."""
-        if self.fabric.is_global_zero:
+        if self.team.first:
             self.folder.begin()
         began = time.monotonic() - self.seconds
         if not self.epoch and not self.step:
@@ -131,31 +136,34 @@ class Run:
             for _ in self.steps():
                 self.seconds = time.monotonic() - began
                 last = self.history[-1] if self.history else {}
-                progress(self.epoch * length + self.step, self.settings.epochs * length, last)
+                if self.team.first:
+                    progress(self.epoch * length + self.step, self.settings.epochs * length, last)
             self.finish_epoch()
 
     def steps(self) -> Iterator[None]:
         """What is left of this epoch, step by step; saved now and then and at Ctrl-C."""
         self.network.train()
         saved = time.monotonic()
-        alone = self.fabric.world_size == 1  # several processes would stop at different steps
         with postponed() as interruption:
             for batch in self.batches():
                 self.learn(batch)
                 self.step += 1
                 yield
-                if self.step % _LOOK == 0:
+                looked = self.step % _LOOK == 0
+                if looked:
                     self.refuse_broken()
-                late = time.monotonic() - saved > 60 * self.settings.save_minutes
-                if alone and (late or interruption.asked):
-                    self.save()
-                    saved = time.monotonic()
-                if interruption.asked:
-                    raise KeyboardInterrupt
+                if looked or self.team.world == 1:  # several processes have to save and to stop at the same step
+                    stop = self.team.any(interruption.asked, self.fabric.device)
+                    late = self.team.any(time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device)
+                    if stop or late:
+                        self.save()
+                        saved = time.monotonic()
+                    if stop:
+                        raise KeyboardInterrupt
 
     def batches(self) -> Iterator[Batch]:
         """The batches of this epoch from the current step on."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
+        rank, world = self.team.rank, self.team.world
 
         def requests() -> Iterator[Request]:
             for step, indices in enumerate(self.sampler.batches(self.epoch)):
@@ -169,7 +177,7 @@ class Run:
     def learn(self, batch: Batch) -> None:
         """One step of the optimizer; nothing in it waits for the device."""
         if not len(batch.labels):
-            if self.fabric.world_size > 1:  # the other processes would wait for this one
+            if self.team.world > 1:  # the other processes would wait for this one
                 raise BoxlessError(f"All images of a batch are broken. {next(iter(self.pictures.broken.values()), '')}")
             return
         key = (self.settings.seed, self.epoch, self.step)  # the same in every process: some draws must agree
@@ -211,7 +219,9 @@ class Run:
 
     def refuse_broken(self) -> None:
         """Raise BoxlessError when the loss is no longer a number, before anything broken is saved."""
-        if self.sums is not None and not bool(torch.isfinite(self.sums).all()):
+        if self.sums is None:
+            return
+        if self.team.any(not bool(torch.isfinite(self.sums).all()), self.fabric.device):
             raise BoxlessError(
                 f"Training stopped in epoch {self.epoch + 1}: the loss is no longer a number. "
                 f"{self.folder.out / 'last.pt'} is from before that and good. What helps: a lower learning rate."
@@ -220,7 +230,10 @@ class Run:
     def save(self, *, best: bool = False) -> None:
         """Write the checkpoints of this moment."""
         self.refuse_broken()
-        if self.fabric.is_global_zero:
+        if self.sums is not None:  # the first process has what all have summed, so that nothing is counted twice
+            total: Tensor = self.fabric.all_reduce(self.sums, reduce_op="sum")  # type: ignore[assignment]
+            self.sums = total * self.team.first
+        if self.team.first:
             trainer = {name: getattr(self, name) for name in _STATE}
             trainer["optimizer"] = self.optimizer.state_dict()["state"]
             self.folder.save(self.network.state_dict(), trainer, best=best)
@@ -233,7 +246,7 @@ class Run:
         for name in _STATE:
             setattr(self, name, trainer[name])
         if self.sums is not None:
-            self.sums = self.sums.to(self.fabric.device)
+            self.sums = self.sums.to(self.fabric.device) * self.team.first
 
 
 def check_size(method: str, network: nn.Module, size: int) -> None:

@@ -61,7 +61,8 @@ def _launch(
     except BoxlessError as error:
         if debug:
             raise
-        print(f"boxless: {error}", file=sys.stderr)  # noqa: T201
+        if not error.told_elsewhere:
+            print(f"boxless: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
         if debug:

@@ -30,6 +30,8 @@ from boxless.gan.settings import READING, GanTraining
 from boxless.gan.step import Step
 from boxless.gan.stopping import Judge
 from boxless.interrupt import postponed
+from boxless.locking import held
+from boxless.run_folder import check_run_folder
 from boxless.settings import to_toml
 
 log = logging.getLogger("boxless")
@@ -71,17 +73,15 @@ def train_gan(
     for doubt in check_combination(recipe):
         log.warning(doubt)
     check_images(images, settings.size, recipe.batch_size)
-    run = Run(gan, images, settings, out)
-    if (out / "last.pt").exists():
-        if not resume:
-            raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
-        run.load(checkpoint.read(out / "last.pt"))
-    elif resume:
-        raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
-    try:
-        run.train(progress or (lambda step, steps, row: None))
-    except OSError as error:
-        raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
+    with held(out):
+        check_run_folder(out, resume=resume)
+        run = Run(gan, images, settings, out)
+        if resume:
+            run.load(checkpoint.read(out / "last.pt"))
+        try:
+            run.train(progress or (lambda step, steps, row: None))
+        except OSError as error:
+            raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
     return out
 
 

@@ -1,0 +1,87 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from boxless.errors import BoxlessError, UsageError
+from boxless.locking import LOCK, held
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from boxless.locking import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(out: Path) -> subprocess.Popen[str]:
+    """A second process that holds the folder `out` when this returns."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
+    with (
+        holder(tmp_path / "out") as other,
+        pytest.raises(UsageError, match=rf"process {other.pid} on .*another --out"),
+    ):
+        try:
+            with held(tmp_path / "out"):
+                pytest.fail("two processes hold one folder")
+        finally:
+            other.kill()
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    with holder(tmp_path) as other:
+        os.kill(other.pid, signal.SIGKILL)
+    assert (tmp_path / LOCK).exists()
+    with held(tmp_path):
+        assert str(os.getpid()) in (tmp_path / LOCK).read_text()
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_the_folder_is_free_again_afterwards_and_gone_if_nothing_was_written(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), held(tmp_path / "a" / "b"):
+            raise ZeroDivisionError
+        assert not (tmp_path / "a" / "b").exists()
+    with held(tmp_path / "kept"):
+        (tmp_path / "kept" / "file").touch()
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["file"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BoxlessError, match=r"Could not write to .* and lock it"), held(tmp_path / "file" / "out"):
+        pass
+
+
+def test_many_processes_take_turns_and_never_meet(tmp_path: Path) -> None:
+    code = HOLDER.replace('    print("held", flush=True)\n    time.sleep(60)\n', TURNS)
+    start = time.time() + 1.5
+    processes = [
+        subprocess.Popen([sys.executable, "-c", "import os\n" + code, str(tmp_path), str(start)]) for _ in range(3)
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+
+
+TURNS = """\
+    pass
+from boxless.errors import UsageError
+while time.time() < float(sys.argv[2]): pass
+for _ in range(150):
+    try:
+        with held(Path(sys.argv[1])):
+            os.close(os.open(Path(sys.argv[1]) / "alone", os.O_CREAT | os.O_EXCL))
+            os.unlink(Path(sys.argv[1]) / "alone")
+    except UsageError:
+        pass
+"""
