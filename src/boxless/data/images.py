@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from boxless.errors import BrokenImageError
@@ -144,8 +144,8 @@ def _rgb(image: Image.Image) -> Picture:
     low, span = 0.0, 0.0
     if image.mode in ("I", "F"):  # no fixed range: stretched from its minimum to its maximum
         ranges = [(values.min(), values.max()) for values in map(_real, map(image.crop, bands))]
-        low = min(low for low, _ in ranges)
-        span = max(high for _, high in ranges) - low
+        low = float(min(low for low, _ in ranges))
+        span = float(max(high for _, high in ranges)) - low
     if len(bands) == 1:
         return _band(image, low, span)
     whole = np.empty((image.height, image.width, 3), np.uint8)
@@ -164,15 +164,16 @@ def _band(image: Image.Image, low: float, span: float) -> Picture:
     if image.mode.startswith("I;16"):
         return _grey(np.asarray(image) >> 8)
     if image.mode in ("I", "F"):
-        return _grey((_real(image) - low) * (255 / span if span > 0 else 0))
+        return _grey(np.subtract(_real(image), low, dtype=np.float64) * (255 / span if span > 0 else 0))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _real(image: Image.Image) -> Float64[np.ndarray, "h w"]:
-    return np.nan_to_num(np.asarray(image, np.float64))
+def _real(image: Image.Image) -> np.ndarray:
+    values = np.asarray(image)
+    return values if np.isfinite(values).all() else np.nan_to_num(values)
 
 
 def _grey(values: np.ndarray) -> Picture:

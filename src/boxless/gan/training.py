@@ -75,7 +75,8 @@ def train_gan(
     if (out / "last.pt").exists():
         if not resume:
             raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
-        run.load(checkpoint.read(out / "last.pt"))
+        with checkpoint.resuming(out / "last.pt"):
+            run.load(checkpoint.read(out / "last.pt"))
     elif resume:
         raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
     try:
