@@ -49,8 +49,8 @@ def test_cub(tmp_path: Path) -> None:
     [
         ("bounding_boxes.txt", "1 60 27 325\n", "bounding_boxes.txt"),
         ("bounding_boxes.txt", "1 60 27 325 0\n", "is empty"),
-        ("image_class_labels.txt", "1 1\n2 1\n", "no class for the image 3"),
-        ("images.txt", "1 001.cat/gone.jpg\n2 001.cat/b.jpg\n3 002.emu/c.jpg\n", "gone.jpg, which is not in"),
+        ("image_class_labels.txt", "1 1\n2 1\n", "lacks the image '3'"),
+        ("images.txt", "1 001.cat/gone.jpg\n2 001.cat/b.jpg\n3 002.emu/c.jpg\n", "gone.jpg', which is not in"),
     ],
 )
 def test_malformed_cub(tmp_path: Path, file: str, text: str, complaint: str) -> None:
@@ -110,7 +110,7 @@ def test_ilsvrc_from_the_solution_and_from_xml(tmp_path: Path, files: dict[str, 
         (XML | {next(iter(XML)): "<annotation></annotation>"}, "expected numbers"),
         (XML | {next(iter(XML)): xml("n07", (1, 1, 2, 2))}, "of the synset 'n07'"),
         ({"LOC_val_solution.csv": "ImageId,PredictionString\nx,n01 1 2 3\n"}, "image x: expected groups"),
-        ({"LOC_val_solution.csv": "ImageId,PredictionString\nx,n01 1 2 3 4\n"}, "x.JPEG, which is not in"),
+        ({"LOC_val_solution.csv": "ImageId,PredictionString\nx,n01 1 2 3 4\n"}, "x.JPEG', which is not in"),
     ],
 )
 def test_malformed_ilsvrc(tmp_path: Path, files: dict[str, str], complaint: str) -> None:

@@ -84,12 +84,12 @@ def test_the_last_pixel_of_ilsvrc_becomes_half_open(tmp_path: Path) -> None:
         ("class_labels", "002.emu/1.jpg,1\n001.cat/2 x.jpg\n", "class_labels.txt"),
         ("class_labels", "002.emu/1.jpg,1\n001.cat/2 x.jpg,-1\n", "line 2: expected whole numbers"),
         ("class_labels", "002.emu/1.jpg,1\n", "for which class_labels.txt has no label"),
-        ("class_labels", FILES["class_labels.txt"] + "x.jpg,1\n", "line 4 names the image x.jpg"),
+        ("class_labels", FILES["class_labels.txt"] + "x.jpg,1\n", "line 4 names the image 'x.jpg'"),
         ("image_sizes", "002.emu/1.jpg,60\n", "line 1: expected 3 values"),
         ("localization", "002.emu/1.jpg,mask.png,ignore.png\n", "line 1: expected name,x0,y0,x1,y1"),
         ("localization", "002.emu/1.jpg,1,2,3,d\n", "line 1: expected numbers"),
         ("localization", "\n002.emu/1.jpg,4,2,3,5\n", "line 2: the box 4,2,3,5 is empty"),
-        ("localization", "x.jpg,1,2,3,4\n", "line 1 names the image x.jpg"),
+        ("localization", "x.jpg,1,2,3,4\n", "line 1 names the image 'x.jpg'"),
     ],
 )
 def test_malformed_lists_are_named_by_line(root: Path, file: str, text: str, complaint: str) -> None:
@@ -101,5 +101,5 @@ def test_malformed_lists_are_named_by_line(root: Path, file: str, text: str, com
 def test_missing_images_are_counted(root: Path) -> None:
     (root / "images" / "002.emu" / "3.jpg").unlink()
     (root / "images" / "001.cat" / "2 x.jpg").unlink()
-    with pytest.raises(BoxlessError, match=r"line 2 names the image 001.cat/2 x.jpg.*2 of 3 images are missing"):
+    with pytest.raises(BoxlessError, match=r"line 2 names the image '001.cat/2 x.jpg'.*2 of 3 images are missing"):
         read_wsol_lists(write(root / "lists"))

@@ -1,12 +1,15 @@
 """Checkpoints: written whole or not at all, read without running anybody's code."""
 
 import os
-import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from boxless.data.annotations import brief
 from boxless.errors import BoxlessError
 
 FORMAT = 1
@@ -44,16 +47,39 @@ def read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BoxlessError(f"There is no checkpoint {path}. Expected a last.pt or best.pt that `boxless train` wrote.")
     try:
+        _refuse_packed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # torch and its unpickler raise whatever they stumble over
         raise BoxlessError(
             f"{path} is not a whole boxless checkpoint ({type(error).__name__}). It is truncated or was written by "
             "another program; use another checkpoint of the run or train again."
         ) from error
-    if not isinstance(content, dict) or "format" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise BoxlessError(f"{path} is a torch file but not a boxless checkpoint. Expected a last.pt or best.pt.")
     if content["format"] > FORMAT:
         raise BoxlessError(
             f"{path} has checkpoint format {content['format']}; this boxless reads up to {FORMAT}. Install a newer one."
         )
     return content
+
+
+@contextmanager
+def resuming(path: Path) -> Iterator[None]:
+    """Inside, the state in `path` is taken over; whatever does not fit there is raised as one BoxlessError."""
+    try:
+        yield
+    except BoxlessError:
+        raise
+    except Exception as error:  # optimizers and networks raise whatever they stumble over
+        raise BoxlessError(
+            f"{path} does not hold the state of this run ({type(error).__name__}: {brief(str(error), 120)}). It is "
+            "damaged, or was changed by another program; train again into another --out."
+        ) from error
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise ValueError for a zip with packed members: torch writes none, and a small one may unpack to anything."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("packed members")

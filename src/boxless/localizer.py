@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from boxless import checkpoint
-from boxless.backbones import build_backbone
+from boxless import checkpoint, description
 from boxless.boxes import Readout
 from boxless.errors import BoxlessError
-from boxless.methods import METHODS, method_class
+from boxless.methods import method_class
 
 RANKED = 5
 """How many classes are told of an image: as many as Top-5 localization asks for."""
@@ -67,13 +66,11 @@ def load(path: Path | str) -> Localizer:
     Raises BoxlessError for a file that is missing, broken, or of a method that this boxless does not have.
     """
     path = Path(path)
-    content = checkpoint.read(path / "best.pt" if path.is_dir() else path)
-    weights = content.pop("model")
-    network = _network(content)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BoxlessError(f"The weights in {path} do not fit the network they describe: {error}") from error
+    file = path / "best.pt" if path.is_dir() else path
+    content = checkpoint.read(file)
+    description.check(content, file)
+    network = description.build(content)
+    network.load_state_dict(content.pop("model"))
     network.eval()
     return Localizer(
         network, content["method"], content["size"], content["classes"], Readout(**content["readout"]), content
@@ -92,7 +89,7 @@ def read_as(localizer: Localizer, method: str, options: dict[str, Any]) -> Local
         "options": options,
         "readout": method_class(method).readout.to_dict(),
     }
-    network = _network(content)
+    network = description.build(content)
     try:
         network.load_state_dict(localizer.network.state_dict())
     except RuntimeError as error:
@@ -106,19 +103,5 @@ def fresh(localizer: Localizer, seed: int = 0) -> Localizer:
     """The same network with random weights everywhere: the control that was never trained."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        network = _network(localizer.content).eval()
+        network = description.build(localizer.content).eval()
     return Localizer(network, localizer.method, localizer.size, localizer.classes, localizer.readout, localizer.content)
-
-
-def _network(content: dict[str, Any]) -> nn.Module:
-    if content["kind"] == "gan":
-        from boxless.gan.localizer import GanLocalizer
-        from boxless.gan.networks import Discriminator
-
-        options = content["options"]
-        return GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
-    if content["method"] not in METHODS:
-        raise BoxlessError(f"This boxless has no method {content['method']!r}. Install the version that trained it.")
-    backbone = build_backbone(**content["backbone"], weights="none")
-    built: nn.Module = method_class(content["method"])(backbone, len(content["classes"]), **content["options"])
-    return built.requires_grad_(False)  # slopes by the image, which some methods take, then remember half as much

@@ -4,7 +4,9 @@ A map belongs to the image with its path or, where that is unambiguous, its file
 extension: `cat/one.jpg` finds `cat/one.npy`, `cat/one.jpg.png` and `one.npy`. Maps are read when they are asked for.
 """
 
+import lzma
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 
 from boxless.boxes import Heat
+from boxless.data.source import LARGEST_FILE
 from boxless.errors import BoxlessError
 
 SUFFIXES = (".npy", ".png")
@@ -53,13 +56,15 @@ class MapFiles(Sequence[Heat]):
     def _read(self, name: str) -> Any:
         try:
             if self._archive is not None:
+                _check_length(self._archive.zip.getinfo(f"{name}.npy").file_size)
                 return self._archive[name]
             file = self.path / name
+            _check_length(file.stat().st_size)
             if file.suffix.lower() == ".npy":
                 return np.load(file, allow_pickle=False)
             content = np.frombuffer(file.read_bytes(), np.uint8)
             return cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise BoxlessError(f"{self.path}: {name} cannot be read as a map ({error}).") from error
 
 
@@ -70,6 +75,27 @@ def keys_of(name: str) -> tuple[str, str]:
     return str(bare), bare.name
 
 
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    cv2.error,
+)
+"""What NumPy, OpenCV and the modules below them raise over a damaged file: the last two where it claims to be huge."""
+
+
+def _check_length(length: int) -> None:
+    if length > LARGEST_FILE:
+        raise ValueError(f"{length / 2**30:.1f} GiB; a map has at most {LARGEST_FILE / 2**30:g}")
+
+
 def _is_extension(suffix: str) -> bool:
     """Letters only: `.jpg`, but not the `.5` of a name such as `frame_0.5`."""
     return suffix[1:].isalpha() and len(suffix) <= 5
@@ -78,7 +104,7 @@ def _is_extension(suffix: str) -> bool:
 def _archive(path: Path) -> Any:
     try:
         archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise BoxlessError(f"{path} cannot be read ({error}). Expected a folder of maps or a .npz.") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise BoxlessError(f"{path} is one array. Expected a folder of maps, or a .npz with a map for each image.")

@@ -19,6 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from boxless import checkpoint
 from boxless.backbones import build_backbone
 from boxless.classifying import classification_accuracy
 from boxless.data.labels import check_labels
@@ -121,7 +122,8 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.seconds, self.best = 0.0, -1.0
         if resume:
-            self.load(self.folder.load())
+            with checkpoint.resuming(out / "last.pt"):
+                self.load(self.folder.load())
 
     def train(self, progress: Progress) -> None:
         """Every epoch that is left; always leaves last.pt and best.pt."""
@@ -244,6 +246,8 @@ class Run:
         self.network.load_state_dict(content["model"])
         load_state(self.optimizer, trainer["optimizer"])
         for name in _STATE:
+            if name != "sums" and not isinstance(trainer[name], type(getattr(self, name))):
+                raise TypeError(f"{name} = {trainer[name]!r}")
             setattr(self, name, trainer[name])
         if self.sums is not None:
             self.sums = self.sums.to(self.fabric.device) * self.team.first

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxless.data import coco, wsol_lists
-from boxless.data.annotations import Box, Size, checked_box, numbers, rows_of, stacked, whole
+from boxless.data.annotations import Box, Size, brief, checked_box, numbers, rows_of, stacked, whole
 from boxless.data.sample import Boxes
 from boxless.data.source import FolderSource
 from boxless.errors import BoxlessError
@@ -96,14 +96,8 @@ def _add_row(row: dict[str, str], images: dict[str, _Image], path: Path, line: i
 
 
 def _from_coco(path: Path) -> Truth:
-    content = coco._parse(path)
-    names = {entry["id"]: coco._name(entry, f"{path}, image {entry['id']}") for entry in content["images"]}
-    sizes = {entry["id"]: coco._size(entry, f"{path}, image {entry['id']}") for entry in content["images"]}
-    categories = sorted(content.get("categories", []), key=lambda entry: int(entry["id"]))
-    found, boxes = coco._annotations(content, path, sizes, {c["id"]: label for label, c in enumerate(categories)})
-    labels = {key: next(iter(found[key])) if len(found[key]) == 1 else None for key in names}
-    rows = [(names[key], sizes[key], stacked(boxes[key]), labels[key]) for key in names]
-    return _complete(rows, [str(category["name"]) for category in categories], path)
+    listed, classes = coco.read_listed(path)
+    return _complete([(one.name, one.size, one.boxes, one.label) for one in listed], classes, path)
 
 
 def _from_lists(folder: Path) -> Truth:
@@ -111,10 +105,7 @@ def _from_lists(folder: Path) -> Truth:
     names = {values[0]: where for where, values in rows_of(lists, wsol_lists.IDS, 1, ",")}
     sizes = wsol_lists._sizes(lists, names)
     boxes = wsol_lists._boxes(lists, names, sizes)
-    labels = {
-        name: whole(values, where)[0]
-        for name, (where, values) in wsol_lists._by_name(lists, wsol_lists.LABELS, 2, names).items()
-    }
+    labels = wsol_lists.read_labels(lists, names)
     rows = [(name, sizes.get(name), stacked(boxes[name]), labels.get(name)) for name in names]
     return _complete(rows, wsol_lists._class_names(labels), folder)
 
@@ -124,7 +115,7 @@ def _complete(rows: list[tuple[str, Size | None, Boxes | None, int | None]], cla
     for name, size, _, _ in rows:
         if size is None:
             raise BoxlessError(
-                f"{path} does not say how large {name} is. Expected the width and height of every image."
+                f"{path} does not say how large {brief(name, 200)} is. Expected the width and height of every image."
             )
         sizes.append(size)
     return Truth([r[0] for r in rows], sizes, [r[2] for r in rows], [r[3] for r in rows], classes)

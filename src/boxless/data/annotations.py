@@ -17,15 +17,15 @@ from boxless.errors import BoxlessError
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
 
+LARGEST = 1e9
+"""No pixel, side or label of a picture is beyond this; float32, in which boxes are kept, has no place for it either."""
+
 
 def numbers(values: Sequence[object], where: str) -> list[float]:
-    """The values as finite floats; raises BoxlessError that begins with `where`, the file and the place in it."""
-    try:
-        found = [float(value) for value in values]  # type: ignore[arg-type]  # whatever is no number is refused below
-    except (TypeError, ValueError):
-        found = []
-    if not found or not all(map(math.isfinite, found)):
-        raise BoxlessError(f"{where}: expected numbers, found {', '.join(map(repr, values))}.")
+    """The values as floats within LARGEST; raises BoxlessError that begins with `where`, the place in a file."""
+    found = [_number(value) for value in values]
+    if not found or not all(abs(value) <= LARGEST for value in found):  # which nan is not, either
+        raise BoxlessError(f"{where}: expected numbers, found {', '.join(map(brief, values))}.")
     return found
 
 
@@ -33,8 +33,24 @@ def whole(values: Sequence[object], where: str) -> list[int]:
     """The values as whole numbers of at least 0 (labels, pixels); raises BoxlessError that begins with `where`."""
     found = numbers(values, where)
     if any(value < 0 or value != int(value) for value in found):
-        raise BoxlessError(f"{where}: expected whole numbers, found {', '.join(map(repr, values))}.")
+        raise BoxlessError(f"{where}: expected whole numbers, found {', '.join(map(brief, values))}.")
     return [int(value) for value in found]
+
+
+def brief(value: object, length: int = 60) -> str:
+    """A value as an error message quotes it: escaped, and cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+
+
+def _number(value: object) -> float:
+    """The value as a float, nan for what is none; Python's own 1_0 and digits of other scripts are none in a file."""
+    if isinstance(value, bool) or (isinstance(value, str) and ("_" in value or not value.isascii())):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]  # whatever is no number is caught below
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, where: str) -> Box:
@@ -80,7 +96,7 @@ def rows_of(source: Source, name: str, columns: int, separator: str | None = Non
         values = line.strip().split(separator)
         where = f"{name} in {source.root}, line {number}"
         if len(values) < columns:
-            raise BoxlessError(f"{where}: expected {columns} values, found {line.strip()!r}.")
+            raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")
         rows.append((where, values))
     return rows
 
@@ -91,13 +107,24 @@ def require_images(wanted: Mapping[str, str], source: Source) -> None:
     if missing:
         first = next(name for name in wanted if name in missing)
         others = f" ({len(missing)} of {len(wanted)} images are missing)" if len(missing) > 1 else ""
-        raise BoxlessError(f"{wanted[first]} names the image {first}, which is not in {source.root}{others}.")
+        raise BoxlessError(
+            f"{wanted[first]} names the image {brief(first, 200)}, which is not in {source.root}{others}."
+        )
 
 
 def source_holding(name: str, places: Sequence[Path], where: str) -> Source:
     """The first of `places` (folders or zips) that has the file `name`; raises BoxlessError naming the places."""
     for place in places:
-        if (place / name).is_file() or (place.is_file() and name in open_source(place).names()):
+        if _is_file(place / name) or (place.is_file() and name in open_source(place).names()):
             return open_source(place)
     looked = ", ".join(str(place) for place in places)
-    raise BoxlessError(f"{where} names the image {name}, which is in none of {looked}. Say where the images are.")
+    raise BoxlessError(
+        f"{where} names the image {brief(name, 200)}, which is in none of {looked}. Say where the images are."
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long for the disk, or has a NUL in it
+        return False

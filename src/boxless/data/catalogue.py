@@ -12,10 +12,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from boxless.data.annotations import Box, checked_box, numbers, require_images, rows_of, stacked, text_of, whole
+from boxless.data.annotations import (
+    Box,
+    brief,
+    checked_box,
+    numbers,
+    require_images,
+    rows_of,
+    stacked,
+    text_of,
+    whole,
+)
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import FolderSource
-from boxless.errors import BoxlessError
+from boxless.errors import BoxlessError, BrokenImageError
 
 GROUPS = {
     "artiodactyla": ("n02410509", "n02403003", "n02415577", "n02423022", "n02437312"),
@@ -52,15 +62,23 @@ def read_cub(root: Path, split: str) -> Dataset:
     names = dict(_pairs(lists, "images.txt"))
     classes = dict(_pairs(lists, "classes.txt"))
     label_of = {key: label for label, key in enumerate(classes)}
-    labels = {image: label_of.get(key) for image, key in _pairs(lists, "image_class_labels.txt")}
+    class_of = dict(_pairs(lists, "image_class_labels.txt"))
+    if stranger := next((key for key in class_of.values() if key not in classes), None):
+        raise BoxlessError(f"image_class_labels.txt in {root}: the class {brief(stranger)} is not in classes.txt.")
     boxes = {values[0]: _corner_and_extent(values, where) for where, values in rows_of(lists, "bounding_boxes.txt", 5)}
     wanted = {"train": "1", "test": "0"}[split]
-    chosen = [image for image, flag in _pairs(lists, "train_test_split.txt") if flag == wanted]
-    unknown = next((image for image in chosen if image not in names or labels.get(image) is None), None)
-    if unknown is not None:
-        raise BoxlessError(f"{root} has no name or no class for the image {unknown} of train_test_split.txt.")
+    flags = _pairs(lists, "train_test_split.txt")
+    if odd := next((flag for _, flag in flags if flag not in ("0", "1")), None):
+        raise BoxlessError(
+            f"train_test_split.txt in {root}: expected 1 for training or 0 for test, found {brief(odd)}."
+        )
+    chosen = [image for image, flag in flags if flag == wanted]
+    for file, there in (("images.txt", names), ("image_class_labels.txt", class_of)):
+        if unknown := next((image for image in chosen if image not in there), None):
+            raise BoxlessError(f"{file} in {root} lacks the image {brief(unknown)} of train_test_split.txt.")
     samples = [
-        Sample(f"images/{names[key]}", labels[key], stacked([boxes[key]] if key in boxes else [])) for key in chosen
+        Sample(f"images/{names[key]}", label_of[class_of[key]], stacked([boxes[key]] if key in boxes else []))
+        for key in chosen
     ]
     require_images({sample.name: "images.txt" for sample in samples}, lists)
     return Dataset(lists, samples, list(classes.values()), split)
@@ -85,7 +103,9 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
     label_of = {wnid: label for label, wnid in enumerate(classes)}
     stranger = next((name for name, (wnid, *_) in truth.items() if wnid not in label_of), None)
     if stranger is not None:
-        raise BoxlessError(f"{stranger} in {root} is of the synset {truth[stranger][0]!r}, which is not a class there.")
+        raise BoxlessError(
+            f"{stranger} in {root} is of the synset {brief(truth[stranger][0])}, which is not a class there."
+        )
     samples = [
         Sample(f"val/{name}.JPEG", label_of[wnid], stacked(boxes), size) for name, (wnid, size, boxes) in truth.items()
     ]
@@ -96,17 +116,25 @@ def read_tiny_imagenet(root: Path, split: str) -> Dataset:
     """Tiny ImageNet: 200 classes of 500 training and 50 validation images, 64 x 64 pixels, with one box each."""
     source = FolderSource(root)
     classes = sorted(values[0] for _, values in rows_of(source, "wnids.txt", 1))
-    samples = []
+    samples, wanted = [], {}
     if split == "val":
         for where, (name, wnid, *sides) in rows_of(source, "val/val_annotations.txt", 6):
             if wnid not in classes:
-                raise BoxlessError(f"{where}: {wnid} is not in wnids.txt.")
+                raise BoxlessError(f"{where}: {brief(wnid)} is not in wnids.txt.")
             samples.append(_tiny(f"val/images/{name}", classes.index(wnid), sides, where))
+            wanted[samples[-1].name] = where
     else:
         for label, wnid in enumerate(classes):
-            for where, (name, *sides) in rows_of(source, f"train/{wnid}/{wnid}_boxes.txt", 5):
+            try:
+                rows = rows_of(source, f"train/{wnid}/{wnid}_boxes.txt", 5)
+            except BrokenImageError as error:
+                raise BoxlessError(
+                    f"wnids.txt in {root} names {brief(wnid)}, whose boxes are missing: {error}"
+                ) from error
+            for where, (name, *sides) in rows:
                 samples.append(_tiny(f"train/{wnid}/images/{name}", label, sides, where))
-    require_images({sample.name: f"the lists of {split}" for sample in samples}, source)
+                wanted[samples[-1].name] = where
+    require_images(wanted, source)
     return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split)
 
 
@@ -157,10 +185,15 @@ def _from_xml(annotations: Path) -> dict[str, Truth]:
             tree = ElementTree.parse(path).getroot()
         except ElementTree.ParseError as error:
             raise BoxlessError(f"{path}, line {error.position[0]}: not xml ({error}).") from error
+        except (OSError, LookupError, ValueError) as error:  # an encoding that Python does not know
+            raise BoxlessError(f"{path} cannot be read: {error}.") from error
         width, height = whole([tree.findtext("size/width"), tree.findtext("size/height")], str(path))
         corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in tree.iter("object")]
         boxes = [_inclusive(corner, (width, height), str(path)) for corner in corners]
-        found[path.stem] = (tree.findtext("object/name") or "", (width, height), boxes)
+        name = tree.findtext("object/name")
+        if not name:
+            raise BoxlessError(f"{path} has no <object> with a <name>. Expected the synset of the image.")
+        found[path.stem] = (name, (width, height), boxes)
     return found
 
 
@@ -172,7 +205,7 @@ def _from_solution(root: Path) -> dict[str, Truth]:
         words = (row.get("PredictionString") or "").split()
         where = f"{file} in {root}, image {row.get('ImageId')}"
         if not words or len(words) % 5:
-            raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {' '.join(words)!r}.")
+            raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {brief(' '.join(words))}.")
         boxes = [_inclusive(words[start + 1 : start + 5], None, where) for start in range(0, len(words), 5)]
         found[str(row["ImageId"])] = (words[0], None, boxes)
     return found

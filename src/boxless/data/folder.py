@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from boxless.data import wsol_lists
-from boxless.data.annotations import Box, Size, checked_box, numbers, stacked, text_of, whole
+from boxless.data.annotations import Box, Size, brief, checked_box, numbers, stacked, text_of, whole
 from boxless.data.catalogue import recognise
 from boxless.data.coco import read_coco
 from boxless.data.sample import Dataset, Sample
@@ -161,7 +161,7 @@ def _read_boxes(source: Source, files: Iterable[str], pictures: set[str]) -> dic
 def _read_row(row: dict[str, str], where: str, pictures: set[str], known: dict[str, _Known]) -> None:
     """Add one line to what is known; a line without coordinates knows of the image but of no box."""
     if row["image"] not in pictures:
-        raise BoxlessError(f"{where} names the image {row['image']!r}, which is not in the data.")
+        raise BoxlessError(f"{where} names the image {brief(row['image'], 200)}, which is not in the data.")
     entry = known[row["image"]]
     entry.label = row.get("class") or entry.label
     if row.get("width") and row.get("height"):

@@ -6,6 +6,7 @@ for free.
 """
 
 import io
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -14,11 +15,24 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from boxless.errors import BrokenImageError
 
-JPEG_PIXEL_LIMIT = 400_000_000
-"""A JPEG with more pixels is refused; for every other format Pillow's own limit holds (179 megapixels)."""
+JPEG_PIXEL_LIMIT = 200_000_000
+"""A JPEG with more pixels is refused; telephones make photographs of 199.8 megapixels."""
+
+JPEG_SCANS_LIMIT = 1_000_000_000
+"""A JPEG is gone through once for each of its scans: with more pixels times scans than this it is refused."""
+
+PIXEL_LIMITS = {"PNG": 100_000_000, "TIFF": 100_000_000, "BMP": 100_000_000, "PPM": 100_000_000}
+"""Formats that Pillow reads straight into place; their pictures cannot be made smaller while they are read."""
+
+OTHER_LIMIT = 64_000_000
+"""Pixels of the other formats, whose decoders keep the picture several times over while they work."""
+
+BAND = 16_000_000
+"""Pixels that are converted at a time."""
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
+START_OF_SCAN = b"\xff\xda"
 ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,7 +48,7 @@ TURNS = {
 def read_picture(data: bytes, name: str) -> Picture:
     """The bytes of an image file -> the upright RGB picture (h, w, 3); raises BrokenImageError naming `name`."""
     picture, _ = _decode(data, name, None)
-    return picture.copy()  # Pillow's own memory is read-only
+    return picture if picture.flags.writeable else picture.copy()  # Pillow's own memory is read-only
 
 
 def read_resized(data: bytes, name: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], tuple[int, int]]:
@@ -105,10 +119,14 @@ def _decode(data: bytes, name: str, size: int | None) -> tuple[Picture, tuple[in
 
 def _open(data: bytes) -> Image.Image:
     if not data.startswith(b"\xff\xd8\xff"):
-        return Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
+        if image.width * image.height > PIXEL_LIMITS.get(image.format or "", OTHER_LIMIT):
+            raise Image.DecompressionBombError
+        return image
     # Not Image.open: it would search for the format again and hold Pillow's lower limit against a large photograph.
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-    if image.width * image.height > JPEG_PIXEL_LIMIT:
+    pixels = image.width * image.height
+    if pixels > JPEG_PIXEL_LIMIT or pixels * data.count(START_OF_SCAN) > JPEG_SCANS_LIMIT:
         raise Image.DecompressionBombError
     return image
 
@@ -122,16 +140,40 @@ def _orientation(image: Image.Image) -> int:
 
 def _rgb(image: Image.Image) -> Picture:
     """Any mode -> RGB. Transparent parts become white: what lies hidden under them is arbitrary, often black."""
+    bands = list(_bands(image))
+    low, span = 0.0, 0.0
+    if image.mode in ("I", "F"):  # no fixed range: stretched from its minimum to its maximum
+        ranges = [(values.min(), values.max()) for values in map(_real, map(image.crop, bands))]
+        low = float(min(low for low, _ in ranges))
+        span = float(max(high for _, high in ranges)) - low
+    if len(bands) == 1:
+        return _band(image, low, span)
+    whole = np.empty((image.height, image.width, 3), np.uint8)
+    for box in bands:  # each conversion holds its part of the picture up to four times, so it is done in parts
+        whole[box[1] : box[3]] = _band(image.crop(box), low, span)
+    return whole
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+def _band(image: Image.Image, low: float, span: float) -> Picture:
     if image.mode.startswith("I;16"):
         return _grey(np.asarray(image) >> 8)
-    if image.mode in ("I", "F"):  # no fixed range: stretched from its minimum to its maximum
-        values = np.nan_to_num(np.asarray(image, np.float64))
-        span = values.max() - values.min()
-        return _grey((values - values.min()) * (255 / span if span > 0 else 0))
+    if image.mode in ("I", "F"):
+        return _grey(np.subtract(_real(image), low, dtype=np.float64) * (255 / span if span > 0 else 0))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _real(image: Image.Image) -> np.ndarray:
+    values = np.asarray(image)
+    return values if np.isfinite(values).all() else np.nan_to_num(values)
 
 
 def _grey(values: np.ndarray) -> Picture:

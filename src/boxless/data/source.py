@@ -1,10 +1,12 @@
 """Where the bytes of a data set come from: a folder or a zip, with the same three answers.
 
-A source has a root, the names of its files (posix paths relative to that root) and the bytes of each. Hidden files
-and what archivers add (`__MACOSX`) do not exist for it. A zip of one folder stands for that folder.
+A source has a root, the names of its files (posix paths relative to that root) and the bytes of each. Hidden files,
+what archivers add (`__MACOSX`) and members of a zip that would lie outside of it (`/a`, `../a`) do not exist for it. A
+zip of one folder stands for that folder.
 """
 
 import logging
+import lzma
 import os
 import threading
 import zipfile
@@ -17,6 +19,9 @@ from boxless.errors import BoxlessError, BrokenImageError
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 """Folder names that mean a split and never a class."""
+
+LARGEST_FILE = 2**29
+"""Bytes of one file; a larger one is refused before it is read: it is no photograph, and may be an unpacking bomb."""
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +54,12 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         """The content of one file; raises BrokenImageError when it is not there or cannot be read."""
         try:
-            return (self.root / name).read_bytes()
-        except OSError as error:
-            raise BrokenImageError(f"{name} cannot be read: {error.strerror}.") from error
+            with (self.root / name).open("rb") as file:
+                _check_length(name, os.fstat(file.fileno()).st_size)
+                return file.read()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            reason = getattr(error, "strerror", None) or error
+            raise BrokenImageError(f"{name[:200]} cannot be read: {reason}.") from error
 
 
 class ZipSource:
@@ -67,12 +75,13 @@ class ZipSource:
         return sorted(name.removeprefix(self._prefix) for name in _visible(self._archive()))
 
     def read(self, name: str) -> bytes:
-        """The content of one file; raises BrokenImageError when it is not there, encrypted or damaged."""
+        """The content of one file; raises BrokenImageError when it is not there, encrypted, damaged or too large."""
         try:
+            _check_length(name, self._archive().getinfo(self._prefix + name).file_size)  # no more than that is unpacked
             return self._archive().read(self._prefix + name)
         except KeyError as error:
             raise BrokenImageError(f"{name} is not in {self.root}.") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except _DAMAGED as error:
             raise BrokenImageError(f"{name} is damaged inside {self.root}: {error}.") from error
         except RuntimeError as error:  # zipfile's word for a password
             raise BrokenImageError(f"{name} is encrypted inside {self.root}; unpack it with its password.") from error
@@ -136,13 +145,33 @@ def _leads_back(link: Path, home: Path) -> bool:
     return target.is_dir() and (target.is_relative_to(home) or home.is_relative_to(target))
 
 
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    ValueError,
+    MemoryError,
+)
+"""What Python's modules raise over a member of a zip, depending on which of its bytes are wrong."""
+
+
+def _check_length(name: str, length: int) -> None:
+    if length > LARGEST_FILE:
+        raise BrokenImageError(
+            f"{name} has {length / 2**30:.1f} GiB, more than boxless reads of one file ({LARGEST_FILE / 2**30:g} GiB)."
+        )
+
+
 def _hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
 
 
 def _visible(archive: zipfile.ZipFile) -> list[str]:
-    files = (entry.filename for entry in archive.infolist() if not entry.is_dir())
-    return [name for name in files if not any(_hidden(part) for part in name.split("/"))]
+    files = {entry.filename for entry in archive.infolist() if not entry.is_dir()}
+    return [name for name in files if not name.startswith("/") and not any(_hidden(part) for part in name.split("/"))]
 
 
 def _only_folder(names: list[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from boxless.data.annotations import (
     Box,
     Size,
+    brief,
     checked_box,
     numbers,
     require_images,
@@ -27,6 +28,9 @@ from boxless.data.annotations import (
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import FolderSource
 from boxless.errors import BoxlessError
+
+MOST_CLASSES = 1_000_000
+"""A label beyond this is damage; a list of so many names would fill the memory."""
 
 IDS, LABELS, SIZES, BOXES = "image_ids.txt", "class_labels.txt", "image_sizes.txt", "localization.txt"
 
@@ -42,12 +46,12 @@ def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
     names = {values[0]: where for where, values in rows_of(lists, IDS, 1, ",")}
     if not names:
         raise BoxlessError(f"{IDS} in {folder} is empty. Expected the name of an image in every line.")
-    labels = {name: whole(values, where)[0] for name, (where, values) in _by_name(lists, LABELS, 2, names).items()}
+    labels = read_labels(lists, names)
     sizes = _sizes(lists, names)
     boxes = _boxes(lists, names, sizes)
     unlabelled = next((name for name in names if name not in labels), None)
     if unlabelled is not None:
-        raise BoxlessError(f"{names[unlabelled]} names {unlabelled}, for which {LABELS} has no label.")
+        raise BoxlessError(f"{names[unlabelled]} names {brief(unlabelled, 200)}, for which {LABELS} has no label.")
     places = (
         [images]
         if images
@@ -59,12 +63,22 @@ def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
     return Dataset(source, samples, _class_names(labels))
 
 
+def read_labels(lists: FolderSource, names: dict[str, str]) -> dict[str, int]:
+    """The label of every image of the list; raises BoxlessError for one that counts no classes."""
+    labels = {}
+    for name, (where, values) in _by_name(lists, LABELS, 2, names).items():
+        labels[name] = whole(values[:1], where)[0]
+        if labels[name] >= MOST_CLASSES:
+            raise BoxlessError(f"{where}: the label {labels[name]}. Expected labels that count the classes from 0.")
+    return labels
+
+
 def _by_name(lists: FolderSource, file: str, columns: int, names: dict[str, str]) -> dict[str, tuple[str, list[str]]]:
     """The line of every image in a list with one line an image: name -> (where, the values after the name)."""
     found = {values[0]: (where, values[1:]) for where, values in rows_of(lists, file, columns, ",")}
     for name, (where, _) in found.items():
         if name not in names:
-            raise BoxlessError(f"{where} names the image {name}, which is not in {IDS}.")
+            raise BoxlessError(f"{where} names the image {brief(name, 200)}, which is not in {IDS}.")
     return found
 
 
@@ -84,9 +98,11 @@ def _boxes(lists: FolderSource, names: dict[str, str], sizes: dict[str, Size]) -
         return boxes
     for where, values in rows_of(lists, BOXES, 3, ","):
         if len(values) != 5:
-            raise BoxlessError(f"{where}: expected name,x0,y0,x1,y1, found {','.join(values)!r}. Masks are not read.")
+            raise BoxlessError(
+                f"{where}: expected name,x0,y0,x1,y1, found {brief(','.join(values))}. Masks are not read."
+            )
         if values[0] not in names:
-            raise BoxlessError(f"{where} names the image {values[0]}, which is not in {IDS}.")
+            raise BoxlessError(f"{where} names the image {brief(values[0], 200)}, which is not in {IDS}.")
         x0, y0, x1, y1 = numbers(values[1:], where)
         beyond = 1 if "ILSVRC2012_" in values[0] else 0
         boxes[values[0]].append(checked_box(x0, y0, x1 + beyond, y1 + beyond, sizes.get(values[0]), where))

@@ -95,7 +95,7 @@ class Scoring:
 
 
 def scored(test: Split, fit: Split, *, seed: int) -> Result:
-    """The scores of test maps at the threshold that is best on `fit` and at the paper's, and of the same maps shuffled."""
+    """The scores of test maps at the threshold best on `fit` and at the paper's, and of the same maps shuffled."""
     order = controls.derangement(len(test.maps), seed) if len(test.maps) > 1 else np.zeros(1, np.intp)
     threshold = transferred(*fit, PROTOCOL).threshold
 

@@ -34,7 +34,8 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Float[Tensor, "out *rest"]) -> Float[Tensor, "out *rest"]:
         """The weight divided by its sigma, same shape, always computed in float32."""
-        with torch.autocast(weight.device.type, enabled=False):
+        device = "cpu" if weight.is_meta else weight.device.type  # shapes alone are asked for, and meta has no autocast
+        with torch.autocast(device, enabled=False):
             sigma = torch.dot(self.u, torch.mv(weight.flatten(1), self.v))
             return weight / sigma
 

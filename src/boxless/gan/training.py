@@ -77,7 +77,8 @@ def train_gan(
         check_run_folder(out, resume=resume)
         run = Run(gan, images, settings, out)
         if resume:
-            run.load(checkpoint.read(out / "last.pt"))
+            with checkpoint.resuming(out / "last.pt"):
+                run.load(checkpoint.read(out / "last.pt"))
         try:
             run.train(progress or (lambda step, steps, row: None))
         except OSError as error:
