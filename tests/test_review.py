@@ -139,7 +139,7 @@ def test_exports_are_read_back_and_hold_what_was_decided_alone(paths):
 
 
 def test_two_reviews_of_one_folder_refuse(paths):
-    with opened(*paths), pytest.raises(UsageError, match="being reviewed by another"), opened(*paths):
+    with opened(*paths), pytest.raises(UsageError, match="Another boxless writes into"), opened(*paths):
         pass
     with opened(*paths):
         pass

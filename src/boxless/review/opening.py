@@ -9,6 +9,7 @@ from typing import Literal
 from boxless.data.folder import read_data
 from boxless.errors import BoxlessError, UsageError
 from boxless.export import write_boxes
+from boxless.locking import held
 from boxless.review.decisions import Review
 from boxless.review.journal import Journal
 from boxless.review.pictures import Pictures, lies_inside
@@ -63,7 +64,7 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
         raise BoxlessError(
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
-    with Journal(out / "review.jsonl") as journal:
+    with held(out), Journal(out / "review.jsonl") as journal:
         for left in out.glob(".boxes.csv.*"):  # by a kill; nobody else writes here now
             left.unlink()
         review = Review(kept, out, journal)
