@@ -11,9 +11,11 @@ from pycocotools.coco import COCO
 from reviewed import BOXES, make_review
 
 from boxless.boxes import Found
+from boxless.cli import app
 from boxless.data.folder import read_data
 from boxless.errors import BoxlessError, UsageError
 from boxless.export import coco
+from boxless.finders import discoverer
 from boxless.review.decisions import ACCEPTED, CORRECTED, EMPTY, REJECTED, WAITING
 from boxless.review.journal import Journal
 from boxless.review.opening import opened
@@ -137,7 +139,7 @@ def test_exports_are_read_back_and_hold_what_was_decided_alone(paths):
 
 
 def test_two_reviews_of_one_folder_refuse(paths):
-    with opened(*paths), pytest.raises(UsageError, match="being reviewed by another"), opened(*paths):
+    with opened(*paths), pytest.raises(UsageError, match="Another boxless writes into"), opened(*paths):
         pass
     with opened(*paths):
         pass
@@ -232,6 +234,38 @@ def test_twenty_kills_lose_nothing_that_was_saved(paths):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 40
     assert sorted(path.name for path in paths[2].iterdir()) == ["boxes.csv", "review.jsonl"]
+
+
+def told(capfd, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        app.meta(["review", *map(str, arguments)])
+    return ended.value.code or 0, *capfd.readouterr()
+
+
+def test_the_command_exports_and_counts(paths, capfd):
+    found, photos, out = paths
+    code, _, err = told(capfd, found, photos, "--out", out, "--export", "voc")
+    assert code == 1 and "Nothing is accepted yet" in err
+    with opened(*paths) as one:
+        one.review.decide(0, True, place(one.review, 0), SIZE)
+    code, words, _ = told(capfd, found, photos, "--out", out, "--export", "voc", "--json")
+    assert code == 0 and json.loads(words)["images"] == {ACCEPTED: 1, WAITING: 5}
+    assert (out / "voc" / "Annotations" / "bee" / "0.xml").is_file()
+    assert told(capfd, found, photos, "--out", out, "--port", "70000")[0] == 2
+
+
+def test_a_run_predicts_once_and_is_then_reviewed(paths, capfd, monkeypatch):
+    _, photos, out = paths
+    run = photos.parent / "run"
+    run.mkdir()
+    (run / "best.pt").touch()
+    made = []
+    monkeypatch.setattr("boxless.finders.trained", lambda run: made.append(run) or discoverer("contrast"))
+    monkeypatch.setattr("boxless.review.server.serve", lambda review, port, told: told("http://here/"))
+    for _ in range(2):
+        code, words, err = told(capfd, run, photos, "--out", out)
+        assert code == 0 and "http://here/" in err and "6 to review" in words
+    assert made == [run] and (out / "found" / "boxes.csv").is_file()
 
 
 def test_lines_of_the_journal_say_when(paths):

@@ -1,12 +1,11 @@
 """`boxless review`: boxes -> a page in the browser -> boxes that a person has looked at."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from boxless.cli import console
-from boxless.cli.find import Format
 
 
 def review(
@@ -14,7 +13,7 @@ def review(
     photos: Path,
     *,
     out: Path = Path("reviewed"),
-    export: Format | None = None,
+    export: Literal["coco", "voc", "yolo"] | None = None,
     port: int = 0,
     open: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,

@@ -1,17 +1,16 @@
 """review.jsonl: every decision in the order in which it was made, a line each, never rewritten.
 
 A line is on the disk before the person sees it saved. A kill can only lose the last line, and only before it was
-whole; what is left of it is cut off when the review goes on. The file is also the lock of its folder.
+whole; what is left of it is cut off when the review goes on.
 """
 
-import fcntl
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from boxless.errors import BoxlessError, UsageError
+from boxless.errors import BoxlessError
 
 
 class Journal:
@@ -20,17 +19,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise BoxlessError(f"Could not write {path}: {error.strerror}. Choose another --out.") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._file)
-            raise UsageError(
-                f"{path.parent} is being reviewed by another boxless. End that one, or choose another --out."
-            ) from error
 
     def read(self) -> list[dict[str, Any]]:
         """All entries, after cutting off a last line that is not whole; raises BoxlessError for any other damage."""

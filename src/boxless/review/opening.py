@@ -4,14 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from boxless.data.folder import read_data
 from boxless.errors import BoxlessError, UsageError
-from boxless.export import Format, write_boxes
+from boxless.export import write_boxes
+from boxless.locking import held
 from boxless.review.decisions import Review
 from boxless.review.journal import Journal
 from boxless.review.pictures import Pictures, lies_inside
 from boxless.review.proposals import boxes_file, proposals
+
+Export = Literal["coco", "voc", "yolo"]
+"""Formats to write; the fourth, csv, is there all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Opened:
     links: int
     """Images that are left out, because they are links that lead out of the photos."""
 
-    def export(self, format: Format) -> Path:
+    def export(self, format: Export) -> Path:
         """Write all decided and not rejected images as a detector reads them; returns the folder, OUT/format.
 
         Raises BoxlessError when nothing is decided, and what `write_boxes` raises.
@@ -59,7 +64,7 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
         raise BoxlessError(
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
-    with Journal(out / "review.jsonl") as journal:
+    with held(out), Journal(out / "review.jsonl") as journal:
         for left in out.glob(".boxes.csv.*"):  # by a kill; nobody else writes here now
             left.unlink()
         review = Review(kept, out, journal)

@@ -2,14 +2,15 @@
 
 import csv
 import json
+import posixpath
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from boxless.data.sample import Dataset
 from boxless.errors import BoxlessError, UsageError
-from boxless.truthfiles import read_truth
+from boxless.truthfiles import COLUMNS, Truth, read_truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
 
     Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image.
     """
-    truth = read_truth(path)
+    truth = read_truth(path) if _has_rows(path) else Truth([], [], [], [], [])
     finders = _finders(path)
     named = {
         name: _proposal(name, size, [] if boxes is None else boxes.tolist(), finders.get(name, []))
@@ -70,6 +71,12 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
     ]
 
 
+def _has_rows(path: Path) -> bool:
+    """False for a boxes.csv of nothing but its first line: where a method found nothing, a person can still draw."""
+    with path.open("rb") as file:
+        return not file.readline(1000).startswith(",".join(COLUMNS).encode()) or bool(file.read(1))
+
+
 def _proposal(
     name: str, size: tuple[int, int], boxes: list[list[float]], finders: list[tuple[str, float | None]]
 ) -> Proposal:
@@ -89,7 +96,7 @@ def _finders(path: Path) -> dict[str, list[tuple[str, float | None]]]:
                     found[row["image"]].append((row.get("source") or finder, _number(row.get("score"))))
         return found
     content = json.loads(path.read_text(encoding="utf-8-sig"))
-    names = {entry["id"]: str(PurePosixPath(entry["file_name"].replace("\\", "/"))) for entry in content["images"]}
+    names = {entry["id"]: posixpath.normpath(entry["file_name"].replace("\\", "/")) for entry in content["images"]}
     for entry in content.get("annotations", []):
         if entry.get("bbox") and not entry.get("iscrowd") and entry["bbox"][2] and entry["bbox"][3]:
             found[names[entry["image_id"]]].append((finder, _number(entry.get("score"))))

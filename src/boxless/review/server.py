@@ -18,10 +18,9 @@ from aiohttp import web
 
 from boxless.data.annotations import checked_box, numbers
 from boxless.errors import BoxlessError, BrokenImageError, UsageError
-from boxless.export import Format
 from boxless.pages import render
 from boxless.review.decisions import PERSON, Place
-from boxless.review.opening import Opened
+from boxless.review.opening import Export, Opened
 from boxless.review.pictures import THUMBNAIL, VIEW
 
 HOSTS = {"127.0.0.1", "localhost"}
@@ -154,7 +153,7 @@ class _Pages:
 
     async def export(self, request: web.Request) -> web.Response:
         match await _json(request):
-            case {"format": str(format)} if format in get_args(Format):
+            case {"format": str(format)} if format in get_args(Export):
                 out = self.opened.export(format)  # type: ignore[arg-type]  # one of them, as just seen
             case _:
                 raise web.HTTPBadRequest(reason="expected a format")
