@@ -12,12 +12,12 @@ from boxless.backbones import build_backbone
 from boxless.data.folder import read_data
 from boxless.errors import UsageError
 from boxless.evaluating import Maps
-from boxless.experiments import study as study_module
 from boxless.experiments.cells import Clock
 from boxless.experiments.remembering import Remembered
 from boxless.experiments.seed_places import places_inside, seed_places
 from boxless.experiments.study import Cell, Study, digits, first_of_each_class, spaced
-from boxless.methods import cam
+from boxless.methods import METHODS
+from boxless.methods.cam import Cam
 from boxless.settings import Training
 from boxless.training import train_classifier
 
@@ -78,7 +78,7 @@ def test_a_cell_that_the_clock_stopped_goes_on(data: Path, tmp_path: Path) -> No
     assert stopped["hits"] == whole["hits"]
 
 
-class Reader(cam.Cam):
+class Reader(Cam):
     """CAM read with the other sign."""
 
     trained_as = "cam"
@@ -88,7 +88,7 @@ class Reader(cam.Cam):
         return -super().class_maps(features, labels)
 
 
-class Picky(cam.Cam):
+class Picky(Cam):
     """A method that this backbone does not suit."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -97,12 +97,9 @@ class Picky(cam.Cam):
 
 @pytest.fixture
 def others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two more methods with CAM's options."""
-    kinds = {"cam": cam.Cam, "reader": Reader, "picky": Picky}
-    monkeypatch.setattr(study_module, "method_class", kinds.__getitem__)
-    monkeypatch.setattr("boxless.localizer.method_class", kinds.__getitem__)
-    monkeypatch.setattr("boxless.localizer.METHODS", kinds)
-    monkeypatch.setattr(study_module, "resolve_options", lambda name, chosen: {"head": "linear"})
+    """Two more methods."""
+    for kind in (Reader, Picky):
+        monkeypatch.setitem(METHODS, kind.__name__.lower(), f"{__name__}:{kind.__name__}")
 
 
 @pytest.mark.usefixtures("others")
@@ -153,7 +150,7 @@ def test_remembering_changes_nothing(data: Path, frozen: dict[str, Any], tmp_pat
 def test_images_that_a_method_alters_are_not_remembered(
     data: Path, frozen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cam.Cam, "alters_images", True, raising=False)
+    monkeypatch.setattr(Cam, "alters_images", True, raising=False)
     study, settings = Study([data], tmp_path), Training(**frozen | {"epochs": 1})
     study.learn(Cell("cam", "cam", {}, settings), tmp_path / "run", Clock())
     assert not study.memory(settings).kept

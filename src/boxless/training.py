@@ -30,7 +30,7 @@ from boxless.data.transforms import Resize, draws, to_images
 from boxless.devices import make_fabric
 from boxless.errors import BoxlessError, UsageError
 from boxless.interrupt import postponed
-from boxless.methods import method_class
+from boxless.methods import method_class, options_for
 from boxless.optimizing import load_state, make_optimizer, set_rates
 from boxless.options import resolve_options
 from boxless.run_folder import RunFolder, check_run_folder, describe
@@ -100,6 +100,7 @@ class Run:
         backbone = build_backbone(settings.backbone, stride=settings.stride, weights=weights)
         if settings.freeze:
             backbone.freeze(settings.freeze)
+        options = options_for(method, options, train.classes)
         self.network: nn.Module = method_class(method)(backbone, len(train.classes), **options)
         check_size(method, self.network, settings.size)
         self.network.to(memory_format=torch.channels_last)

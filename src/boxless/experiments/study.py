@@ -32,7 +32,7 @@ from boxless.experiments.ten_crops import TenCropped
 from boxless.experiments.watched import WatchedRun
 from boxless.localizer import Localizer, fresh, load, read_as
 from boxless.measurement import Measurement
-from boxless.methods import method_class
+from boxless.methods import method_class, options_for
 from boxless.metrics import in_top, iou_table, max_box_accuracy_v2
 from boxless.options import method_options, resolve_options
 from boxless.predicting import Finder, How, Mapped, TrainedFinder
@@ -112,7 +112,8 @@ class Study:
 
     def refused(self, cell: Cell) -> str | None:
         """Why a method cannot be combined with these options and this backbone; None when it can."""
-        settings, options = cell.training, resolve_options(cell.method, cell.options)
+        settings = cell.training
+        options = options_for(cell.method, resolve_options(cell.method, cell.options), self.train.classes)
         with torch.random.fork_rng([]):
             backbone = build_backbone(settings.backbone, stride=settings.stride, weights="none")
             if settings.freeze:

@@ -12,10 +12,13 @@ Images are float RGB in 0..1, (batch, 3, height, width); every network normalise
 What a method may have besides: `images_per_class`, how many images of a class stand together in a batch; `smallest`,
 the side in pixels of the smallest images it can be trained on; `alters_images`, true where loss() changes the images'
 pixels; `trained_as`, the name of the method whose weights it reads differently (the state dicts and the losses are the
-same); `epoch`, which the training loop sets.
+same); `epoch`, which the training loop sets; and a classmethod for options that speak of the classes by their names,
+
+    resolve(options, classes) -> options    once, when training begins; plain values, which the checkpoint keeps
 """
 
 import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 METHODS = {
@@ -25,6 +28,7 @@ METHODS = {
     "gradcam": "boxless.methods.gradcam:GradCam",
     "backprop": "boxless.methods.backprop:Backprop",
     "cutmix": "boxless.methods.cutmix:CutMix",
+    "danet": "boxless.methods.danet:Danet",
     "has": "boxless.methods.has:Has",
     "i2c": "boxless.methods.i2c:I2c",
     "spg": "boxless.methods.spg:Spg",
@@ -35,3 +39,9 @@ def method_class(name: str) -> Any:
     """The class of the method called `name`; raises KeyError for a name that METHODS does not hold."""
     module, _, attribute = METHODS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def options_for(name: str, options: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """The options of a method for classes of these names: its `resolve`, or all as they are where it has none."""
+    resolve = getattr(method_class(name), "resolve", None)
+    return dict(options) if resolve is None else dict(resolve(options, classes))
