@@ -12,6 +12,7 @@ from PIL import Image
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import FolderSource
 from boxless.methods import METHODS
+from boxless.regressing import train_regressor
 from boxless.settings import Training
 from boxless.training import train_classifier
 
@@ -60,6 +61,18 @@ def quick(**settings: Any) -> Training:
     return Training(**(made | settings))
 
 
+def write_boxes(path: Path, dataset: Dataset, noise: float = 0.0, seed: int = 0) -> Path:
+    """A boxes.csv of the true boxes, each side moved by up to `noise` pixels."""
+    rng = np.random.default_rng(seed)
+    with path.open("w", encoding="utf-8") as file:
+        file.write("image,class,width,height,x0,y0,x1,y1,score\n")
+        for sample in dataset.samples:
+            if sample.boxes is not None:
+                box = np.clip(sample.boxes[0] + rng.uniform(-noise, noise, 4), 0, SIDE)
+                file.write(f"{sample.name},object,{SIDE},{SIDE},{','.join(f'{side:.2f}' for side in box)},0.5\n")
+    return path
+
+
 def two_runs(root: Path, *, devices: int) -> list[str]:
     """Train every method on 36 squares with a batch of 8 in all, on `devices` processes; the names of the runs."""
     squares = make_squares(root / f"squares-{devices}-{os.environ.get('LOCAL_RANK', 0)}", 36)
@@ -71,4 +84,7 @@ def two_runs(root: Path, *, devices: int) -> list[str]:
     for name, options in variants.items():
         settings = quick(devices=devices, batch_size=8 // devices, seed=1, lr=0.02)
         train_classifier(name.partition("-")[0], options, squares, squares, settings, root / f"{name}-{devices}")
-    return list(variants)
+    found = write_boxes(root / f"found-{devices}-{os.environ.get('LOCAL_RANK', 0)}.csv", squares, noise=2.0)
+    settings = quick(devices=devices, batch_size=8 // devices, seed=1, lr=0.02)
+    train_regressor("psol", {"grid": 4}, squares, found, settings, root / f"psol-{devices}")
+    return [*variants, "psol"]

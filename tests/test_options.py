@@ -7,12 +7,12 @@ from typing import get_type_hints
 import pytest
 
 from boxless.errors import UsageError
-from boxless.methods import METHODS, method_class
+from boxless.methods import TRAINED, method_class
 from boxless.options import method_options, method_summary, resolve_options
 from boxless.settings import RunSettings, Training, read_settings, training, write_settings
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_options_are_the_constructors(name: str) -> None:
     constructor = method_class(name).__init__
     hints = get_type_hints(constructor)
@@ -21,7 +21,7 @@ def test_options_are_the_constructors(name: str) -> None:
     assert [(option.name, option.annotation, option.default) for option in method_options(name)] == expected
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_option_and_method_has_its_line_of_help(name: str) -> None:
     assert method_summary(name).endswith(".")
     for option in method_options(name):
@@ -31,8 +31,8 @@ def test_every_option_and_method_has_its_line_of_help(name: str) -> None:
 def test_reading_options_and_settings_does_not_import_torch() -> None:
     code = (
         "import sys, boxless.settings, boxless.backbones\n"
-        "from boxless.options import method_options, METHODS\n"
-        "[method_options(name) for name in METHODS]\n"
+        "from boxless.options import method_options, TRAINED\n"
+        "[method_options(name) for name in TRAINED]\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

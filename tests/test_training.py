@@ -15,7 +15,7 @@ from squares import SMALL, make_squares, part, quick, two_runs
 from boxless import checkpoint, load
 from boxless.data.sample import Dataset, Sample
 from boxless.errors import BoxlessError, UsageError
-from boxless.methods import METHODS
+from boxless.methods import METHODS, TRAINED
 from boxless.optimizing import make_optimizer, set_rates
 from boxless.settings import Training, read_settings
 from boxless.training import Run, train_classifier
@@ -214,11 +214,11 @@ def test_two_processes_train_what_one_does_on_the_same_batches(tmp_path: Path) -
     script.write_text(TWO.format(tests=str(Path(__file__).parent)))
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=180)
     names = two_runs(tmp_path, devices=1)
-    assert {name.partition("-")[0] for name in names} == set(METHODS)
+    assert {name.partition("-")[0] for name in names} == set(TRAINED)
     for name in names:
         one, two = (checkpoint.read(tmp_path / f"{name}-{world}" / "last.pt") for world in (1, 2))
         for key, value in one["model"].items():
             assert torch.allclose(value, two["model"][key], atol=1e-3), (name, key)
         for first, second in zip(one["trainer"]["history"], two["trainer"]["history"], strict=True):
             assert first["total"] == pytest.approx(second["total"], rel=1e-3), name
-            assert first["validation_accuracy"] == second["validation_accuracy"], name
+            assert first.get("validation_accuracy") == second.get("validation_accuracy"), name

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boxless.data.transforms import WHOLE, Resize, crop, draws, to_images
+from boxless.data.transforms import WHOLE, Resize, crop, crop_box, draws, to_images
 
 
 def png(height: int, width: int) -> bytes:
@@ -60,3 +60,26 @@ def test_images_are_0_to_1_and_channels_last() -> None:
     images = to_images(pictures, torch.device("cpu"))
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(images, pictures.permute(0, 3, 1, 2) / 255)
+
+
+def test_a_box_is_cut_and_mirrored_with_its_picture() -> None:
+    rng = np.random.default_rng(0)
+    seen = 0
+    for _ in range(200):
+        height, width = (int(side) for side in rng.integers(40, 60, 2))
+        (x0, y0), (x1, y1) = rng.integers(0, 20, 2), rng.integers(21, 40, 2)
+        picture = np.zeros((height, width, 3), np.uint8)
+        picture[y0:y1, x0:x1] = 255
+        draw, size = rng.random(3), int(rng.integers(16, 41))
+        square = crop(picture, size, draw)
+        box = crop_box(np.array([x0, y0, x1, y1]) / [width, height, width, height], (height, width), size, draw)
+        rows, columns = np.nonzero(square[..., 0])
+        if not len(rows):
+            assert box is None
+            continue
+        assert box is not None
+        assert np.allclose(box * size, [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        seen += 1
+    assert seen > 100
+    far = np.array([0.0, 0.0, 0.1, 0.1])
+    assert crop_box(far, (100, 100), 50, np.array([0.99, 0.99, 0.6])) is None

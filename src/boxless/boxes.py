@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-Normalisation = Literal["minmax", "max"]
+Normalisation = Literal["minmax", "max", "none"]
 Heat = Float[np.ndarray, "_h _w"]
 
 
@@ -43,11 +43,13 @@ class Found:
 
 
 def normalise(heat: Float[np.ndarray, "h w"], how: Normalisation = "minmax") -> Float32[np.ndarray, "h w"]:
-    """Scale a raw map to 0..1: `minmax` by its range, `max` by its maximum with negatives as background.
+    """Scale a raw map to 0..1: `minmax` by its range, `max` by its maximum with negatives as background, `none` not.
 
     A constant map (and, for `max`, one without positive values) becomes all zeros, in which no box is found.
     """
     heat = np.nan_to_num(heat.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+    if how == "none":
+        return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)
     low = float(heat.min()) if how == "minmax" else 0.0
     span = float(heat.max()) - low
     if span <= 1e-12:

@@ -20,9 +20,9 @@ def classification_accuracy(
     requests = (Request(part, np.tile(WHOLE, (len(part), 1))) for part in parts)
     counts = torch.zeros(2, device=fabric.device)
     for batch in batches(pictures, requests, pictures.resize.size, workers):
-        if len(batch.labels):
+        if len(batch.targets):
             logits = module(to_images(batch.pictures, fabric.device))
-            right = logits.argmax(1) == batch.labels.to(fabric.device)
+            right = logits.argmax(1) == batch.targets.to(fabric.device)
             counts += torch.stack([right.sum(), right.new_tensor(len(right), dtype=torch.long)])
     right_ones, all_ones = fabric.all_reduce(counts, reduce_op="sum").tolist()  # type: ignore[union-attr]
     return float(right_ones / max(all_ones, 1.0))

@@ -14,7 +14,7 @@ from boxless.backbones import build_backbone
 from boxless.boxes import Normalisation, Readout
 from boxless.data.annotations import brief
 from boxless.errors import BoxlessError
-from boxless.methods import METHODS, method_class
+from boxless.methods import TRAINED, build_method
 
 FIELDS = {
     "kind": str,
@@ -55,10 +55,10 @@ def build(content: dict[str, Any]) -> nn.Module:
 
         options = content["options"]
         return GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
-    if content["method"] not in METHODS:
+    if content["method"] not in TRAINED:
         raise BoxlessError(f"This boxless has no method {content['method']!r}. Install the version that trained it.")
     backbone = build_backbone(**content["backbone"], weights="none")
-    built: nn.Module = method_class(content["method"])(backbone, len(content["classes"]), **content["options"])
+    built: nn.Module = build_method(content["method"], backbone, len(content["classes"]), content["options"])
     return built.requires_grad_(False)  # slopes by the image, which some methods take, then remember half as much
 
 

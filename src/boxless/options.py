@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from boxless.errors import UsageError
-from boxless.methods import METHODS
+from boxless.methods import TRAINED
 
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": None, "Literal": Literal}
 
@@ -32,7 +32,7 @@ class Option:
 
 def method_options(name: str) -> list[Option]:
     """The options of the method called `name`, in the order of its constructor; raises KeyError for unknown names."""
-    module, _, attribute = METHODS[name].partition(":")
+    module, _, attribute = TRAINED[name].partition(":")
     return list(_options(module, attribute))
 
 
@@ -41,8 +41,8 @@ def resolve_options(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UsageError for an option that the method does not have, or for a method that does not exist.
     """
-    if name not in METHODS:
-        raise UsageError(f"There is no method {name!r}. Choose from: {', '.join(METHODS)}.")
+    if name not in TRAINED:
+        raise UsageError(f"There is no method {name!r}. Choose from: {', '.join(TRAINED)}.")
     known = {option.name: option.default for option in method_options(name)}
     for option in chosen:
         if option not in known:
@@ -52,7 +52,7 @@ def resolve_options(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 def method_summary(name: str) -> str:
     """The first sentence of the method's class docstring, for lists of methods."""
-    module, _, attribute = METHODS[name].partition(":")
+    module, _, attribute = TRAINED[name].partition(":")
     return cleandoc(ast.get_docstring(_class(module, attribute)) or "").partition("\n\n")[0].replace("\n", " ")
 
 

@@ -90,7 +90,7 @@ def evaluation_result(
 def _network(finder: Finder) -> dict[str, Any]:
     """What a checkpoint says of its network and of how far it was trained; nothing for a method without training."""
     content = finder.localizer.content if isinstance(finder, TrainedFinder) else {}
-    return {key: content[key] for key in ("backbone", "options", "settings", "step") if key in content}
+    return {key: content[key] for key in ("backbone", "options", "settings", "step", "boxes") if key in content}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -50,8 +50,9 @@ class RunFolder:
     def load(self) -> dict[str, Any]:
         """What last.pt holds; raises UsageError when it is of another method, of other classes or of other settings."""
         content = checkpoint.read(self.out / "last.pt")
-        if content.get("kind") != "classifier" or "trainer" not in content:
-            raise UsageError(f"{self.out} is not the run of a classifier. Expected the folder of an earlier run.")
+        kind = self.description["kind"]
+        if content.get("kind") != kind or "trainer" not in content:
+            raise UsageError(f"{self.out} is not the run of a {kind}. Expected the folder of an earlier run.")
         ours = {**self.description, **_compared(plain(self.settings))}
         theirs = {**content, **_compared(content["settings"])}
         for name, value in ours.items():

@@ -1,4 +1,4 @@
-"""The one loop that trains every classifier, on one device or several (Fabric), and can be killed at any time.
+"""The one loop that trains everything but GANs, on one device or several (Fabric), and can be killed at any time.
 
 Nothing random is carried along: the order of an epoch is drawn from (seed, epoch), crops from (seed, epoch, step), and
 torch's generator (dropout) is seeded anew at every step. A run that was stopped and taken up again is therefore bit
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,14 @@ from boxless import checkpoint
 from boxless.backbones import build_backbone
 from boxless.classifying import classification_accuracy
 from boxless.data.labels import check_labels
-from boxless.data.loading import Batch, Pictures, Request, batches
+from boxless.data.loading import Batch, Pictures, Request, batches, box_target, label_target
 from boxless.data.sample import Dataset
 from boxless.data.sampler import make_sampler
 from boxless.data.transforms import Resize, draws, to_images
 from boxless.devices import make_fabric
 from boxless.errors import BoxlessError, UsageError
 from boxless.interrupt import postponed
-from boxless.methods import method_class, options_for
+from boxless.methods import REGRESSORS, build_method, options_for
 from boxless.optimizing import load_state, make_optimizer, set_rates
 from boxless.options import resolve_options
 from boxless.run_folder import RunFolder, check_run_folder, describe
@@ -42,6 +43,7 @@ log = logging.getLogger("boxless")
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called after each step with its number, the number of all, and the last row of metrics.csv (empty at first)."""
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LOOK = 100
 """Steps between two looks at whether the loss is still a number; only then, and after an epoch, the host waits."""
 
@@ -64,13 +66,31 @@ def train_classifier(
     number and for a full disk (the last good checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with
     everything saved.
     """
+    if method in REGRESSORS:  # it would learn the true boxes that the data may come with
+        raise UsageError(f"{method} learns from boxes that another method found, and not from labels.")
     check_labels(method, train, validation)
+    return train_network(method, options, train, validation, settings, out, resume=resume, progress=progress)
+
+
+def train_network(
+    method: str,
+    options: Mapping[str, Any],
+    train: Dataset,
+    validation: Dataset | None,
+    settings: Training,
+    out: Path,
+    told: Mapping[str, Any] = _NOTHING,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train any method on what is known to fit it; `told` is what its checkpoints say beside what a classifier's do."""
     chosen = resolve_options(method, options)
     fabric = make_fabric(settings)
     team = Team(fabric)
     with team.holding(out), torch.random.fork_rng([]):
         team.lead(lambda: check_run_folder(out, resume=resume))
-        run = Run(method, chosen, train, validation, settings, out, resume=resume, fabric=fabric)
+        run = Run(method, chosen, train, validation, settings, out, told, resume=resume, fabric=fabric)
         try:
             run.train(progress or (lambda step, steps, row: None))
         except OSError as error:
@@ -79,7 +99,7 @@ def train_classifier(
 
 
 class Run:
-    """One classifier in training."""
+    """One network in training."""
 
     def __init__(
         self,
@@ -89,6 +109,7 @@ class Run:
         validation: Dataset | None,
         settings: Training,
         out: Path,
+        told: Mapping[str, Any] = _NOTHING,
         *,
         resume: bool,
         fabric: Fabric | None = None,
@@ -101,7 +122,7 @@ class Run:
         if settings.freeze:
             backbone.freeze(settings.freeze)
         options = options_for(method, options, train.classes)
-        self.network: nn.Module = method_class(method)(backbone, len(train.classes), **options)
+        self.network: nn.Module = build_method(method, backbone, len(train.classes), options)
         check_size(method, self.network, settings.size)
         self.network.to(memory_format=torch.channels_last)
         devices, nodes = arranged(settings.devices, settings.nodes)
@@ -109,14 +130,16 @@ class Run:
         self.optimizer = make_optimizer(self.network, settings)
         self.module, self.stepper = self.fabric.setup(self.network, self.optimizer)
         self.module.mark_forward_method("loss")
-        labels = [sample.label for sample in train.samples if sample.label is not None]
+        labels = [sample.label or 0 for sample in train.samples]  # None only where a regressor reads none
         images = getattr(self.network, "images_per_class", 1)
         self.sampler = make_sampler(
             labels, settings.batch_size, images, seed=settings.seed, rank=self.team.rank, world=self.team.world
         )
         self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
+        self.target = box_target if method in REGRESSORS else label_target
         self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
-        self.folder = RunFolder(out, describe(method, options, train.classes, settings, self.network), settings)
+        described = describe(method, options, train.classes, settings, self.network)
+        self.folder = RunFolder(out, {**described, **told}, settings)
         self.epoch = self.step = 0
         self.terms: list[str] = []
         self.sums: Tensor | None = None
@@ -175,23 +198,26 @@ class Run:
                 yield Request(indices, cuts[rank * len(indices) : (rank + 1) * len(indices)])
 
         left = islice(requests(), self.step, None)
-        return batches(self.pictures, left, self.settings.size, self.settings.workers, fill=world > 1)
+        size, workers = self.settings.size, self.settings.workers
+        return batches(self.pictures, left, size, workers, fill=world > 1, target=self.target)
 
     def learn(self, batch: Batch) -> None:
         """One step of the optimizer; nothing in it waits for the device."""
-        if not len(batch.labels):
+        if not len(batch.targets):
             if self.team.world > 1:  # the other processes would wait for this one
                 raise BoxlessError(f"All images of a batch are broken. {next(iter(self.pictures.broken.values()), '')}")
             return
         key = (self.settings.seed, self.epoch, self.step)  # the same in every process: some draws must agree
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
         set_rates(self.optimizer, self.settings, self.epoch + self.step / len(self.sampler))
-        labels = batch.labels.to(self.fabric.device, non_blocking=True)
-        losses = self.module.loss(to_images(batch.pictures, self.fabric.device), labels)
+        targets = batch.targets.to(self.fabric.device, non_blocking=True)
+        losses = self.module.loss(to_images(batch.pictures, self.fabric.device), targets)
         self.fabric.backward(losses.total)
         self.stepper.step()
         self.stepper.zero_grad()
-        values = torch.stack([*(term.detach().float() for term in losses), torch.ones_like(losses.total)]) * len(labels)
+        values = torch.stack([*(term.detach().float() for term in losses), torch.ones_like(losses.total)]) * len(
+            targets
+        )
         self.sums = values if self.sums is None else self.sums + values
         self.terms = list(losses._fields)
 

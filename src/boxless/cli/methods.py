@@ -14,13 +14,15 @@ def methods() -> int:
     from boxless.backbones import BACKBONES
     from boxless.discover import DISCOVERERS
     from boxless.gan import GANS
-    from boxless.methods import METHODS
+    from boxless.methods import METHODS, REGRESSORS
 
     table = Table(box=None, pad_edge=False)
     for heading in ("method", "needs", "what it is"):
         table.add_column(heading)
     for name, path in METHODS.items():
         table.add_row(name, "labels, training", first_line(path))
+    for name, path in REGRESSORS.items():
+        table.add_row(name, "boxes of another method, training", first_line(path))
     for name, recipe in GANS.items():
         table.add_row(name, "one category, training", recipe.summary)
     for name, path in DISCOVERERS.items():

@@ -15,11 +15,11 @@ from cyclopts import App, Parameter
 from boxless.cli import console
 from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
-from boxless.methods import METHODS
+from boxless.methods import METHODS, REGRESSORS
 from boxless.options import method_options, method_summary
 from boxless.settings import Training
 
-app = App(name="train", help="Train a method. Labels are the names of the class folders; no boxes are ever read.")
+app = App(name="train", help="Train a method. Labels are the names of the class folders; no true boxes are ever read.")
 
 
 def _train_classifier(
@@ -29,9 +29,7 @@ def _train_classifier(
     from boxless.data.splits import restricted, split_named
     from boxless.training import train_classifier
 
-    names = {option.name for option in method_options(method)}
-    options = {name: value for name, value in values.items() if name in names}
-    settings = Training(**{name: value for name, value in values.items() if name not in names})
+    options, settings = _parted(method, values)
     there = splits(data)
     train = restricted(read_data(data, split_named(there, "train") if there else None), classes)
     held = split_named(there, "val", "valid", "validation")
@@ -39,6 +37,28 @@ def _train_classifier(
     with console.counting("training") as progress:
         train_classifier(method, options, train, validation, settings, out, resume=resume, progress=progress)
     return _done(out)
+
+
+def _train_regressor(
+    method: str, data: Path, out: Path, resume: bool, classes: str | None, values: dict[str, Any]
+) -> int:
+    from boxless.data.folder import read_data, splits
+    from boxless.data.splits import restricted, split_named
+    from boxless.regressing import train_regressor
+
+    boxes = values.pop("boxes")
+    options, settings = _parted(method, values)
+    train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes)
+    with console.counting("training") as progress:
+        train_regressor(method, options, train, boxes, settings, out, resume=resume, progress=progress)
+    return _done(out)
+
+
+def _parted(method: str, values: dict[str, Any]) -> tuple[dict[str, Any], Training]:
+    """The method's own options, and how it is trained."""
+    names = {option.name for option in method_options(method)}
+    options = {name: value for name, value in values.items() if name in names}
+    return options, Training(**{name: value for name, value in values.items() if name not in names})
 
 
 def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | None, values: dict[str, Any]) -> int:
@@ -83,7 +103,8 @@ def _command(
     """Register `boxless train NAME` with a signature made of (name, type, default, help)."""
 
     def command(data: Path, **given: Any) -> int:
-        values = {key: default for key, _, default, _ in [*shared, *flags]} | given
+        defaults = {key: default for key, _, default, _ in [*shared, *flags] if default is not Argument.empty}
+        values = defaults | given
         out, resume, classes = (values.pop(key) for key in ("out", "resume", "classes"))
         return run(name, data, out or Path("runs") / name, resume, classes, values)
 
@@ -122,8 +143,19 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
+def _own(method: str) -> list[tuple[str, Any, Any, str]]:
+    return [(option.name, option.annotation, option.default, option.help) for option in method_options(method)]
+
+
+_BOXES = (
+    "boxes",
+    Path,
+    Argument.empty,
+    "Boxes to learn from: boxes.csv as find and predict --format csv write it, a COCO json, or wsolevaluation lists.",
+)
 for _name in METHODS:
-    _own = [(option.name, option.annotation, option.default, option.help) for option in method_options(_name)]
-    _command(_train_classifier, _name, method_summary(_name), [*_own, *_flags(Training)])
+    _command(_train_classifier, _name, method_summary(_name), [*_own(_name), *_flags(Training)])
+for _name in REGRESSORS:
+    _command(_train_regressor, _name, method_summary(_name), [_BOXES, *_own(_name), *_flags(Training)])
 for _name, _recipe in GANS.items():
     _command(_train_gan, _name, _recipe.summary, _flags(GanTraining))

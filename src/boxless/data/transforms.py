@@ -40,10 +40,31 @@ def draws(count: int, *key: int) -> Float[np.ndarray, "count 3"]:
 
 def crop(picture: Picture, size: int, draw: Float[np.ndarray, "3"]) -> UInt8[np.ndarray, "size size 3"]:
     """The square of `size` pixels whose place the first two numbers say, mirrored if the third is below one half."""
-    height, width = picture.shape[:2]
-    top, left = int(draw[0] * (height - size + 1)), int(draw[1] * (width - size + 1))
+    top, left, mirrored = _cut(picture.shape[:2], size, draw)
     square = picture[top : top + size, left : left + size]
-    return square[:, ::-1] if draw[2] < 0.5 else square
+    return square[:, ::-1] if mirrored else square
+
+
+def crop_box(
+    box: Float[np.ndarray, "4"], shape: tuple[int, ...], size: int, draw: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "4"] | None:
+    """Where `crop` leaves a box, x0 y0 x1 y1 in fractions of a picture of `shape` (h, w) -> fractions of the square.
+
+    What lies outside of the square is cut off; None when all of the box does.
+    """
+    top, left, mirrored = _cut(shape, size, draw)
+    height, width = shape
+    pixels = box * [width, height, width, height] - [left, top, left, top]
+    x0, y0, x1, y1 = np.clip(pixels / size, 0.0, 1.0)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    return np.array([1 - x1, y0, 1 - x0, y1]) if mirrored else np.array([x0, y0, x1, y1])
+
+
+def _cut(shape: tuple[int, ...], size: int, draw: Float[np.ndarray, "3"]) -> tuple[int, int, bool]:
+    """Top, left and whether it is mirrored, of the square that three numbers draw from a picture of `shape` (h, w)."""
+    height, width = shape
+    return int(draw[0] * (height - size + 1)), int(draw[1] * (width - size + 1)), bool(draw[2] < 0.5)
 
 
 def to_images(pictures: UInt8[Tensor, "batch h w 3"], device: torch.device) -> Float[Tensor, "batch 3 h w"]:

@@ -1,4 +1,4 @@
-"""The trainable methods that learn from image labels: one file each, one line each here.
+"""The trainable methods that learn from image labels, and those that learn from found boxes: one file, one line each.
 
 Names map to import paths and not to classes, so that listing them and printing help does not import torch.
 A method is a torch module with a keyword-only constructor after (backbone, classes), and
@@ -19,7 +19,10 @@ same); `epoch`, which the training loop sets; and a classmethod for options that
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from boxless.backbones.backbone import Backbone
 
 METHODS = {
     "acol": "boxless.methods.acol:Acol",
@@ -35,9 +38,18 @@ METHODS = {
 }
 
 
+REGRESSORS = {
+    "psol": "boxless.methods.psol:Psol",
+}
+"""Methods that learn from the boxes that another one found. They know no classes: the constructor takes none, loss()
+takes boxes (x0 y0 x1 y1 in fractions of the image) for labels, heatmap_and_logits() gives the logits of no class."""
+
+TRAINED = METHODS | REGRESSORS
+
+
 def method_class(name: str) -> Any:
-    """The class of the method called `name`; raises KeyError for a name that METHODS does not hold."""
-    module, _, attribute = METHODS[name].partition(":")
+    """The class of the method called `name`; raises KeyError for a name that TRAINED does not hold."""
+    module, _, attribute = TRAINED[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
@@ -45,3 +57,9 @@ def options_for(name: str, options: Mapping[str, Any], classes: Sequence[str]) -
     """The options of a method for classes of these names: its `resolve`, or all as they are where it has none."""
     resolve = getattr(method_class(name), "resolve", None)
     return dict(options) if resolve is None else dict(resolve(options, classes))
+
+
+def build_method(name: str, backbone: "Backbone", classes: int, options: Mapping[str, Any]) -> Any:
+    """The network of a method over `backbone`, a torch module; regressors are built without classes."""
+    counted = () if name in REGRESSORS else (classes,)
+    return method_class(name)(backbone, *counted, **options)
