@@ -16,7 +16,7 @@ from boxless.experiments.cells import Clock
 from boxless.experiments.remembering import Remembered
 from boxless.experiments.seed_places import places_inside, seed_places
 from boxless.experiments.study import Cell, Study, digits, first_of_each_class, spaced
-from boxless.methods import METHODS
+from boxless.methods import TRAINED
 from boxless.methods.cam import Cam
 from boxless.settings import Training
 from boxless.training import train_classifier
@@ -99,7 +99,7 @@ class Picky(Cam):
 def others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two more methods."""
     for kind in (Reader, Picky):
-        monkeypatch.setitem(METHODS, kind.__name__.lower(), f"{__name__}:{kind.__name__}")
+        monkeypatch.setitem(TRAINED, kind.__name__.lower(), f"{__name__}:{kind.__name__}")
 
 
 @pytest.mark.usefixtures("others")
