@@ -9,7 +9,6 @@ get gradients in G's step, real images come from host memory and three losses ar
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +19,12 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.flop_counter import FlopCounterMode
 
+from boxless.devices import bf16_is_fast
 from boxless.gan import GANS, Recipe
 from boxless.gan.augmentation import Batches
 from boxless.gan.networks import Discriminator, Generator
-from boxless.gan.step import Step, bf16_is_fast
+from boxless.gan.step import Step
+from boxless.results import provenance, write_json
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     operations = flops(arguments, recipe)
     rate = matmul_rate(device)
     result = {
+        **provenance(),
         "gan": arguments.gan,
         "size": arguments.size,
         "width": arguments.width,
@@ -50,19 +52,16 @@ def main() -> None:
         "floor_seconds": operations / rate,
         "ratio": seconds["plain"][0] / seconds["boxless"][0],
         "processor_ratio": seconds["plain"][1] / seconds["boxless"][1],
-        "torch": torch.__version__,
-        "processor": torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0],
     }
     for name, (wall, busy) in seconds.items():
         speed = {"iterations_per_second": 1 / wall, "gflop_per_second": operations / wall / 1e9}
-        result[name] = {"seconds": wall, "processor_seconds": busy, **speed}
+        result[name] = {"seconds an iteration": wall, "processor_seconds": busy, **speed}
+    result["share_of_floor"] = operations / rate / seconds["boxless"][0]
     print(json.dumps(result, indent=2))
     if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(arguments.out, result)
 
 
 def parse() -> argparse.Namespace:

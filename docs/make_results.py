@@ -4,7 +4,8 @@
 
 Each json is what `boxless evaluate ... --out DIR` leaves as result.json, or what a benchmark prints; its file name is
 the order and the heading. A folder holds the cells/*.json that `boxless reproduce TABLE` leaves, and its name is the
-order, the table and the data: 30-i2c-table-4-cub10.
+order, the table and the data: 30-i2c-table-4-cub10. Of a figure it holds figures/*.json and the picture, of gan-readings
+readings/*.json, of gan-stopping its json.
 """
 
 import json
@@ -145,7 +146,10 @@ def table(folder: Path) -> str:
     head, _, rest = page_of(name, found).partition("\n")
     commands = dict.fromkeys(f"`{content['command']}`" for content in contents)
     told = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
-    return f"### {name}: {head.partition(': ')[2]}\n\n{told}\n{rest.lstrip().replace('## ', '#### ')}"
+    pictures = "".join(
+        f"\n![{path.stem}](results/{folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))
+    )
+    return f"### {name}: {head.partition(': ')[2]}\n\n{told}\n{rest.lstrip().replace('## ', '#### ')}{pictures}"
 
 
 def low_high(measured: dict[str, Any], key: str) -> str:

@@ -12,6 +12,7 @@ from boxless.errors import BoxlessError, UsageError
 from boxless.experiments import gan_pictures
 from boxless.experiments.cells import Clock
 from boxless.experiments.gan_figures import FIGURES, categories, run_figure
+from boxless.experiments.pages import page_of
 from boxless.gan.settings import GanTraining
 
 
@@ -62,6 +63,8 @@ def test_a_figure_grows_with_its_runs_and_names_those_that_it_lacks(first):
     assert "Not run: wgan_star_plain_0." in halfway and "sn-dcgan" in halfway
     assert begun == ["sn-dcgan", "wgan", "wgan"]  # the first one was not trained again
     page = (out / "gan-figure-1.md").read_text()
+    cells = json.loads((out / "gan-figure-1.json").read_text())["cells"]
+    assert page_of("gan-figure-1-made", cells) == page
     assert "Not run" not in page and FIGURES["gan-figure-1"].says in page
     width, height = Image.open(out / "gan-figure-1.png").size
     assert width > 2 * 8 * 64 and height > 8 * 64

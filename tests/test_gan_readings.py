@@ -9,6 +9,7 @@ from boxless.experiments.cells import Clock
 from boxless.experiments.gan_cell import GanCell
 from boxless.experiments.gan_readings import readings_page, readouts, run_readings
 from boxless.experiments.gan_scoring import boxed_splits
+from boxless.experiments.pages import page_of
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
@@ -46,6 +47,7 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
     assert content["result"]["step"] == 1
     assert all(any(line.startswith(f"| {name} |") for line in page) for name in names)
     assert (out / "gan-readings.md").read_text().splitlines() == "\n".join(page).splitlines()
+    assert page_of("gan-readings-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
     run_readings(data, out, Clock(), begun=begun.append)
     assert len(begun) == 1  # read before, and not read again
 

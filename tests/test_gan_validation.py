@@ -9,6 +9,7 @@ from boxless.cli.reproduce import app
 from boxless.errors import UsageError
 from boxless.experiments.gan_cell import GanCell, maps_file
 from boxless.experiments.gan_stopping import agreements, course, spearman, summarise, validate, verdict
+from boxless.experiments.pages import page_of
 
 
 def stage(step, lift, **criteria):
@@ -99,7 +100,9 @@ def test_the_page_of_a_folder(tmp_path, capsys):
     assert end.value.code == 0
     page = capsys.readouterr().out
     assert "| best equivariance | 2 | +1.00 | 0.0 |" in page and "Not measured in these runs: agreement" in page
-    assert json.loads((tmp_path / "gan-stopping.json").read_text())["summary"]["last"]["runs"] == 2
+    assert json.loads((tmp_path / "gan-stopping.json").read_text())["result"]["summary"]["last"]["runs"] == 2
+    kept = json.loads((tmp_path / "gan-stopping.json").read_text())
+    assert page_of("gan-stopping-made", {kept["cell"]: kept["result"]}) == (tmp_path / "gan-stopping.md").read_text()
     one = {"settings": {"data": "made"}, "result": result(stage(1, 1), choice=1)}
     for path in (tmp_path / "cells").iterdir():
         path.write_text(json.dumps(one))

@@ -7,16 +7,20 @@ from boxless.data.scenes import make_scenes
 from boxless.errors import BoxlessError, UsageError
 from boxless.experiments.cells import Clock, results, run_grid
 from boxless.experiments.gan_cell import STAGES, GanCell, run_cell, steps
+from boxless.experiments.gan_readings import finished
+from boxless.experiments.gan_reference import schedule
 from boxless.experiments.gan_tables import (
     GROUP_ORDER,
     NOT_RUN,
     PAPER,
     TABLES,
+    deciding,
     groups_in,
     rows,
     run_table_3,
     table_3_cells,
 )
+from boxless.experiments.pages import page_of
 from boxless.gan.settings import GanTraining
 
 
@@ -118,6 +122,13 @@ def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_pat
     assert ran.count(cells[0].name) == 1  # done before, and not run again
     assert NOT_RUN not in page and "4 of 4 cells run" in page
     assert (tmp_path / "cells" / f"{cells[3].name}.json").exists()
+    committed = page_of(
+        "gan-table-3-made", results(cells[:3], tmp_path / "cells", {"data": "made", **deciding(settings)})
+    )
+    ours = [line for line in page.splitlines() if line.startswith("| sn-dcgan | no |")]
+    assert len(ours) == 2 * len(TABLES) and all(line in committed for line in ours)
+    assert "3 iterations at width 0.0625, 16 pixels" in committed
+    assert "| dcgan | no | star | - | 0 of 1 | - | not run |" in committed  # the paper's cells that nobody ran
     with pytest.raises(UsageError, match="iterations 3, now 4"):
         run_table_3(cells, data, training(4), tmp_path, Clock(), told)
 
@@ -143,6 +154,37 @@ def test_columns_pick_their_stages_and_seeds_are_averaged():
     numbers = [cell.partition(" ")[0] for cell in row[5:]]
     assert row[:5] == ["sn-dcgan", "no", "vehicle", "2", "2 of 2"]
     assert numbers == ["75.0", "25.0", "25.0", "100.0", "0.0", "50.0", "100.0", "100.0", "100.0"]
+
+
+def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("boxless.experiments.gan_reference.UNTRAINED", 1)
+    cells = table_3_cells(["star", "beetle"], ["cam"], [0])
+    assert [cell.name for cell in cells] == ["cam_star_augmented_0", "cam_beetle_augmented_0"]
+    settings = training(2)
+    begun = []
+    page = run_table_3(cells, data, settings, tmp_path, Clock(), begun.append)
+    assert [cell.group for cell in begun] == ["star", "beetle"]
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["cam_0"]
+    lines = [line for line in page if line.startswith("| cam |")]
+    assert len(lines) == 2 * 2  # in the two tables of class activation maps
+    assert all("| - | - |" in line and NOT_RUN not in line for line in lines)
+    told = results(cells, tmp_path / "cells", {"data": "made", **deciding(settings)})["cam_star_augmented_0"]
+    assert told["training"]["backbone"] == "preresnet34" and told["training"]["weights"] == "none"
+    assert told["images"] == 6 and len(told["controls"]["untrained"]["cam"]) == 1
+    with pytest.raises(UsageError, match="no finished run"):  # it has no D to read
+        finished(tmp_path / "cells", "made")
+    moon = GanCell(gan="cam", group="moon", augment=True, seed=0)
+    run_table_3([moon], data, settings, tmp_path, Clock(), begun.append)
+    assert "The data has no class moon" in (tmp_path / "gan-table-3.md").read_text()
+
+
+def test_the_reference_is_trained_as_the_paper_says():
+    made = schedule(GanTraining(), 14_000, seed=3)
+    assert (made.batch_size, made.lr, made.momentum, made.weight_decay, made.seed) == (256, 0.1, 0.9, 1e-4, 3)
+    assert made.epochs * 14_000 / 256 == pytest.approx(100_000, rel=1e-3)
+    assert [epoch * 14_000 / 256 for epoch in made.decay] == pytest.approx([25_000, 50_000, 75_000], rel=1e-3)
+    assert made.resize == 70  # a square of 64 is cut out of it: shifts by 3 pixels
+    assert schedule(GanTraining(iterations=10), 30, seed=0).decay == (1, 2, 3)
 
 
 def test_cells_come_in_the_order_that_tells_most_first():

@@ -175,7 +175,7 @@ def figure_page(name: str, figure: Figure, cells: Sequence[GanCell], done: Mappi
     """The lines of a markdown page: what the paper says, and the numbers of every run."""
     ready = [cell for cell in cells if "step" in done.get(cell.name, {})]
     page = [
-        f"# {name} of Choe, Park and Shim",
+        f"# {name}: Choe, Park and Shim, Figure {name[-1]}",
         "",
         f"The paper says: {figure.says}",
         "",

@@ -30,6 +30,7 @@ from boxless.gan.samples import generator_of, samples
 from boxless.results import data_hash
 from boxless.statistics import compare
 
+NAME = "gan-readings"
 GENERATED = 1024
 """Images of G that `density` compares with at most as many real ones."""
 COLUMNS = (
@@ -78,7 +79,7 @@ def run_readings(
         run_grid(cells, work, out / "readings", settings, clock)
     finally:  # also after Ctrl-C: what there is makes a table
         page = readings_page(cells, results(cells, out / "readings", settings))
-        (out / "gan-readings.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+        (out / f"{NAME}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     return page
 
 
@@ -139,7 +140,7 @@ def _probe(
 def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[str]:
     """The lines of a markdown page: a table for every GAN with and without augmentation, over all its groups."""
     page = [
-        "# What D has learnt",
+        "# gan-readings: what D has learnt",
         "",
         "GT-known localization in percent at IoU 0.5 over the images of all groups that were read, at thresholds "
         "transferred from boxes of training images; seeds are averaged image by image. Lifts are differences on the "

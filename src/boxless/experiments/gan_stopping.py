@@ -25,6 +25,7 @@ from boxless.gan.stopping import agreement, derangement
 from boxless.results import provenance, write_json
 from boxless.statistics import interval
 
+NAME = "gan-stopping"
 READING, THRESHOLD = "cam", "transferred"
 """What is scored: the paper's maps, which the criteria were measured on."""
 CRITERIA = ("equivariance", "stability", "deletion", "similarity", "agreement")
@@ -72,11 +73,11 @@ def validate(out: Path, data: str) -> list[str]:
     courses = [one for one in courses if len(one.lift) > 1]
     if not courses:
         raise UsageError(f"The runs in {out} have one checkpoint each. There is nothing to choose from.")
-    summary = summarise(courses)
-    page = stopping_page(courses, summary)
-    (out / "gan-stopping.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     runs = {one.name: {"lift": one.lift.tolist(), "choices": one.choices} for one in courses}
-    write_json(out / "gan-stopping.json", {"data": data, **provenance(), "summary": summary, "runs": runs})
+    result = {"summary": summarise(courses), "runs": runs}
+    page = page_of_result(result)
+    (out / f"{NAME}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    write_json(out / f"{NAME}.json", {"cell": NAME, "settings": {"data": data}, **provenance(), "result": result})
     return page
 
 
@@ -157,14 +158,16 @@ def summarise(courses: Sequence[Course]) -> dict[str, dict[str, float | int]]:
     return found
 
 
-def stopping_page(courses: Sequence[Course], summary: Mapping[str, Mapping[str, float | int]]) -> list[str]:
+def page_of_result(result: Result) -> list[str]:
     """The lines of a markdown page with a verdict that follows from the numbers."""
-    best = max(one.lift.max() for one in courses)
-    mean = float(np.mean([one.lift[-1] for one in courses]))
+    summary: Mapping[str, Mapping[str, float | int]] = result["summary"]
+    lifts = [run["lift"] for run in result["runs"].values()]
+    counts = [len(lift) for lift in lifts]
+    best, mean = max(map(max, lifts)), float(np.mean([lift[-1] for lift in lifts]))
     page = [
-        "# Stopping without labels",
+        "# gan-stopping: stopping without labels",
         "",
-        f"{len(courses)} runs with {min(len(one.lift) for one in courses)} to {max(len(one.lift) for one in courses)} "
+        f"{len(lifts)} runs with {min(counts)} to {max(counts)} "
         "checkpoints. Lift: class activation maps above shuffled ones, points of GT-known localization at IoU 0.5, "
         f"threshold transferred; {mean:+.1f} at the last checkpoints on average, {best:+.1f} at most. Regret: the best "
         "lift of a run less that of the choice. Brackets: 95 % bootstrap interval over runs.",

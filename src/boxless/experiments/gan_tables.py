@@ -54,6 +54,7 @@ TABLES = {
 }
 """The same runs under four readings: title -> reading and threshold."""
 NOT_RUN = "not run"
+NAME = "gan-table-3"
 
 
 def table_3_cells(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanCell]:
@@ -107,7 +108,7 @@ def run_table_3(
         begun = {cell.name: measured_stages(out / "runs" / cell.name) for cell in cells if cell.name not in done}
         page = table_3_page(cells, done, begun, training)
         out.mkdir(parents=True, exist_ok=True)
-        (out / "gan-table-3.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+        (out / f"{NAME}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     return page
 
 
@@ -116,7 +117,7 @@ def table_3_page(
 ) -> list[str]:
     """The lines of a markdown page: what was run, and a table for every reading."""
     page = [
-        "# GAN co-localization: Table 3",
+        "# gan-table-3: GAN co-localization",
         "",
         f"GT-known localization in percent at IoU 0.5 with 95 % bootstrap intervals over images. {len(done)} of "
         f"{len(cells)} cells run: {training.iterations:,} iterations at width {training.width:g}, {training.size} "
@@ -128,6 +129,18 @@ def table_3_page(
     for title, (reading, threshold) in TABLES.items():
         page += ["", f"## {title}", "", *table(COLUMNS, rows(cells, done, reading, threshold))]
     return page
+
+
+def page_of_results(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[str]:
+    """The page from results alone, with the paper's cells that are not among them as not run."""
+    groups = list(dict.fromkeys([*GROUP_ORDER, *(cell.group for cell in cells)]))
+    groups = [group for group in groups if group not in GROUP_ORDER or any(cell.group in GROUP_ORDER for cell in cells)]
+    gans = list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *(cell.gan for cell in cells)]))
+    grid = table_3_cells(groups, gans, sorted({cell.seed for cell in cells}))
+    runs = [done[cell.name].get("training", {}) for cell in cells if cell.gan != CAM and cell.name in done]
+    told = next((run for run in runs if run), {})
+    training = GanTraining(**{name: told[name] for name in ("iterations", "width", "size") if name in told})
+    return table_3_page(grid, done, {}, training)
 
 
 def rows(cells: Sequence[GanCell], done: Mapping[str, Result], reading: str, threshold: str) -> list[list[str]]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from boxless.errors import UsageError
-from boxless.experiments import comparisons, i2c_tables, wsol_table
+from boxless.experiments import comparisons, gan_figures, gan_readings, gan_stopping, gan_tables, i2c_tables, wsol_table
+from boxless.experiments.gan_cell import GanCell
 from boxless.experiments.rows import Results
 from boxless.experiments.study import Cell
 from boxless.settings import training
@@ -12,6 +13,8 @@ from boxless.settings import training
 
 def page_of(name: str, found: Results) -> str:
     """Markdown of the table whose name `name` begins with; raises UsageError for a name that is no table's."""
+    if name.startswith("gan-"):
+        return "\n".join(_gan_page(name, found)) + "\n"
     grid = [cell for result in found.values() if (cell := _cell(result)) is not None]
     for table in (*i2c_tables.ABLATIONS, *comparisons.COMPARISONS, wsol_table.NAME):
         if name.startswith(table):
@@ -19,6 +22,21 @@ def page_of(name: str, found: Results) -> str:
                 return comparisons.page(table, grid, found)
             return wsol_table.page(grid, found) if table == wsol_table.NAME else i2c_tables.page(table, grid, found)
     raise UsageError(f"There is no table {name!r}. Expected a name such as i2c-table-4-cub10.")
+
+
+def _gan_page(name: str, found: Results) -> list[str]:
+    results = {cell: dict(result) for cell, result in found.items()}
+    if name.startswith(gan_stopping.NAME):
+        return gan_stopping.page_of_result(results[gan_stopping.NAME])
+    cells = [GanCell.named(cell) for cell in results]
+    if name.startswith(gan_readings.NAME):
+        return gan_readings.readings_page(cells, results)
+    if name.startswith(gan_tables.NAME):
+        return gan_tables.page_of_results(cells, results)
+    for figure, content in gan_figures.FIGURES.items():
+        if name.startswith(figure):
+            return gan_figures.figure_page(figure, content, cells, results)
+    raise UsageError(f"There is no table {name!r}. Expected a name such as gan-table-3-tiny28.")
 
 
 def _cell(result: Mapping[str, Any]) -> Cell | None:
