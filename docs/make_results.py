@@ -4,8 +4,8 @@
 
 Each json is what `boxless evaluate ... --out DIR` leaves as result.json, or what a benchmark prints; its file name is
 the order and the heading. A folder holds the cells/*.json that `boxless reproduce TABLE` leaves, and its name is the
-order, the table and the data: 30-i2c-table-4-cub10. Of a figure it holds figures/*.json and the picture, of gan-readings
-readings/*.json, of gan-stopping its json.
+order, the table and the data: 30-i2c-table-4-cub10. Of a figure it holds figures/*.json and the picture, of
+gan-readings readings/*.json, of gan-stopping its json.
 """
 
 import json
