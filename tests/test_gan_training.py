@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 from collections.abc import Mapping
@@ -18,11 +19,11 @@ from boxless.gan import GANS
 from boxless.gan.augmentation import BRIGHTNESS, CONTRAST, GREY, LIGHTING, SATURATION, STRENGTH, Batches, _reflect
 from boxless.gan.data import check_images, read_images
 from boxless.gan.localizer import from_checkpoint
-from boxless.gan.monitor import COLUMNS, Table, d_wins
+from boxless.gan.monitor import COLUMNS, Meter, Table, d_wins
 from boxless.gan.networks import Discriminator, Generator
 from boxless.gan.selection import Selection
 from boxless.gan.settings import GanTraining
-from boxless.gan.step import Step, d_steps, seed_of
+from boxless.gan.step import TERMS, Step, d_steps, seed_of
 from boxless.gan.stopping import PATIENCE, Judge
 from boxless.gan.training import Run, train_gan
 from boxless.settings import to_toml
@@ -164,6 +165,52 @@ def test_losses_that_stop_being_numbers_end_the_run_and_keep_the_good_checkpoint
     with pytest.raises(BoxlessError, match=r"d_loss .*iteration 3; .*last.pt is from before that"):
         run.train(lambda step, steps, row: None)
     assert (tmp_path / "last.pt").read_bytes() == good
+
+
+@pytest.mark.parametrize(("term", "value"), [(1, float("inf")), (2, float("nan"))])
+def test_the_term_that_broke_first_is_named(term: int, value: float) -> None:
+    meter = Meter(torch.device("cpu"))
+    for number in range(6):
+        terms = torch.ones(len(TERMS))
+        if number >= 3:
+            terms[term] = value
+        if number >= 4:
+            terms[0] = float("nan")  # and what follows from it
+        meter.add(terms, number)
+    assert meter.broken() == f"{TERMS[term]} stopped being a finite number in iteration 4"
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_gan("dcgan", pictures(), tiny(iterations=2), tmp_path)
+    good = (tmp_path / "last.pt").read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BoxlessError, match="No space left on device"):
+        train_gan("dcgan", pictures(), tiny(), tmp_path, resume=True)
+    monkeypatch.undo()
+    assert (tmp_path / "last.pt").read_bytes() == good
+    assert not list(tmp_path.glob("*.tmp*")) and not list(tmp_path.glob(".*.pt*"))
+    train_gan("dcgan", pictures(), tiny(), tmp_path, resume=True)  # with space again it goes on
+    assert checkpoint.read(tmp_path / "last.pt")["step"] == 4
+
+
+def test_d_winning_outright_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("boxless.gan.training.d_wins", lambda rows: len(rows) >= 2)
+    train_gan("dcgan", pictures(), tiny(), tmp_path)
+    said = [record.getMessage() for record in caplog.records if "D wins outright" in record.getMessage()]
+    assert len(said) == 1 and "at iteration 2" in said[0] and "What helps" in said[0]
+
+
+def test_some_flat_images_are_counted_and_stay(caplog: pytest.LogCaptureFixture) -> None:
+    images = pictures()
+    images[:3] = 7
+    check_images(images, SIZE, 4)
+    assert "3 of 20 images are one flat colour each" in caplog.text
 
 
 def test_a_run_is_not_overwritten_and_not_resumed_as_another(tmp_path: Path) -> None:

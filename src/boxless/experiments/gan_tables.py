@@ -138,7 +138,7 @@ def page_of_results(cells: Sequence[GanCell], done: Mapping[str, Result]) -> lis
     gans = list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *(cell.gan for cell in cells)]))
     grid = table_3_cells(groups, gans, sorted({cell.seed for cell in cells}))
     runs = [done[cell.name].get("training", {}) for cell in cells if cell.gan != CAM and cell.name in done]
-    told = next((run for run in runs if run), {})
+    told: Mapping[str, Any] = next((run for run in runs if run), {})
     training = GanTraining(**{name: told[name] for name in ("iterations", "width", "size") if name in told})
     return table_3_page(grid, done, {}, training)
 
