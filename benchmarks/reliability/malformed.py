@@ -160,7 +160,9 @@ def main() -> None:
                 print(f"{one['name']}: {one['outcome']}: {one['words']}", file=sys.stderr)
     content = summary(handled, given.seed)
     if given.out:
-        given.out.write_text(json.dumps({"command": "malformed.py", **content}, indent=1) + "\n")
+        from boxless.results import provenance  # not before: it loads torch, whose memory every case would have
+
+        given.out.write_text(json.dumps(provenance() | content, indent=1) + "\n")
     print(json.dumps(content, indent=1))
     sys.exit(bool(content["not handled"]))
 

@@ -140,11 +140,13 @@ def bombs() -> Iterator[tuple[str, str, Bytes, bool]]:
 
     for mode in ("1", "L", "P", "RGB", "RGBA", "I;16"):
         yield f"{mode} png of 100 megapixels", "png", flat(mode, 10000, 10000, "PNG"), False
+    for width, height in ((1, 50_000_000), (50_000_000, 1), (3, 1_000_000)):
+        yield f"png of {width} x {height}", "png", flat("L", width, height, "PNG"), False
     for megapixels, side in ((170, 13000), (400, 20000)):
         yield f"png of {megapixels} megapixels", "png", flat("L", side, side, "PNG"), True
-    for mode in ("F", "RGBA", "CMYK"):
-        deflate = flat(mode, 10000, 10000, "TIFF", compression="tiff_adobe_deflate")
-        yield f"{mode} tif of 100 megapixels", "tif", deflate, False
+    for mode, side in (("F", 8000), ("F", 10000), ("RGBA", 10000), ("CMYK", 10000)):
+        deflate = flat(mode, side, side, "TIFF", compression="tiff_adobe_deflate")
+        yield f"{mode} tif of {side} x {side}", "tif", deflate, mode == "F" and side == 10000
     for format, suffix, options in (
         ("WEBP", "webp", {"lossless": True, "method": 0}), ("GIF", "gif", {}), ("JPEG2000", "jp2", {}),
     ):  # fmt: skip

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -108,8 +109,10 @@ def write_maps(path: Path, maps: Maps) -> None:
             np.savez_compressed(file, allow_pickle=False, **named)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another file.") from error
+    finally:
+        with suppress(OSError):  # it is gone, or could never be made
+            temporary.unlink()
 
 
 def write_evaluation(

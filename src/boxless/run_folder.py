@@ -5,6 +5,7 @@ in last.pt each time, so that the two never tell different stories.
 """
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from boxless import checkpoint
 from boxless.errors import UsageError
 from boxless.settings import RunSettings, Training, write_settings
+from boxless.writing import write_whole
 
 MAY_CHANGE = {"epochs", "workers", "memory", "save_minutes", "weights", "devices", "nodes"}
 """Settings that a resumed run may have other values for; all others make it another run."""
@@ -66,12 +68,11 @@ class RunFolder:
     def _write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
         if not history:
             return
-        temporary = self.out / ".metrics.csv"
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(history[-1]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(history)
-        temporary.replace(self.out / "metrics.csv")
+        rows = io.StringIO()
+        writer = csv.DictWriter(rows, fieldnames=list(history[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_whole(self.out / "metrics.csv", [rows.getvalue()], "the table")
 
 
 def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:

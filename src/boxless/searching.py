@@ -18,6 +18,7 @@ from boxless.errors import BoxlessError
 from boxless.export import Format, write_boxes
 from boxless.predicting import Finder, Mapped, found_in
 from boxless.report import THUMBNAIL, Card, make_card, write_report
+from boxless.writing import write_whole
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
@@ -87,7 +88,8 @@ def search(
         pictures = dataset.source.root if dataset.source.root.is_dir() else None
         write_boxes(found, out, format, classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - started
-        (out / "summary.json").write_text(json.dumps(summary.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        content = json.dumps(summary.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        write_whole(out / "summary.json", [content], "the summary")
         if report:
             write_report(
                 out / "report.html",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from boxless.errors import BoxlessError, UsageError
+from boxless.writing import write_whole
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Resizing = Literal["squash", "short-side"]
@@ -99,7 +100,7 @@ def write_settings(path: Path, settings: RunSettings) -> None:
     tables = {"options": settings.options, "training": asdict(settings.training)}
     text = f"method = {json.dumps(settings.method)}\n"
     text += "".join(f"\n[{name}]\n{to_toml(values)}" for name, values in tables.items())
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, [text], "the settings")
 
 
 def read_settings(path: Path) -> RunSettings:

@@ -1,5 +1,6 @@
 """The command line: parse, call, print. No verb imports torch before its work begins, so that help is instant."""
 
+import errno
 import logging
 import os
 import sys
@@ -32,6 +33,12 @@ VERBS = {
     "methods": ("boxless.cli.methods:methods", "List every method and backbone."),
     "demo": ("boxless.cli.demo:demo", "Run everything on made photographs, offline, in a few minutes."),
 }
+DISK = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free space, or choose another place."),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Choose a place that you may write to."),
+}
+"""What a disk may refuse while something is written, wherever that was, and what to do."""
+
 for _name, (_path, _help) in VERBS.items():
     app.command(_path, name=_name, help=_help)
 
@@ -75,6 +82,10 @@ def _launch(
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in DISK:
+            place = f": {error.filename}" if error.filename else ""
+            print(f"boxless: {error.strerror}{place}. {DISK[error.errno]}", file=sys.stderr)  # noqa: T201
+            return 1
         print(  # noqa: T201
             f"boxless: unexpected {type(error).__name__}: {error}. This is a mistake in boxless: run the command again "
             "with --debug and report the traceback.",

@@ -25,7 +25,10 @@ PIXEL_LIMITS = {"PNG": 100_000_000, "TIFF": 100_000_000, "BMP": 100_000_000, "PP
 """Formats that Pillow reads straight into place; their pictures cannot be made smaller while they are read."""
 
 OTHER_LIMIT = 64_000_000
-"""Pixels of the other formats, whose decoders keep the picture several times over while they work."""
+"""Pixels of the other formats, whose decoders keep the picture several times over, and of 32-bit values."""
+
+FINE_LIMIT = 150_000_000
+"""Pixels that a picture may be enlarged to on its way to a square."""
 
 BAND = 16_000_000
 """Pixels that are converted at a time."""
@@ -96,6 +99,9 @@ def squash(picture: Picture, size: int) -> UInt8[np.ndarray, "size size 3"]:
     """
     height, width = picture.shape[:2]
     across, down = max(1, -(-width // size)), max(1, -(-height // size))
+    if across * down * size**2 > FINE_LIMIT:  # a thread of a picture, such as 1 x 1,000,000: its long side first
+        picture = np.asarray(cv2.resize(picture, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA))
+        across = down = 1
     fine = cv2.resize(picture, (across * size, down * size), interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
@@ -120,7 +126,8 @@ def _decode(data: bytes, name: str, size: int | None) -> tuple[Picture, tuple[in
 def _open(data: bytes) -> Image.Image:
     if not data.startswith(b"\xff\xd8\xff"):
         image = Image.open(io.BytesIO(data))
-        if image.width * image.height > PIXEL_LIMITS.get(image.format or "", OTHER_LIMIT):
+        limit = OTHER_LIMIT if image.mode in ("I", "F") else PIXEL_LIMITS.get(image.format or "", OTHER_LIMIT)
+        if image.width * image.height > limit:
             raise Image.DecompressionBombError
         return image
     # Not Image.open: it would search for the format again and hold Pillow's lower limit against a large photograph.

@@ -29,6 +29,7 @@ from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import Progress, train_gan
 from boxless.results import data_hash, provenance, write_json
+from boxless.writing import write_whole
 
 COLUMNS = (
     "GAN", "category", "augmented", "seed", "iterations", "MS-SSIM of generated pairs", "of real pairs",
@@ -110,7 +111,7 @@ def run_figure(
         done = results(cells, out / "figures", settings)
         page = figure_page(name, figure, cells, done)
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+        write_whole(out / f"{name}.md", ["\n".join(page) + "\n"], "the page")
         drawn = [cell for cell in cells if "step" in done.get(cell.name, {})]
         if drawn:
             draw(figure, drawn, data, out / f"{name}.png", out / "runs")

@@ -29,6 +29,7 @@ from boxless.gan.probes import density, gradient, occlusion
 from boxless.gan.samples import generator_of, samples
 from boxless.results import data_hash
 from boxless.statistics import compare
+from boxless.writing import write_whole
 
 NAME = "gan-readings"
 GENERATED = 1024
@@ -79,7 +80,7 @@ def run_readings(
         run_grid(cells, work, out / "readings", settings, clock)
     finally:  # also after Ctrl-C: what there is makes a table
         page = readings_page(cells, results(cells, out / "readings", settings))
-        (out / f"{NAME}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+        write_whole(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
     return page
 
 

@@ -24,6 +24,7 @@ from boxless.experiments.markdown import table
 from boxless.gan.stopping import agreement, derangement
 from boxless.results import provenance, write_json
 from boxless.statistics import interval
+from boxless.writing import write_whole
 
 NAME = "gan-stopping"
 READING, THRESHOLD = "cam", "transferred"
@@ -76,7 +77,7 @@ def validate(out: Path, data: str) -> list[str]:
     runs = {one.name: {"lift": one.lift.tolist(), "choices": one.choices} for one in courses}
     result = {"summary": summarise(courses), "runs": runs}
     page = page_of_result(result)
-    (out / f"{NAME}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    write_whole(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
     write_json(out / f"{NAME}.json", {"cell": NAME, "settings": {"data": data}, **provenance(), "result": result})
     return page
 

@@ -20,6 +20,7 @@ from boxless.experiments.gan_scoring import FIXED, Score, mean_hits
 from boxless.experiments.markdown import table, with_interval
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import Progress
+from boxless.writing import write_whole
 
 PAPER: dict[tuple[str, bool], dict[str, float]] = {
     ("sn-dcgan", False): {
@@ -108,7 +109,7 @@ def run_table_3(
         begun = {cell.name: measured_stages(out / "runs" / cell.name) for cell in cells if cell.name not in done}
         page = table_3_page(cells, done, begun, training)
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{NAME}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+        write_whole(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
     return page
 
 

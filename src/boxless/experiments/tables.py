@@ -12,6 +12,7 @@ from boxless.experiments.study import Cell, Study
 from boxless.results import data_hash
 from boxless.run_folder import plain
 from boxless.settings import Training
+from boxless.writing import write_whole
 
 
 def run_table(
@@ -41,7 +42,7 @@ def run_table(
     finally:  # also after Ctrl-C: what there is makes a table
         text = page(results(grid, folder, settings))
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.md").write_text(text, encoding="utf-8")
+        write_whole(out / f"{name}.md", [text], "the page")
     return text
 
 

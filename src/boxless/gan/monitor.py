@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boxless.gan.step import TERMS
+from boxless.writing import write_whole
 
 COLUMNS = ("step", "seconds", *TERMS)
 """Of metrics.csv."""
@@ -52,24 +53,20 @@ class Table:
 
     def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
         self.path, self.columns = path, columns
-        self.rows: list[dict[str, float]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                self.rows = [{name: float(row[name]) for name in columns} for row in csv.DictReader(file)]
-        self.rows = [row for row in self.rows if row["step"] <= step]
-        self._write(self.rows, "w")
+        text = path.read_text() if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1].splitlines()  # a kill may have left half a line
+        rows = [{name: float(row[name]) for name in columns} for row in csv.DictReader(whole)]
+        self.rows = [row for row in rows if row["step"] <= step]
+        write_whole(path, [",".join(columns) + "\n", *map(self._line, self.rows)], "the table")
 
     def append(self, row: dict[str, float]) -> None:
         """Add one row to the file."""
         self.rows.append(row)
-        self._write([row], "a")
+        with self.path.open("a", newline="") as file:
+            file.write(self._line(row))
 
-    def _write(self, rows: list[dict[str, float]], mode: str) -> None:
-        with self.path.open(mode, newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if mode == "w":
-                writer.writerow(self.columns)
-            writer.writerows([[_short(name, row[name]) for name in self.columns] for row in rows])
+    def _line(self, row: Mapping[str, float]) -> str:
+        return ",".join(_short(name, row[name]) for name in self.columns) + "\n"
 
 
 def d_wins(rows: Sequence[Mapping[str, float]]) -> bool:

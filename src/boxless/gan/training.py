@@ -33,6 +33,7 @@ from boxless.interrupt import postponed
 from boxless.locking import held
 from boxless.run_folder import check_run_folder
 from boxless.settings import to_toml
+from boxless.writing import write_whole
 
 log = logging.getLogger("boxless")
 
@@ -144,7 +145,7 @@ class Run:
     def open_folder(self) -> None:
         """Make the folder with its settings, and go on with the tables it has."""
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "settings.toml").write_text(to_toml(self.settings.resolved(self.gan)))
+        write_whole(self.out / "settings.toml", [to_toml(self.settings.resolved(self.gan))], "the settings")
         self.metrics = Table(self.out / "metrics.csv", COLUMNS, self.step)
         if self.settings.judging:
             judge = Judge(self.stepper.batches.images, self.localizer(), self.settings.seed)

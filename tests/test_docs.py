@@ -1,0 +1,86 @@
+"""The documentation is true where a machine can tell: links lead somewhere, and commands are commands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import cyclopts
+import pytest
+
+from boxless.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def prose(page):
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page):
+    """The names under which a forge lets one link to the headings of a page."""
+    found = set()
+    for heading in re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", heading.lower().replace("`", ""))
+        found.add(words.replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page):
+    lost = []
+    for target in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            lost.append(target)
+    assert not lost
+
+
+def commands(page):
+    """The lines of a page that call boxless, in blocks and between back quotes, without those that leave words out."""
+    text = page.read_text()
+    blocks = "\n".join(block for kind, block in FENCE.findall(text) if kind in ("bash", "sh", ""))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    lines += [" ".join(words.split()) for words in re.findall(r"`(boxless [^`]+)`", FENCE.sub("", text))]
+    found = []
+    for line in (line for line in lines if re.search(r"(^|[\s/])boxless ", line)):
+        for part in re.split(r" && | \| |; ", line):
+            words = shlex.split(part, comments=True)
+            words = words[2:] if words[:1] == ["uv"] else words
+            while words and re.fullmatch(r"[A-Z_]+=.*|nohup|srun|time", words[0]):
+                words = words[1:]
+            if words and Path(words[0]).name == "boxless" and "..." not in words and len(words) > 1:
+                found.append(words[1:])
+    return found
+
+
+def parses(words):
+    words = [word for word in words if word not in ("--debug", "--quiet", "&")]
+    told_of = len(words) == 1 or (
+        words[0] in ("train", "reproduce") and len(words) == 2
+    )
+    if told_of or {"--help", "--version", "METHOD", "TABLE"} & {*words[:2], words[-1]}:
+        return
+    app.parse_args(words, print_error=False, exit_on_error=False)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_line_parses(page):
+    wrong = []
+    for words in commands(page):
+        try:
+            parses(words)
+        except cyclopts.CycloptsError as error:
+            wrong.append((" ".join(words), str(error)))
+    assert not wrong
+
+
+def test_the_test_of_commands_finds_and_refuses_them():
+    assert sum(len(commands(page)) for page in PAGES) > 60
+    with pytest.raises(cyclopts.CycloptsError):
+        parses(["find", "photos", "--reprot"])
