@@ -61,9 +61,7 @@ def commands(page):
 
 def parses(words):
     words = [word for word in words if word not in ("--debug", "--quiet", "&")]
-    told_of = len(words) == 1 or (
-        words[0] in ("train", "reproduce") and len(words) == 2
-    )
+    told_of = len(words) == 1 or (words[0] in ("train", "reproduce") and len(words) == 2)
     if told_of or {"--help", "--version", "METHOD", "TABLE"} & {*words[:2], words[-1]}:
         return
     app.parse_args(words, print_error=False, exit_on_error=False)
