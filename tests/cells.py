@@ -1,6 +1,5 @@
 """Small cells for the tests of tables: settings of seconds, made photographs, and a clock that stops early."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ from boxless.data.scenes import make_scenes
 from boxless.experiments.cells import Clock
 from boxless.experiments.recipes import RECIPES, Recipe
 from boxless.experiments.study import Cell
-from boxless.settings import Training
 
 SMALL: dict[str, Any] = {
     "backbone": "tiny", "stride": 4, "weights": "none", "freeze": "", "size": 32, "resize": 32, "batch_size": 8,
@@ -24,7 +22,7 @@ def small_data(out: Path) -> Path:
 
 def small_recipe() -> Recipe:
     """The quick one with the small settings."""
-    return replace(RECIPES["quick"], training=Training(**SMALL))
+    return RECIPES["quick"].with_training(**SMALL)
 
 
 class Looks(Clock):

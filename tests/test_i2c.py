@@ -229,3 +229,25 @@ def test_global_consistency_adds_a_vector_for_each_class() -> None:
     backbone = build_backbone("inception_v3", weights="none")
     plain, ours = (sum(value.numel() for value in kind(backbone, 1000).state_dict().values()) for kind in (Cam, I2c))
     assert ours - plain == 1000 * 768 + 1000
+
+
+def test_seeds_may_be_features_of_an_earlier_step() -> None:
+    """Sections 3.1 and 4.1: the paper's are those that the head's convolutions still stand behind."""
+    net = network(layer="conv2", gc_weight=0.0, sc_weight=1.0)
+    images = torch.rand(6, 3, 32, 32)
+    (seen,) = net.backbone.taps(images, "conv2")
+    assert net.centres.shape == (4, seen.shape[1])
+    net.loss(images, LABELS).sc.backward()
+    reached = {name: p.grad is not None for name, p in net.backbone.named_parameters()}
+    assert {name for name, there in reached.items() if not there} == {name for name in reached if "conv3" in name}
+    last = [name for name, _ in net.backbone.steps()][-1]
+    assert torch.equal(network(layer=last).loss(images, LABELS).total, network().loss(images, LABELS).total)
+
+
+def test_steps_that_seeds_cannot_come_from_are_refused() -> None:
+    backbone = build_backbone("tiny", weights="none")
+    with pytest.raises(UsageError, match=r"no step 'block15'. Its steps: conv1"):
+        I2c(backbone, 2, layer="block15")
+    backbone.freeze("conv2")
+    with pytest.raises(UsageError, match="layer is conv2, and that step is frozen"):
+        I2c(backbone, 2, layer="conv2")

@@ -16,6 +16,7 @@ from boxless.experiments.comparisons import COMPARISONS
 from boxless.experiments.i2c_cost import cost
 from boxless.experiments.i2c_tables import ABLATIONS, RECIPES, cells, page, reproduce
 from boxless.experiments.study import Cell
+from boxless.methods.i2c import SQUARED
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,11 @@ def test_cells_of_one_name_are_the_same_in_every_table(data: Path) -> None:
             assert known.setdefault(cell.name, cell) == cell
     large = known["sc-gc-320-px-lite0_1"].training
     assert (large.size, large.resize, large.seed) == (320, 320, 1)
-    assert known["lambda_1-0.02-lite0_0"].options["sc_weight"] == pytest.approx(2e-4)
+    swept, base = known["lambda_1-0.02-lite0_0"].options, RECIPES["quick"].own["i2c"]
+    assert swept["sc_weight"] == pytest.approx(base["sc_weight"] * 0.02 / 0.008)
+    assert base["gc_weight"] == pytest.approx(base["sc_weight"] * 0.001 / 0.008)
+    others = {cell.name: cell for cell in cells("i2c-figure-5", train, RECIPES["paper"], [0])}
+    assert others["lambda_2-0.1-inception_v3_0"].options["gc_weight"] == pytest.approx(0.1 * SQUARED)
     crops = {cell.name: cell.training for cell in cells("i2c-table-3", train, RECIPES["paper"], [0])}
     assert crops["plain-320-px-inception_v3_0"].resize == 366
 

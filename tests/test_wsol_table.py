@@ -53,6 +53,7 @@ def test_cam_comes_first_and_whole_seeds_before_more(data: Path) -> None:
 def test_a_recipe_on_another_backbone_freezes_the_like_part() -> None:
     quick = RECIPES["quick"]
     assert quick.on("lite0") is quick
+    assert (set(quick.own), set(quick.on("resnet50").own)) == ({"i2c"}, set())
     other = quick.on("resnet50").training
     assert (other.backbone, other.stride, other.freeze) == ("resnet50", None, FROZEN["resnet50"])
     assert quick.with_training(freeze="").on("vgg16").training.freeze == ""

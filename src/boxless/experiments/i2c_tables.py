@@ -29,7 +29,11 @@ from boxless.options import resolve_options
 OFF: dict[str, Any] = {"sc_weight": 0.0, "gc_weight": 0.0, "warm_up": 1_000_000}
 CONSTRAINTS: dict[str, dict[str, Any]] = {"plain": OFF, "SC": {"gc_weight": 0.0}, "SC + GC": {}}
 LAMBDA_1, LAMBDA_2, SEEDS = (0.002, 0.02, 0.08), (0.0001, 0.01, 0.1), (20, 40, 60, 80, 100)
-"""The published ranges, besides 0.008, 0.001 and 3, which are SC and SC + GC; factors in units of plain distances."""
+"""The published ranges, besides 0.008, 0.001 and 3, which are SC and SC + GC: multiples of the recipe's factors."""
+DEFAULTS = {"sc_weight": 0.008 * SQUARED, "gc_weight": 0.001 * SQUARED}
+"""What a recipe without factors of its own has."""
+_TIMES = {"sc_times": "sc_weight", "gc_times": "gc_weight"}
+_NOT_OPTIONS = {"size", *_TIMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> li
             settings = replace(recipe.training, seed=seed)
             if side := differs.get("size"):  # the margin for crops grows with it
                 settings = replace(settings, size=side, resize=round(side * settings.resize / settings.size))
-            options = shared | {key: value for key, value in differs.items() if key != "size"}
+            options = shared | {key: value for key, value in differs.items() if key not in _NOT_OPTIONS}
+            for key in _TIMES.keys() & differs.keys():
+                options[_TIMES[key]] = differs[key] * shared.get(_TIMES[key], DEFAULTS[_TIMES[key]])
             found.append(Cell(variant, "i2c", options, settings))
     return found
 
@@ -146,8 +152,8 @@ def _histogram(ablation: Ablation, found: Results) -> str:
 
 
 _SWEPT: dict[str, dict[str, Any]] = CONSTRAINTS | {
-    **{f"lambda_1 = {value:g}": {"gc_weight": 0.0, "sc_weight": value * SQUARED} for value in LAMBDA_1},
-    **{f"lambda_2 = {value:g}": {"gc_weight": value * SQUARED} for value in LAMBDA_2},
+    **{f"lambda_1 = {value:g}": {"gc_weight": 0.0, "sc_times": value / 0.008} for value in LAMBDA_1},
+    **{f"lambda_2 = {value:g}": {"gc_times": value / 0.001} for value in LAMBDA_2},
     **{f"K = {value}": {"seeds": value} for value in SEEDS},
     "SC + GC by gradient": {"centres": "backprop"},
 }

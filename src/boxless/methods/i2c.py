@@ -60,6 +60,7 @@ class I2c(Cam):
         head: conv is the paper's head, two 3x3 convolutions of 1024 channels before the classifier; linear is CAM's.
         seeds: K, places drawn in each image.
         delta: value of the class map, scaled to 0..1, above which a place is taken for object.
+        layer: step of the backbone whose features the seeds are, such as block15 of lite0; empty: the last one.
         sc_weight: lambda_1, factor of stochastic consistency; None is 0.008 for code and 0.00008 for paper.
         gc_weight: lambda_2, factor of global consistency; None is 0.001 for code and 0.00001 for paper.
         alpha: decay of the memory's rate with every update of a class.
@@ -82,6 +83,7 @@ class I2c(Cam):
         head: Literal["linear", "conv"] = "linear",
         seeds: int = 3,
         delta: float = 0.7,
+        layer: str = "",
         sc_weight: float | None = None,
         gc_weight: float | None = None,
         alpha: float = 0.002,
@@ -98,7 +100,13 @@ class I2c(Cam):
         self.sc_weight = 0.008 * scale if sc_weight is None else sc_weight
         self.gc_weight = 0.001 * scale if gc_weight is None else gc_weight
         self.learnt_centres = centres == "backprop"
-        start = torch.randn(classes, backbone.channels)
+        names = [name for name, _ in backbone.steps()]
+        if layer and layer not in names:
+            raise UsageError(f"The backbone {backbone.name} has no step {layer!r}. Its steps: {', '.join(names)}.")
+        if layer and names.index(layer) < backbone.frozen:
+            raise UsageError(f"layer is {layer}, and that step is frozen: its features cannot be changed. Freeze less.")
+        self.taps = (layer or names[-1], names[-1])
+        start = torch.randn(classes, backbone.channels if self.taps[0] == names[-1] else width(backbone, layer))
         if self.learnt_centres:
             self.centres = nn.Parameter(start)
         else:
@@ -107,7 +115,7 @@ class I2c(Cam):
 
     def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:  # type: ignore[override]
         """Eq. 6; cross entropy alone during the warm-up. Nothing in it waits for the device."""
-        features = self.backbone(images)
+        seen, features = self.backbone.taps(images, *self.taps)
         hidden = self.neck(features)
         logits = self.classify(hidden)
         classification = F.cross_entropy(logits, labels)
@@ -115,7 +123,7 @@ class I2c(Cam):
             # Added to zero, the sum keeps learnt centres in the graph: several processes demand it of every parameter.
             sc = gc = classification.new_zeros(()) + 0.0 * self.centres.sum()
         else:
-            found = gathered(self.find_seeds(features, self.class_maps(hidden.detach(), labels), labels))
+            found = gathered(self.find_seeds(seen, self.class_maps(hidden.detach(), labels), labels))
             sc, gc = stochastic_consistency(found, squared=not self.as_code), self.global_consistency(found)
         total = classification + self.sc_weight * sc + self.gc_weight * gc
         return Losses(total, classification, sc, gc, accuracy(logits, labels))
@@ -161,6 +169,15 @@ class I2c(Cam):
         rate = (torch.exp(-self.alpha * steps) * present)[:, None]
         self.centres.lerp_(mean, rate)
         self.updates += present
+
+
+@torch.no_grad()
+def width(backbone: Backbone, step: str) -> int:
+    """How many channels leave a step of the backbone."""
+    training = backbone.training
+    (seen,) = backbone.eval().taps(torch.zeros(1, 3, 96, 96, device=backbone.mean.device), step)
+    backbone.train(training)
+    return seen.shape[1]
 
 
 def stochastic_consistency(found: Seeds, *, squared: bool) -> Float[Tensor, ""]:
