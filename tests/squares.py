@@ -1,7 +1,9 @@
 """Made pictures of 32 pixels for tests of training: a red or a green square among blue ones, on grey noise."""
 
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from boxless import training
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import FolderSource
 from boxless.methods import METHODS
@@ -88,3 +91,20 @@ def two_runs(root: Path, *, devices: int) -> list[str]:
     settings = quick(devices=devices, batch_size=8 // devices, seed=1, lr=0.02)
     train_regressor("psol", {"grid": 4}, squares, found, settings, root / f"psol-{devices}")
     return [*variants, "psol"]
+
+
+def stopped_run(root: Path) -> None:
+    """The run cam-2 of `two_runs` once more, stopped by Ctrl-C in the first process after 6 steps, and resumed."""
+    squares = make_squares(root / f"squares-2-{os.environ['LOCAL_RANK']}", 36)
+    settings, out = quick(devices=2, batch_size=4, seed=1, lr=0.02), root / "stopped"
+    training._LOOK = 2
+
+    def press(step: int, steps: int, row: Mapping[str, float]) -> None:
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        if step >= 6:
+            (root / "stopped" / "noticed").write_text(f"{step}\n")
+
+    with suppress(KeyboardInterrupt):
+        train_classifier("cam", {}, squares, squares, settings, out, progress=press)
+    train_classifier("cam", {}, squares, squares, settings, out, resume=True)

@@ -202,9 +202,10 @@ TWO = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from squares import two_runs
+from squares import stopped_run, two_runs
 if __name__ == "__main__":
     two_runs(Path(sys.argv[1]), devices=2)
+    stopped_run(Path(sys.argv[1]))
 """
 
 
@@ -212,7 +213,8 @@ if __name__ == "__main__":
 def test_two_processes_train_what_one_does_on_the_same_batches(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(TWO.format(tests=str(Path(__file__).parent)))
-    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=180)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([sys.executable, *torchrun, str(script), str(tmp_path)], check=True, timeout=180)
     names = two_runs(tmp_path, devices=1)
     assert {name.partition("-")[0] for name in names} == set(TRAINED)
     for name in names:
@@ -222,3 +224,10 @@ def test_two_processes_train_what_one_does_on_the_same_batches(tmp_path: Path) -
         for first, second in zip(one["trainer"]["history"], two["trainer"]["history"], strict=True):
             assert first["total"] == pytest.approx(second["total"], rel=1e-3), name
             assert first.get("validation_accuracy") == second.get("validation_accuracy"), name
+    # Ctrl-C reached one of two processes in the second epoch; both saved, stopped, and were taken up.
+    assert same_weights(tmp_path / "cam-2", tmp_path / "stopped")
+    for row, other in zip(rows(tmp_path / "cam-2"), rows(tmp_path / "stopped"), strict=True):
+        assert {key: float(value) for key, value in row.items()} == pytest.approx(
+            {key: float(value) for key, value in other.items()}
+        )
+    assert (tmp_path / "stopped" / "noticed").read_text() == "7\n"  # the step at which both look

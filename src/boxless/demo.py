@@ -5,8 +5,6 @@ Boxes of the training scenes choose each method's threshold and the centred box;
 """
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.measurement import Measurement
 from boxless.predicting import Finder
+from boxless.progress import Listener
 from boxless.report import write_report
 from boxless.results import cards, charts, data_hash, measurement_table, provenance, write_json
 from boxless.settings import Training
@@ -31,10 +30,6 @@ KINDS = ("beetle", "star", "leaf", "lamp")
 
 TEST = 0.4
 """Share of the scenes that is scored; the intervals are as wide as this is small."""
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-Bars = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a progress bar with a title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class Scored:
     seconds: float
 
 
-def run_demo(out: Path, bars: Bars, *, scenes: int, gan_iterations: int, epochs: int, seed: int) -> list[Scored]:
+def run_demo(out: Path, bars: Listener, *, scenes: int, gan_iterations: int, epochs: int, seed: int) -> list[Scored]:
     """Make the scenes, train, localize, measure; leaves runs, results.json and report.html in the folder `out`."""
     with bars("drawing scenes") as progress:
         make_scenes(out / "one-kind", scenes, kinds=KINDS[:1], test=TEST, seed=seed)
@@ -76,14 +71,14 @@ def run_demo(out: Path, bars: Bars, *, scenes: int, gan_iterations: int, epochs:
     return scored
 
 
-def _training_free(out: Path, bars: Bars, seed: int) -> Scored:
+def _training_free(out: Path, bars: Listener, seed: int) -> Scored:
     words = "one kind of object, no labels, no training; ImageNet features, first principal component."
     # Larger than its default, because these objects are small in their pictures.
     finder = discoverer("ddt", size=384)
     return _measured("DDT", words, finder, out / "one-kind", bars, seed, time.monotonic())
 
 
-def _classifier(out: Path, bars: Bars, epochs: int, seed: int) -> Scored:
+def _classifier(out: Path, bars: Listener, epochs: int, seed: int) -> Scored:
     started = time.monotonic()
     train = read_data(out / "four-kinds", "train")
     # Enlarged, for the same reason.
@@ -94,7 +89,7 @@ def _classifier(out: Path, bars: Bars, epochs: int, seed: int) -> Scored:
     return _measured("CAM", words, trained(out / "cam"), out / "four-kinds", bars, seed, started)
 
 
-def _gan(out: Path, bars: Bars, iterations: int, seed: int) -> Scored:
+def _gan(out: Path, bars: Listener, iterations: int, seed: int) -> Scored:
     started = time.monotonic()
     settings = GanTraining(iterations=iterations, width=0.25, batch_size=64, seed=seed)
     images = read_images(read_data(out / "one-kind", "train"), settings.size)
@@ -107,7 +102,7 @@ def _gan(out: Path, bars: Bars, iterations: int, seed: int) -> Scored:
     return _measured("SN-DCGAN", words, trained(out / "sn-dcgan"), out / "one-kind", bars, seed, started)
 
 
-def _measured(name: str, words: str, finder: Finder, data: Path, bars: Bars, seed: int, started: float) -> Scored:
+def _measured(name: str, words: str, finder: Finder, data: Path, bars: Listener, seed: int, started: float) -> Scored:
     test, train = read_data(data, "test"), read_data(data, "train")
     control = untrained(finder, train, seed=seed)
     with bars(f"measuring {name}") as progress:

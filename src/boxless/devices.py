@@ -1,5 +1,6 @@
 """What a network runs on: one processor or GPU, or several processes with one each (Fabric)."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from lightning_fabric.strategies.strategy import Strategy
 from boxless.errors import BoxlessError, UsageError
 from boxless.settings import Training
 from boxless.team import arranged
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # who joined whom is not for users
 
 
 def make_fabric(settings: Training) -> Fabric:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int, Num, UInt8
 
 from boxless.boxes import Heat
 from boxless.data.sample import Boxes
+from boxless.progress import tracked
 from boxless.protocols import Protocol, Size, Thresholds
 
 Ious = Float32[np.ndarray, "image"]
@@ -44,7 +45,7 @@ class IouTable:
 def each_image(work: Callable[[int], Result], images: int, threads: int | None = None) -> list[Result]:
     """`work(i)` for every image, in order, on `threads` threads (one a processor); kernels release Python's lock."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        return list(pool.map(work, range(images)))
+        return list(tracked(pool.map(work, range(images)), "measuring", images))
 
 
 def iou_table(

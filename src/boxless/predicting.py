@@ -5,13 +5,14 @@ has to see a whole category before it can judge the first image of it, so its de
 disk (half precision, about 125 kB an image with the defaults) instead of being computed twice.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import IO, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -71,6 +72,19 @@ class Finder(Protocol):
         ...
 
 
+@runtime_checkable
+class DivisibleFinder(Finder, Protocol):
+    """A finder whose work can be stopped, gone on with, and shared by several processes."""
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values that differ wherever its maps of an image could."""
+        ...
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """The samples in the order of `maps`, cut where it does not matter: the maps of one piece need no other."""
+        ...
+
+
 def found_in(mapped: Mapped, readout: Readout, label: str, *, multiple: bool = False) -> Found:
     """The boxes of one map, in pixels of its image."""
     boxes, scores = find_boxes(
@@ -86,6 +100,19 @@ class TrainedFinder:
     def __init__(self, localizer: Localizer, how: How) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
         self.localizer, self.how = localizer, how
+
+    def identity(self) -> dict[str, Any]:
+        """The weights, and how images go through them."""
+        digest = hashlib.sha256()
+        for name, value in self.localizer.network.state_dict().items():
+            digest.update(name.encode() + value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        how = {"size": self.localizer.size, "batch size": self.how.batch_size, "bf16": self.how.bf16}
+        return {"method": self.name, "weights": digest.hexdigest()[:16], **how}
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """Batch by batch."""
+        size = self.how.batch_size
+        return [dataset.samples[start : start + size] for start in range(0, len(dataset), size)]
 
     def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
         """Heat maps in the order of the data set."""
@@ -110,11 +137,20 @@ class DiscoveringFinder:
         self.name, self.readout, self.classes = name, method.readout, list[str]()
         self.method, self.size, self.how = method, size, how
 
+    def identity(self) -> dict[str, Any]:
+        """The method, its network, and how images go through it."""
+        backbone = getattr(getattr(self.method, "backbone", None), "name", None)
+        how = {"size": self.size, "batch size": self.how.batch_size, "bf16": self.how.bf16}
+        return {"method": self.name, "backbone": backbone, "stride": self.method.stride, **how}
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """Category by category."""
+        return [list(samples) for _, samples in groupby(sorted(dataset.samples, key=_category), key=_category)]
+
     def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
         """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
-        ordered = sorted(dataset.samples, key=_category)
-        for _, samples in groupby(ordered, key=_category):
-            yield from self._category(replace(dataset, samples=list(samples)), watch)
+        for samples in self.pieces(dataset):
+            yield from self._category(replace(dataset, samples=samples), watch)
 
     def _category(self, dataset: Dataset, watch: Watch) -> Iterator[Mapped]:
         self.method.forget()

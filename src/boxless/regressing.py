@@ -10,8 +10,9 @@ from boxless.data.found import digest, with_found
 from boxless.data.sample import Dataset
 from boxless.errors import UsageError
 from boxless.methods import REGRESSORS
+from boxless.progress import Progress
 from boxless.settings import Training
-from boxless.training import Progress, train_network
+from boxless.training import train_network
 
 log = logging.getLogger("boxless")
 

@@ -17,6 +17,7 @@ from boxless.mapfiles import MapFiles, keys_of
 from boxless.measurement import Measurement, print_measurement
 from boxless.measuring import measure
 from boxless.pixels import Mask, PixelMeasurement, combine, measure_pixels, print_pixels
+from boxless.progress import tracked
 from boxless.protocols import protocol_named
 from boxless.truthfiles import Truth, read_truth
 
@@ -150,7 +151,7 @@ def _side_by_side(measurements: dict[str, Measurement]) -> Table:
 
 
 def _counts(heats: MapFiles, known: Truth) -> list[str]:
-    constant = sum(bool(heats[i].min() == heats[i].max()) for i in range(len(heats)))
+    constant = sum(bool(heats[i].min() == heats[i].max()) for i in tracked(range(len(heats)), "reading maps"))
     told = [
         (heats.surplus, "maps belong to no image and were not used"),
         (constant, "maps are constant and have no box"),

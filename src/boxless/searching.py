@@ -1,27 +1,34 @@
-"""A finder over a folder -> boxes on disk, a summary of what happened, and a report to look at, in one stream."""
+"""A finder over a folder -> boxes on disk, a summary of what happened, and a report to look at."""
 
 import json
-import pickle
-import tempfile
+import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from boxless import __version__
 from boxless.boxes import Found, Heat
 from boxless.data.images import read_shrunk
-from boxless.data.sample import Dataset
+from boxless.data.sample import Dataset, Sample
+from boxless.data.source import FolderSource
 from boxless.data.streaming import Watch, ahead
 from boxless.errors import BoxlessError
-from boxless.export import Format, write_boxes
-from boxless.predicting import Finder, Mapped, found_in
+from boxless.export import STAGING, Format, check_folder, write_boxes
+from boxless.predicting import DivisibleFinder, Mapped, found_in
 from boxless.report import THUMBNAIL, Card, make_card, write_report
+from boxless.results import data_hash
+from boxless.shards import Shards, Writer
+from boxless.team import Team
 from boxless.writing import write_whole
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
+
+UNFINISHED = (f"{STAGING}*", ".summary.json.*", ".report.html.*")
+"""Names in the output folder, hidden, of files that are not yet whole."""
 
 
 @dataclass(slots=True)
@@ -35,6 +42,16 @@ class Summary:
     nothing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    taken_over: int = 0
+    """Images that an earlier process had done before it was stopped."""
+
+    def counted(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Pass `found` on, counted."""
+        for one in found:
+            self.boxes += len(one.boxes)
+            if not len(one.boxes):
+                self.nothing.append(one.name)
+            yield one
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
@@ -47,14 +64,17 @@ class Summary:
             "broken": self.broken,
             "threshold": self.threshold,
             "seconds": round(self.seconds, 2),
+            "taken_over": self.taken_over,
         }
 
     def words(self) -> list[str]:
         """The same, for people: a sentence each."""
         done = self.images - len(self.broken)
-        rate = f" ({done / self.seconds:.0f} a second)" if self.seconds else ""
+        rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} a second)" if self.seconds else ""
         hit = done - len(self.nothing)
         told = [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
+        if self.taken_over:
+            told.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
         if self.nothing:
             told.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
         if self.broken:
@@ -64,7 +84,7 @@ class Summary:
 
 
 def search(
-    finder: Finder,
+    finder: DivisibleFinder,
     dataset: Dataset,
     out: Path,
     watch: Watch,
@@ -73,69 +93,108 @@ def search(
     report: bool = False,
     multiple: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
+    team: Team | None = None,
 ) -> Summary:
     """Write boxes for every readable image into `out`, with summary.json and, if asked for, report.html.
 
-    Raises BoxlessError when there is no image or none could be read, and what `write_boxes` raises.
+    What is found is kept in shards until all is done: with `resume` a search that was killed goes on, and the processes
+    of a `team` share the work. The files are the same either way. Raises BoxlessError when there is no image or none
+    could be read, UsageError when another process writes into `out`, and what `write_boxes` and `Shards.begin` raise.
     """
     if not dataset.samples:
         raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
-    summary = Summary(finder.name, len(dataset), finder.readout.to_dict(), broken=watch.broken)
-    classes = _classes(finder, dataset)
-    started = time.monotonic()
-    with tempfile.TemporaryFile(prefix="boxless-cards-") as cards:
-        found = _found(finder, dataset, watch, summary, multiple, cards if report else None)
-        pictures = dataset.source.root if dataset.source.root.is_dir() else None
-        write_boxes(found, out, format, classes, pictures=pictures, overwrite=overwrite)
-        summary.seconds = time.monotonic() - started
-        content = json.dumps(summary.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        write_whole(out / "summary.json", [content], "the summary")
-        if report:
-            write_report(
-                out / "report.html",
-                title=f"{finder.name} on {dataset.source.root.name}",
-                summary=summary.words(),
-                cards=_read_cards(cards),
-                images=len(dataset) - len(watch.broken),
-                limit=REPORT_LIMIT,
-            )
+    work = _Search(finder, dataset, out, format, report=report, multiple=multiple)
+    team = team or Team()
+    with team.holding(out):
+        done = team.lead(lambda: work.begin(resume=resume, overwrite=overwrite))
+        with team.together():
+            mine = team.share([piece for piece in range(len(work.pieces)) if piece not in done])
+            watch.expect(sum(len(work.pieces[piece]) for piece in mine))
+            with work.shards.writing(team.rank) as writer:
+                work.look(mine, writer, watch)
+        summary = team.lead(lambda: work.merge(done, overwrite=overwrite or bool(done)))
+    watch.broken.update(summary.broken)
     return summary
 
 
-def _classes(finder: Finder, dataset: Dataset) -> list[str]:
-    return finder.classes or dataset.classes or ["object"]
+class _Search:
+    """One search: its pieces, and its shards on disk."""
 
+    def __init__(
+        self, finder: DivisibleFinder, dataset: Dataset, out: Path, format: Format, *, report: bool, multiple: bool
+    ) -> None:
+        self.finder, self.dataset, self.out, self.format = finder, dataset, out, format
+        self.report, self.multiple = report, multiple
+        self.classes = finder.classes or dataset.classes or ["object"]
+        self.pieces = finder.pieces(dataset)
+        self.started = time.monotonic()
+        job = {"boxless": __version__, **finder.identity(), **finder.readout.to_dict(), "images": data_hash(dataset)}
+        self.shards = Shards(out, {**job, "classes": self.classes, "report": report, "multiple": multiple})
 
-def _found(
-    finder: Finder, dataset: Dataset, watch: Watch, summary: Summary, multiple: bool, cards: IO[bytes] | None
-) -> Iterator[Found]:
-    classes = _classes(finder, dataset)
+    def begin(self, *, resume: bool, overwrite: bool) -> set[int]:
+        """The pieces that are done already; what a killed process was about to move into place goes."""
+        for stale in (stale for name in UNFINISHED for stale in self.out.glob(name)):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        done = self.shards.begin(resume=resume, overwrite=overwrite)
+        check_folder(self.out, self.format, overwrite=overwrite or bool(done))
+        return done
 
-    def box(mapped: Mapped) -> tuple[Found, Heat]:
-        return found_in(mapped, finder.readout, classes[mapped.label], multiple=multiple), mapped.heat
+    def look(self, pieces: list[int], writer: Writer, watch: Watch) -> None:
+        """Find the boxes of some pieces, in their order, and close each when it is done."""
+        left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
+        starts = list(accumulate(map(len, self.pieces), initial=0))
 
-    done = 0
-    for found, heat in ahead(box, finder.maps(dataset, watch), workers=2, window=32):
-        summary.boxes += len(found.boxes)
-        if not len(found.boxes):
-            summary.nothing.append(found.name)
-        if cards is not None and done < REPORT_LIMIT:
-            picture, _ = read_shrunk(dataset.source.read(found.name), found.name, THUMBNAIL)
-            pickle.dump(make_card(found, picture, heat, normalisation=finder.readout.normalisation), cards)
-        done += 1
-        yield found
-    if not done:
-        reasons = "; ".join(list(watch.broken.values())[:3])
-        raise BoxlessError(f"None of the {len(dataset)} images could be read: {reasons}")
+        def box(mapped: Mapped) -> tuple[Sample, Found, Heat]:
+            label = self.classes[mapped.label]
+            return mapped.sample, found_in(mapped, self.finder.readout, label, multiple=self.multiple), mapped.heat
 
+        boxed = ahead(box, self.finder.maps(left, watch), workers=2, window=8)
+        following = next(boxed, None)
+        for piece in pieces:
+            broken = {}
+            for position, sample in enumerate(self.pieces[piece], starts[piece]):
+                if following is None or following[0] is not sample:
+                    broken[sample.name] = watch.broken[sample.name]
+                    continue
+                _, found, heat = following
+                shown = self.report and position < REPORT_LIMIT
+                writer.add(found, self._card(found, heat) if shown else None)
+                following = next(boxed, None)
+            writer.close(piece, broken)
 
-def _read_cards(file: IO[bytes]) -> Iterator[Card]:
-    file.seek(0)
-    while True:
-        try:
-            yield pickle.load(file)  # our own temporary file, written above
-        except EOFError:
-            return
+    def _card(self, found: Found, heat: Heat) -> Card:
+        picture, _ = read_shrunk(self.dataset.source.read(found.name), found.name, THUMBNAIL)
+        return make_card(found, picture, heat, normalisation=self.finder.readout.normalisation)
+
+    def merge(self, done: set[int], *, overwrite: bool) -> Summary:
+        """Everything that was found -> the files that are asked for; `done` is what an earlier process had found."""
+        self.shards.scan()
+        broken, dataset = self.shards.broken, self.dataset
+        summary = Summary(self.finder.name, len(dataset), self.finder.readout.to_dict(), broken=broken)
+        summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
+        if len(broken) == len(dataset):
+            self.shards.remove()
+            raise BoxlessError(
+                f"None of the {len(dataset)} images could be read: {'; '.join(list(broken.values())[:3])}"
+            )
+        found = summary.counted(one for one, _ in self.shards.found(len(self.pieces)))
+        pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
+        write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
+        summary.seconds = time.monotonic() - self.started
+        content = json.dumps(summary.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        write_whole(self.out / "summary.json", [content], "the summary")
+        if self.report:
+            write_report(
+                self.out / "report.html",
+                title=f"{self.finder.name} on {dataset.source.root.name}",
+                summary=summary.words(),
+                cards=(card for _, card in self.shards.found(len(self.pieces)) if card),
+                images=len(dataset) - len(broken),
+                limit=REPORT_LIMIT,
+            )
+        self.shards.remove()
+        return summary
 
 
 def _some(names: list[str]) -> str:

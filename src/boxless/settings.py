@@ -7,10 +7,11 @@ every value resolved, and read back with unknown keys refused.
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from boxless.errors import BoxlessError, UsageError
 from boxless.writing import write_whole
@@ -109,7 +110,7 @@ def read_settings(path: Path) -> RunSettings:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
-    _refuse_unknown(content, ["method", "options", "training"], str(path))
+    refuse_unknown(content, ["method", "options", "training"], str(path))
     if not isinstance(content.get("method"), str):
         raise UsageError(f'{path} names no method. Expected a first line such as: method = "cam".')
     return RunSettings(content["method"], content.get("options", {}), training(content.get("training", {}), str(path)))
@@ -117,11 +118,7 @@ def read_settings(path: Path) -> RunSettings:
 
 def training(values: Mapping[str, Any], origin: str) -> Training:
     """A Training from plain values; raises UsageError for an unknown key or a value of a wrong type in `origin`."""
-    _refuse_unknown(values, [entry.name for entry in fields(Training)], origin)
-    types = get_type_hints(Training)
-    for name, value in values.items():
-        if not _fits(value, types[name]):
-            raise UsageError(f"{origin}: {name} is {value!r}; expected {_named(types[name])}.")
+    check_values(values, get_type_hints(Training), origin)
     known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Training(**known)
 
@@ -131,24 +128,38 @@ def to_toml(values: Mapping[str, Any]) -> str:
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value is not None)
 
 
-def _refuse_unknown(values: Mapping[str, Any], known: list[str], origin: str) -> None:
+def check_values(values: Mapping[str, Any], types: Mapping[str, Any], origin: str) -> None:
+    """Raise UsageError for a key that is not in `types`, or a value that is not of its type, naming the file."""
+    refuse_unknown(values, list(types), origin)
+    for name, value in values.items():
+        if not _fits(value, types[name]):
+            raise UsageError(f"{origin}: {name} is {value!r}; expected {_named(types[name])}.")
+
+
+def refuse_unknown(values: Mapping[str, Any], known: list[str], origin: str) -> None:
+    """Raise UsageError for a key that is not known, with the one that was meant where it is near."""
     for name in values:
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Expected some of: {', '.join(known)}."
+            hint = f"Did you mean {near[0]}?" if near else f"Expected some of: {', '.join(known) or 'none'}."
             raise UsageError(f"{origin}: there is no setting {name!r}. {hint}")
 
 
 def _fits(value: Any, wanted: Any) -> bool:
-    if choices := get_args(wanted):
-        if wanted == tuple[int, ...]:
-            return isinstance(value, list | tuple) and all(type(entry) is int for entry in value)
-        return value in choices or type(value) in choices  # Literal, or int | None
+    if wanted == tuple[int, ...]:
+        return isinstance(value, list | tuple) and all(type(entry) is int for entry in value)
+    if get_origin(wanted) is Literal:
+        return value in get_args(wanted)
+    if choices := get_args(wanted):  # int | None
+        return any(_fits(value, choice) for choice in choices)
     return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 def _named(wanted: Any) -> str:
     if wanted == tuple[int, ...]:
         return "a list of whole numbers"
-    choices = [choice for choice in get_args(wanted) if isinstance(choice, str)]
-    return f"one of {', '.join(choices)}" if choices else str(getattr(wanted, "__name__", wanted))
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(str, get_args(wanted)))}"
+    if choices := get_args(wanted):
+        return " or ".join(_named(choice) for choice in choices if choice is not NoneType)
+    return str(getattr(wanted, "__name__", wanted))

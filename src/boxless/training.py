@@ -8,7 +8,7 @@ by boxes; without validation images it is the last one.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -34,14 +34,12 @@ from boxless.interrupt import postponed
 from boxless.methods import REGRESSORS, build_method, options_for
 from boxless.optimizing import load_state, make_optimizer, set_rates
 from boxless.options import resolve_options
+from boxless.progress import Progress, heard, unheard
 from boxless.run_folder import RunFolder, check_run_folder, describe
 from boxless.settings import Training
 from boxless.team import Team, arranged
 
 log = logging.getLogger("boxless")
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called after each step with its number, the number of all, and the last row of metrics.csv (empty at first)."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LOOK = 100
@@ -92,7 +90,8 @@ def train_network(
         team.lead(lambda: check_run_folder(out, resume=resume))
         run = Run(method, chosen, train, validation, settings, out, told, resume=resume, fabric=fabric)
         try:
-            run.train(progress or (lambda step, steps, row: None))
+            with heard(f"training {method}", progress if team.first else unheard) as step:
+                run.train(step)
         except OSError as error:
             raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
     return out
@@ -162,8 +161,7 @@ class Run:
             for _ in self.steps():
                 self.seconds = time.monotonic() - began
                 last = self.history[-1] if self.history else {}
-                if self.team.first:
-                    progress(self.epoch * length + self.step, self.settings.epochs * length, last)
+                progress(self.epoch * length + self.step, self.settings.epochs * length, last)
             self.finish_epoch()
 
     def steps(self) -> Iterator[None]:

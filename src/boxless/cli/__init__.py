@@ -4,12 +4,14 @@ import errno
 import logging
 import os
 import sys
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from boxless import __version__
 from boxless.errors import BoxlessError
+from boxless.progress import Progress, listening
 
 app = App(
     name="boxless",
@@ -41,6 +43,9 @@ DISK = {
 
 for _name, (_path, _help) in VERBS.items():
     app.command(_path, name=_name, help=_help)
+app.register_install_completion_command(
+    help="Complete commands and options with the tab key: bash, zsh or fish. Adds a line to its start-up file."
+)
 
 
 @app.meta.default
@@ -64,7 +69,8 @@ def _launch(
     os.environ["BOXLESS_QUIET"] = "1" if quiet else ""
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        result = app(tokens, exit_on_error=True, print_error=True)
+        with listening(_counting):
+            result = app(tokens, exit_on_error=True, print_error=True)
     except BoxlessError as error:
         if debug:
             raise
@@ -93,6 +99,12 @@ def _launch(
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _counting(title: str) -> AbstractContextManager[Progress]:
+    from boxless.cli import console
+
+    return console.counting(title)
 
 
 def main() -> None:

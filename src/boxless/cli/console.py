@@ -4,17 +4,36 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from boxless.progress import Progress
 
 if TYPE_CHECKING:
+    from boxless.data.sample import Dataset
     from boxless.data.streaming import Watch
+    from boxless.export import Format
+    from boxless.predicting import DivisibleFinder
     from boxless.searching import Summary
+    from boxless.team import Team
+
+
+class Asked(TypedDict):
+    """What both commands that search are asked for."""
+
+    format: "Format"
+    report: bool
+    multiple: bool
+    overwrite: bool
+    resume: bool
+
 
 out = Console(soft_wrap=True)
 if not out.is_terminal:
@@ -38,18 +57,73 @@ def result(content: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def bar() -> Progress:
-    """A progress bar on stderr with rate and time left; it only moves on a terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=notes,
-        disable=quiet() or not notes.is_terminal,
-        transient=True,
-    )
+EVERY = 30.0
+"""Seconds between two lines of progress where no bar can be drawn."""
+
+
+class _Bars:
+    """All bars of this process in one display: it is there while work is going on, and gone before results are."""
+
+    def __init__(self) -> None:
+        self.columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+        self.display: RichProgress | None = None
+        self.open = 0
+
+    def enter(self) -> RichProgress:
+        if self.display is None:
+            self.display = RichProgress(*self.columns, console=notes, transient=True, disable=not notes.is_terminal)
+            self.display.start()
+        self.open += 1
+        return self.display
+
+    def leave(self) -> None:
+        self.open -= 1
+        if not self.open and self.display is not None:
+            self.display.stop()
+            self.display = None
+
+
+_bars = _Bars()
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Progress]:
+    """Progress on stderr with rate and time left: a bar on a terminal, elsewhere a line now and then."""
+    if quiet():
+        yield lambda done, total, latest: None
+        return
+    display = _bars.enter()
+    task = display.add_task(title, total=None, told="")
+    began = told = time.monotonic()
+    before: int | None = None
+    try:
+
+        def step(done: int, total: int, latest: Mapping[str, float]) -> None:
+            nonlocal told, before
+            now = time.monotonic()
+            if before is None:  # a run that is taken up does not begin at 0; its first step began when we did
+                before = done - 1 if done else 0
+            words = _words(done, total, done - before, now - began, latest)
+            display.update(task, completed=done, total=total, told=words)
+            if not notes.is_terminal and (now - told > EVERY or (done == total and now - began > EVERY)):
+                told = now
+                note(f"{title}: {words}")
+
+        yield step
+    finally:
+        display.remove_task(task)
+        _bars.leave()
+
+
+def _words(done: int, total: int, lately: int, seconds: float, latest: Mapping[str, float]) -> str:
+    """12 of 300, 4.1/s, 1:10 left; loss 0.7."""
+    words = f"{done} of {total}"
+    if seconds > 0 and lately:
+        rate = lately / seconds
+        left = timedelta(seconds=round((total - done) / rate))
+        words += f", {rate:.3g}/s, {left} left" if rate >= 0.1 else f", {1 / rate:.0f} s each, {left} left"
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in latest.items())
+    return f"{words}; {numbers}" if numbers else words
 
 
 @contextmanager
@@ -57,18 +131,46 @@ def watching(title: str, total: int) -> Iterator["Watch"]:
     """A watch whose progress is shown; the broken images are named at the end."""
     from boxless.data.streaming import Watch
 
-    with bar() as progress:
-        task = progress.add_task(title, total=total, rate="")
+    with counting(title) as step:
+        done = 0
 
         def advance(count: int) -> None:
-            progress.advance(task, count)
-            speed = progress.tasks[task].speed
-            progress.update(task, rate=f"{speed:.0f}/s" if speed else "")
+            nonlocal done
+            done += count
+            step(done, max(total, done), {})
 
-        watch = Watch(advance)
+        def expect(count: int) -> None:
+            nonlocal total
+            total = count
+
+        watch = Watch(advance, expect)
         yield watch
     for reason in watch.broken.values():
         note(f"skipped: {reason}")
+
+
+def searched(
+    title: str,
+    finder: "DivisibleFinder",
+    data: "Dataset",
+    out: Path,
+    team: "Team",
+    *,
+    as_json: bool,
+    **asked: Unpack["Asked"],
+) -> int:
+    """Search, with progress, and print what was found where; of a team, the first process speaks."""
+    from boxless.data.streaming import Watch
+    from boxless.searching import search
+
+    if not team.first:
+        search(finder, data, out, Watch(), team=team, **asked)
+        return 0
+    shown = title if team.world == 1 else f"{title}, process 1 of {team.world}"
+    with watching(shown, len(data)) as watch:
+        summary = search(finder, data, out, watch, team=team, **asked)
+    told(summary, out, as_json=as_json)
+    return 0
 
 
 def told(summary: "Summary", where: Path, *, as_json: bool) -> None:
@@ -79,21 +181,3 @@ def told(summary: "Summary", where: Path, *, as_json: bool) -> None:
     for sentence in summary.words():
         out.print(sentence, markup=False, highlight=False)
     out.print(f"Written to {where}: {', '.join(sorted(path.name for path in where.iterdir()))}", markup=False)
-
-
-@contextmanager
-def counting(title: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
-    """A progress callback (done, total, latest numbers) behind a bar; without a terminal, a line now and then."""
-    with bar() as progress:
-        task = progress.add_task(title, total=None, rate="")
-        told = 0.0
-
-        def advance(done: int, total: int, numbers: Mapping[str, float]) -> None:
-            nonlocal told
-            latest = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            progress.update(task, completed=done, total=total, rate=latest)
-            if not notes.is_terminal and (time.monotonic() - told > 30 or done == total):
-                told = time.monotonic()
-                note(f"{title}: {done} of {total}; {latest}")
-
-        yield advance

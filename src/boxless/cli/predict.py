@@ -21,7 +21,10 @@ def predict(
     batch_size: Annotated[int, Parameter(alias="-b")] = 16,
     workers: Annotated[int, Parameter(alias="-j")] = 2,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     precision: Precision = "auto",
+    resume: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -51,8 +54,14 @@ def predict(
         Threads that read images.
     device
         auto, cpu, cuda or cuda:N.
+    devices
+        Processes on each machine, each with a processor's share or a GPU of its own.
+    nodes
+        Machines, with --out on storage that they share. torchrun and srun tell devices and nodes by themselves.
     precision
         Numbers in the network: bf16, fp32, or auto for bf16 where the device is faster with it.
+    resume
+        Go on where a search into the output folder was stopped or killed; without one, begin.
     overwrite
         Replace what an earlier export left in the output folder.
     json
@@ -60,16 +69,33 @@ def predict(
 
     """
     from boxless.data.folder import read_data
+    from boxless.devices import fabric_on
     from boxless.export import check_folder
     from boxless.finders import trained
-    from boxless.searching import search
+    from boxless.team import Team
 
-    check_folder(out, format, overwrite=overwrite)
+    if not resume:
+        check_folder(out, format, overwrite=overwrite)
     data = read_data(photos, "all")
+    fabric = fabric_on(device, devices, nodes)
     finder = trained(
-        run, threshold=threshold, batch_size=batch_size, workers=workers, device=device, precision=precision
+        run,
+        threshold=threshold,
+        batch_size=batch_size,
+        workers=workers,
+        device=str(fabric.device),
+        precision=precision,
     )
-    with console.watching("predicting", len(data)) as watch:
-        summary = search(finder, data, out, watch, format=format, report=report, multiple=multiple, overwrite=overwrite)
-    console.told(summary, out, as_json=json)
-    return 0
+    return console.searched(
+        "predicting",
+        finder,
+        data,
+        out,
+        Team(fabric),
+        as_json=json,
+        format=format,
+        report=report,
+        multiple=multiple,
+        overwrite=overwrite,
+        resume=resume,
+    )

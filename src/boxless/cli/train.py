@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import App, Parameter
 
 from boxless.cli import console
+from boxless.config import read_config
 from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
 from boxless.methods import METHODS, REGRESSORS
@@ -34,8 +35,7 @@ def _train_classifier(
     train = restricted(read_data(data, split_named(there, "train") if there else None), classes)
     held = split_named(there, "val", "valid", "validation")
     validation = restricted(read_data(data, held), classes) if held else None
-    with console.counting("training") as progress:
-        train_classifier(method, options, train, validation, settings, out, resume=resume, progress=progress)
+    train_classifier(method, options, train, validation, settings, out, resume=resume)
     return _done(out)
 
 
@@ -49,8 +49,7 @@ def _train_regressor(
     boxes = values.pop("boxes")
     options, settings = _parted(method, values)
     train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes)
-    with console.counting("training") as progress:
-        train_regressor(method, options, train, boxes, settings, out, resume=resume, progress=progress)
+    train_regressor(method, options, train, boxes, settings, out, resume=resume)
     return _done(out)
 
 
@@ -66,16 +65,21 @@ def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | Non
     from boxless.data.splits import restricted, split_named
     from boxless.gan.data import read_images
     from boxless.gan.training import train_gan
+    from boxless.team import alone
 
+    alone("A GAN")
     settings = GanTraining(**values)
     train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes, one_category=True)
     images = read_images(train, settings.size)
-    with console.counting("training") as progress:
-        train_gan(gan, images, settings, out, resume=resume, progress=progress)
+    train_gan(gan, images, settings, out, resume=resume)
     return _done(out)
 
 
 def _done(out: Path) -> int:
+    from torch import distributed
+
+    if distributed.is_initialized() and distributed.get_rank():  # of several processes, the first one speaks
+        return 0
     console.out.print(f"Trained: {out} holds {', '.join(sorted(path.name for path in out.iterdir()))}", markup=False)
     console.out.print(f"Next: boxless predict {out} PHOTOS --out boxes, or boxless evaluate {out} DATA", markup=False)
     return 0
@@ -103,8 +107,10 @@ def _command(
     """Register `boxless train NAME` with a signature made of (name, type, default, help)."""
 
     def command(data: Path, **given: Any) -> int:
-        defaults = {key: default for key, _, default, _ in [*shared, *flags] if default is not Argument.empty}
-        values = defaults | given
+        config = given.pop("config", None)
+        chosen = {} if config is None else read_config(config, name)
+        every = (flag for flag in [*shared, *flags] if flag[0] != "config" and flag[2] is not Argument.empty)
+        values = {key: default for key, _, default, _ in every} | chosen | given
         out, resume, classes = (values.pop(key) for key in ("out", "resume", "classes"))
         return run(name, data, out or Path("runs") / name, resume, classes, values)
 
@@ -116,6 +122,12 @@ def _command(
             "Run folder for settings.toml, last.pt, best.pt and metrics.csv; default: runs/NAME.",
         ),
         ("resume", bool, False, "Go on where the run in the output folder stopped."),
+        (
+            "config",
+            Path | None,
+            None,
+            "Settings of another run (its settings.toml, or a part of one); flags that are given win over it.",
+        ),
         ("classes", str | None, None, "Only these classes, separated by commas, or a group: bird, cat, dog, ..."),
     ]
     arguments = [Argument("data", Argument.POSITIONAL_OR_KEYWORD, annotation=_described(Path, _DATA))]

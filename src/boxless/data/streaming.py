@@ -24,9 +24,10 @@ def nothing(count: int) -> None:
 
 @dataclass(slots=True)
 class Watch:
-    """Who is told of progress, and what was broken on the way (name -> reason)."""
+    """Who is told of progress and of how much there is to do, and what was broken on the way (name -> reason)."""
 
     advance: Callable[[int], None] = nothing
+    expect: Callable[[int], None] = nothing
     broken: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +57,10 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], *, workers:
 
 
 def stream(dataset: Dataset, size: int, watch: Watch, *, batch_size: int = 16, workers: int = 2) -> Iterator[Batch]:
-    """Every readable picture of the data set, squashed to `size` pixels square, in order, `batch_size` at a time."""
+    """Every readable picture of the data set, squashed to `size` pixels square, in order.
+
+    A batch holds what is readable of `batch_size` consecutive samples: no other image changes who is in it.
+    """
 
     def read(sample: Sample) -> tuple[Sample, UInt8[np.ndarray, "size size 3"], tuple[int, int]] | str:
         try:
@@ -68,7 +72,7 @@ def stream(dataset: Dataset, size: int, watch: Watch, *, batch_size: int = 16, w
         return sample, picture, original
 
     reads = ahead(read, dataset.samples, workers=workers, window=2 * batch_size + workers)
-    whole = (item for item in reads if not isinstance(item, str))
-    while group := list(islice(whole, batch_size)):
-        samples, pictures, sizes = zip(*group, strict=True)
-        yield Batch(list(samples), list(sizes), np.stack(pictures))
+    while group := list(islice(reads, batch_size)):
+        if whole := [item for item in group if not isinstance(item, str)]:
+            samples, pictures, sizes = zip(*whole, strict=True)
+            yield Batch(list(samples), list(sizes), np.stack(pictures))

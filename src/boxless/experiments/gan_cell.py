@@ -25,7 +25,8 @@ from boxless.gan.networks import Discriminator
 from boxless.gan.samples import generator_of, similarity
 from boxless.gan.settings import GanTraining
 from boxless.gan.stopping import Judge, Scores, select
-from boxless.gan.training import Progress, train_gan
+from boxless.gan.training import train_gan
+from boxless.progress import Progress
 from boxless.results import data_hash, write_json
 
 READINGS: tuple[Literal["cam", "ddt", "border"], ...] = ("cam", "ddt", "border")
@@ -62,7 +63,7 @@ class GanCell:
 
 
 def run_cell(
-    cell: GanCell, data: Path, settings: GanTraining, run: Path, clock: Clock, progress: Progress
+    cell: GanCell, data: Path, settings: GanTraining, run: Path, clock: Clock, progress: Progress | None
 ) -> Result | None:
     """Train and measure one cell in the run folder `run`, going on where it stopped -> its result, None out of time.
 

@@ -27,7 +27,8 @@ from boxless.experiments.gan_tables import deciding, groups_in
 from boxless.experiments.markdown import table
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
-from boxless.gan.training import Progress, train_gan
+from boxless.gan.training import train_gan
+from boxless.progress import Progress
 from boxless.results import data_hash, provenance, write_json
 from boxless.writing import write_whole
 
@@ -88,7 +89,7 @@ def run_figure(
     training: GanTraining,
     out: Path,
     clock: Clock,
-    progress: Callable[[GanCell], Progress],
+    progress: Callable[[GanCell], Progress | None],
     *,
     gans: Sequence[str] = (),
     groups: Sequence[str] = (),
@@ -121,7 +122,7 @@ def run_figure(
 
 
 def run(
-    cell: GanCell, data: Path, training: GanTraining, folder: Path, clock: Clock, progress: Progress
+    cell: GanCell, data: Path, training: GanTraining, folder: Path, clock: Clock, progress: Progress | None
 ) -> Result | None:
     """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
     test, train = unlabelled_splits(data, cell.group)

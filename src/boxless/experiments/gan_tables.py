@@ -19,7 +19,7 @@ from boxless.experiments.gan_reference import CAM, run_reference
 from boxless.experiments.gan_scoring import FIXED, Score, mean_hits
 from boxless.experiments.markdown import table, with_interval
 from boxless.gan.settings import GanTraining
-from boxless.gan.training import Progress
+from boxless.progress import Progress
 from boxless.writing import write_whole
 
 PAPER: dict[tuple[str, bool], dict[str, float]] = {
@@ -91,7 +91,7 @@ def run_table_3(
     training: GanTraining,
     out: Path,
     clock: Clock,
-    progress: Callable[[GanCell], Progress],
+    progress: Callable[[GanCell], Progress | None],
 ) -> list[str]:
     """Run what is not yet run within the clock's minutes -> the page, which is also written to `out`/gan-table-3.md."""
     settings = {"data": data.name, **deciding(training)}

@@ -36,6 +36,7 @@ from boxless.methods import method_class, options_for
 from boxless.metrics import in_top, iou_table, max_box_accuracy_v2
 from boxless.options import method_options, resolve_options
 from boxless.predicting import Finder, How, Mapped, TrainedFinder
+from boxless.progress import heard
 from boxless.protocols import DELTAS, PROTOCOLS
 from boxless.results import evaluation_result
 from boxless.run_folder import plain
@@ -150,17 +151,19 @@ class Study:
         settings = cell.training
         check_labels(cell.method, self.train, None)
 
-        def progress(step: int, steps: int, row: Mapping[str, float]) -> None:
-            if clock.over:
-                raise _OverError
-
-        with torch.random.fork_rng([]):
+        with torch.random.fork_rng([]), heard(f"training {cell.name}") as tell:
             resume, options = (out / "last.pt").exists(), resolve_options(cell.method, cell.options)
             run = WatchedRun(cell.method, options, self.train, None, settings, out, resume=resume)
             # Only where the same pictures come again.
             repeats = settings.resize == settings.size and not getattr(run.network, "alters_images", False)
             if settings.freeze and repeats:
                 self.memory(settings).attach(run.network.backbone)  # type: ignore[arg-type]
+
+            def progress(step: int, steps: int, row: Mapping[str, float]) -> None:
+                tell(step, steps, row)
+                if clock.over:
+                    raise _OverError
+
             try:
                 run.train(progress)
             except _OverError:

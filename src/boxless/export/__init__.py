@@ -64,11 +64,12 @@ def write_boxes(
     tally = _Tally()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".boxless-") as hidden:
+        with tempfile.TemporaryDirectory(dir=out, prefix=STAGING) as hidden:
             staging = Path(hidden)
             _write(_checked(found, classes, tally), staging, format, classes, pictures)
             (staging / "README.txt").write_text(_readme(format, tally), encoding="utf-8")
-            return [_put(entry, out / entry.name) for entry in sorted(staging.iterdir())]
+            # The README goes first: it says of what follows that an export wrote it, should this be killed halfway.
+            return [_put(entry, out / entry.name) for entry in sorted(staging.iterdir(), key=_readme_first)]
     except OSError as error:
         raise BoxlessError(
             f"Could not write the boxes to {out}: {error}. Free space or choose another output folder."
@@ -84,7 +85,7 @@ def check_folder(out: Path, format: Format, *, overwrite: bool = False) -> None:
         raise UsageError(f"There is no format {format!r}. Choose one of {', '.join(get_args(Format))}.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; the boxes need a folder. Choose another output folder.")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or all(entry.name.startswith(OURS) for entry in out.iterdir()):
         return
     if not overwrite:
         raise UsageError(f"The output folder {out} is not empty. Choose another one, or give --overwrite.")
@@ -99,6 +100,11 @@ def check_folder(out: Path, format: Format, *, overwrite: bool = False) -> None:
                 f"{entry} was not written by an export to {format} and is kept. Choose another output folder."
             )
 
+
+OURS = ".boxless-"
+"""How the names of hidden files begin that stand in an output folder while it is written."""
+
+STAGING = f"{OURS}staging-"
 
 MARK = "Boxes found by boxless"
 
@@ -144,6 +150,10 @@ def _checked(found: Iterable[Found], classes: list[str], tally: _Tally) -> Itera
 def _readme(format: Format, tally: _Tally) -> str:
     counts = f"{tally.boxes} boxes in {tally.images} images; in {tally.empty} of them nothing was found."
     return "\n".join([_mark(format), f"boxless {version('boxless')}", "", counts, "", UPRIGHT, "", NOTES[format], ""])
+
+
+def _readme_first(entry: Path) -> tuple[bool, str]:
+    return entry.name != "README.txt", entry.name
 
 
 def _put(entry: Path, target: Path) -> Path:

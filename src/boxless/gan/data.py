@@ -12,6 +12,7 @@ from torch import Tensor
 from boxless.data.images import read_resized
 from boxless.data.sample import Dataset
 from boxless.errors import BoxlessError, BrokenImageError
+from boxless.progress import tracked
 
 log = logging.getLogger("boxless")
 
@@ -30,7 +31,8 @@ def read_images(dataset: Dataset, size: int) -> UInt8[Tensor, "n size size 3"]:
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = [picture for picture in pool.map(read, [s.name for s in dataset.samples]) if picture is not None]
+        reads = tracked(pool.map(read, [sample.name for sample in dataset.samples]), "reading images", len(dataset))
+        pictures = [picture for picture in reads if picture is not None]
     if not pictures:
         raise BoxlessError(
             f"None of the {len(dataset)} images could be read. A GAN needs images of one kind of object."

@@ -6,7 +6,6 @@ metrics.csv, samples.png and, where the label-free criteria are measured, criter
 
 import logging
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,12 @@ from boxless.gan.step import Step
 from boxless.gan.stopping import Judge
 from boxless.interrupt import postponed
 from boxless.locking import held
+from boxless.progress import Progress, heard
 from boxless.run_folder import check_run_folder
 from boxless.settings import to_toml
 from boxless.writing import write_whole
 
 log = logging.getLogger("boxless")
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called after each iteration with its number, the number of all, and the last row of metrics.csv (empty at first)."""
 
 MAY_CHANGE = {
     "iterations",
@@ -81,7 +78,8 @@ def train_gan(
             with checkpoint.resuming(out / "last.pt"):
                 run.load(checkpoint.read(out / "last.pt"))
         try:
-            run.train(progress or (lambda step, steps, row: None))
+            with heard(f"training {gan}", progress) as step:
+                run.train(step)
         except OSError as error:
             raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
     return out
