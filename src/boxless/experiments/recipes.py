@@ -53,11 +53,11 @@ RECIPES = {
     # as the classifier: in the hundred steps of a small data set the published tenth of that hardly moves them.
     #
     # I2C takes its seeds where the paper does, before the layers that make the class map, which here is before Lite0's
-    # last convolution. Trials within cub10's training images, a third of them held out and judged by their boxes
-    # (mean accuracy at the best thresholds): on the features that are classified, SC lowered 62 to 61 and 53 (factors
-    # 0.00008, where its gradient is a fifth of the classification's, and 0.0004), for the whole map rises and the
-    # boxes grow. On block15 the same share of the gradient does nothing; at 0.003 the distance of the seeds falls to a
-    # third and the part of the map above delta rises from 11 to 15 %, as the paper intends, with accuracies of 62 both;
+    # last convolution. Trials within cub10's training images, one seed, a third of them held out and judged by their
+    # boxes (mean accuracy at the best thresholds): on the features that are classified, SC lowered 62 to 61 and 53
+    # (factors 0.00008, where its gradient is half the classification's, and 0.0004): the whole map rises and boxes
+    # grow. On block15 the same share of the gradient does nothing; at 0.003 the distance of the seeds falls to a third
+    # and the part of the map above delta rises from 11 to 15 %, as the paper intends, with an accuracy of 62 as before;
     # at 0.01 classes suffer. GC has the paper's eighth of that. Plain boxes of these images are too large five times
     # as often as too small, which is not what SC mends.
     "quick": Recipe(
