@@ -53,8 +53,8 @@ def jobs(root: Path) -> list[Job]:
     return [
         Job("train cam", ["train", "cam", pictures, *NETWORK.split()], ["--resume"], "last.pt", train, weights),
         Job("train sn-dcgan", ["train", "sn-dcgan", pictures, *GAN.split()], ["--resume"], "last.pt", gan, weights),
-        Job("find", ["find", pictures, "--method", "contrast"], ["--overwrite"], "", search, files),
-        Job("predict", ["predict", run, pictures, "--format", "voc"], ["--overwrite"], "", search, files),
+        Job("find", ["find", pictures, "--method", "contrast"], ["--resume"], "", search, files),
+        Job("predict", ["predict", run, pictures, "--format", "voc"], ["--resume"], "", search, files),
     ]
 
 
@@ -102,9 +102,9 @@ def weights(out: Path) -> Any:
 
 
 def files(out: Path) -> Any:
-    """All bytes that were written but the summary's seconds, and nothing that is hidden."""
+    """All bytes that were written, but the summary's seconds; nothing hidden may be left."""
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    return {name: (out / name).read_bytes() for name in names if name != "summary.json" and not name.startswith(".")}
+    return {name: (out / name).read_bytes() for name in names if name != "summary.json"}
 
 
 def table(path: Path) -> list[dict[str, str]]:
