@@ -71,7 +71,8 @@ class Psol(nn.Module):
         """Images 0..1 -> boxes as centre, width and height, fractions of the image."""
         features = self.backbone(images)
         with torch.autocast(images.device.type, enabled=False):  # a step of bf16 is a pixel of a photograph
-            means = F.adaptive_avg_pool2d(features.float(), self.grid).flatten(1)
+            # Divided by the grid's side, so that means in 49 places drive the sigmoids no faster than the mean of all.
+            means = F.adaptive_avg_pool2d(features.float(), self.grid).flatten(1) / self.grid
             numbers: Tensor = self.fc2(F.relu(self.fc1(means)))
             return numbers.sigmoid()
 
