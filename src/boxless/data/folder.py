@@ -4,6 +4,7 @@
     boxes.csv, boxes_<split>.csv              at its top: image,class,width,height,x0,y0,x1,y1, half-open pixels
     annotations.json; [split/]labels.json     see coco.py
     [split/]image_ids.txt ...                 see wsol_lists.py
+    [split/]name-000000.tar ...               see webdataset.py
     what its authors distribute               see catalogue.py
 
 The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
@@ -20,15 +21,12 @@ from boxless.data import wsol_lists
 from boxless.data.annotations import Box, Size, brief, checked_box, numbers, stacked, text_of, whole
 from boxless.data.catalogue import recognise
 from boxless.data.coco import read_coco
+from boxless.data.names import class_folder, is_image
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import SPLITS, Source, open_source
+from boxless.data.tar_source import TarSource
+from boxless.data.webdataset import read_webdataset
 from boxless.errors import BoxlessError, UsageError
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
-)
-"""What makes a file an image; every other file is ignored."""
 
 EVERYTHING = "all"
 """In the place of a split: the images of all of them."""
@@ -57,7 +55,8 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
             return replace(wsol_lists.read_wsol_lists(folder, images), split=chosen)
     elif path.suffix.lower() == ".json":
         return read_coco(path, images)
-    return _read_tree(open_source(path), chosen)
+    source = open_source(path)
+    return read_webdataset(source, chosen) if isinstance(source, TarSource) else _read_tree(source, chosen)
 
 
 def splits(path: Path) -> list[str]:
@@ -68,7 +67,7 @@ def splits(path: Path) -> list[str]:
     if layout:
         return list(layout.splits)
     names = open_source(path).names()
-    tops = {name.partition("/")[0] for name in names if _is_image(name) or PurePosixPath(name).name in LISTS}
+    tops = {name.partition("/")[0] for name in names if is_image(name) or PurePosixPath(name).name in LISTS}
     return sorted((top for top in tops if top.lower() in SPLITS), key=lambda top: SPLITS.index(top.lower()))
 
 
@@ -111,11 +110,11 @@ class _Known:
 
 def _read_tree(source: Source, split: str | None) -> Dataset:
     names = source.names()
-    pictures = [name for name in names if _is_image(name)]
+    pictures = [name for name in names if is_image(name)]
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
     known = _read_boxes(source, _boxes_files(names), set(pictures))
-    class_of = {name: _class(name) or known[name].label for name in pictures}
+    class_of = {name: class_folder(name) or known[name].label for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
@@ -124,14 +123,6 @@ def _read_tree(source: Source, split: str | None) -> Dataset:
         if split is None or name.startswith(f"{split}/")
     ]
     return Dataset(source, samples, classes, split)
-
-
-def _class(name: str) -> str:
-    """The first folder below the split, empty where there is none."""
-    folders = name.split("/")[:-1]
-    if folders and folders[0].lower() in SPLITS:
-        folders = folders[1:]
-    return folders[0] if folders else ""
 
 
 def _boxes_files(names: Iterable[str]) -> list[str]:
@@ -173,10 +164,6 @@ def _read_row(row: dict[str, str], where: str, pictures: set[str], known: dict[s
         box = checked_box(x0, y0, x1, y1, entry.size, where)
         if box not in entry.boxes:  # boxes.csv may repeat what boxes_<split>.csv says
             entry.boxes.append(box)
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def _what_else(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where the bytes of a data set come from: a folder or a zip, with the same three answers.
+"""Where the bytes of a data set come from: a folder, a zip or tar shards, with the same three answers.
 
 A source has a root, the names of its files (posix paths relative to that root) and the bytes of each. Hidden files,
 what archivers add (`__MACOSX`) and members of a zip that would lie outside of it (`/a`, `../a`) do not exist for it. A
@@ -55,7 +55,7 @@ class FolderSource:
         """The content of one file; raises BrokenImageError when it is not there or cannot be read."""
         try:
             with (self.root / name).open("rb") as file:
-                _check_length(name, os.fstat(file.fileno()).st_size)
+                check_length(name, os.fstat(file.fileno()).st_size)
                 return file.read()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             reason = getattr(error, "strerror", None) or error
@@ -77,7 +77,7 @@ class ZipSource:
     def read(self, name: str) -> bytes:
         """The content of one file; raises BrokenImageError when it is not there, encrypted, damaged or too large."""
         try:
-            _check_length(name, self._archive().getinfo(self._prefix + name).file_size)  # no more than that is unpacked
+            check_length(name, self._archive().getinfo(self._prefix + name).file_size)  # no more than that is unpacked
             return self._archive().read(self._prefix + name)
         except KeyError as error:
             raise BrokenImageError(f"{name} is not in {self.root}.") from error
@@ -107,14 +107,18 @@ class ZipSource:
 
 
 def open_source(path: Path) -> Source:
-    """The source for a folder or a zip; raises BoxlessError when `path` is neither."""
+    """The source for a folder, a zip or tar shards; raises BoxlessError when `path` is none of them."""
+    from boxless.data.tar_source import open_shards, shards_in
+
+    if shards := shards_in(path):
+        return open_shards(path, shards)
     if path.is_dir():
         return FolderSource(path)
     if not path.exists():
         raise BoxlessError(f"There is no folder or zip {path}. Check the path.")
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return ZipSource(path)
-    raise BoxlessError(f"{path} is a file but not a zip. Expected a folder of images or a zip of one.")
+    raise BoxlessError(f"{path} is a file but not a zip or a tar. Expected a folder of images, or one of these.")
 
 
 def _walk(folder: Path, below: str, home: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
@@ -128,7 +132,7 @@ def _walk(folder: Path, below: str, home: Path, seen: set[tuple[int, int]]) -> I
         return
     seen.add((place.st_dev, place.st_ino))
     for entry in entries:
-        if _hidden(entry.name) or (entry.is_symlink() and _leads_back(Path(entry.path), home)):
+        if hidden(entry.name) or (entry.is_symlink() and _leads_back(Path(entry.path), home)):
             continue
         if entry.is_dir():
             yield from _walk(Path(entry.path), f"{below}{entry.name}/", home, seen)
@@ -158,20 +162,22 @@ _DAMAGED = (
 """What Python's modules raise over a member of a zip, depending on which of its bytes are wrong."""
 
 
-def _check_length(name: str, length: int) -> None:
+def check_length(name: str, length: int) -> None:
+    """Raise BrokenImageError for a file that is too large to be read."""
     if length > LARGEST_FILE:
         raise BrokenImageError(
             f"{name} has {length / 2**30:.1f} GiB, more than boxless reads of one file ({LARGEST_FILE / 2**30:g} GiB)."
         )
 
 
-def _hidden(part: str) -> bool:
+def hidden(part: str) -> bool:
+    """Whether a file or folder of this name does not exist for a source."""
     return part.startswith(".") or part == "__MACOSX"
 
 
 def _visible(archive: zipfile.ZipFile) -> list[str]:
     files = {entry.filename for entry in archive.infolist() if not entry.is_dir()}
-    return [name for name in files if not name.startswith("/") and not any(_hidden(part) for part in name.split("/"))]
+    return [name for name in files if not name.startswith("/") and not any(hidden(part) for part in name.split("/"))]
 
 
 def _only_folder(names: list[str]) -> str:

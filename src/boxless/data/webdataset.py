@@ -1,0 +1,100 @@
+"""Tar shards in webdataset's layout -> samples: key.jpg with key.cls, or with key.json, or in class folders.
+
+    key.cls         a number, counted from 0, or the name of a class
+    key.json        {"class": number or name, "boxes": [[x0, y0, x1, y1], ...], "width": w, "height": h}, all optional
+    classes.txt     beside the shards, optional: the name of every class, one a line, for those that are numbers
+
+Boxes are half-open pixels of the upright picture. The size is read where boxes are, which it must fit.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+from boxless.data.annotations import Box, Size, brief, checked_box, numbers, stacked, whole
+from boxless.data.names import class_folder, is_image
+from boxless.data.sample import Dataset, Sample
+from boxless.data.tar_source import TarSource, key_of
+from boxless.errors import BoxlessError
+
+CLASSES = "classes.txt"
+
+
+class _Told(NamedTuple):
+    label: int | str | None
+    boxes: list[Box]
+    size: Size | None
+
+
+def read_webdataset(source: TarSource, split: str | None) -> Dataset:
+    """The images of one split, sorted by name, with the classes of all splits.
+
+    Raises BoxlessError for shards without images, for annotations that cannot be read, and for a class that is a
+    number in one place and a name in another.
+    """
+    pictures = [name for name in source.names() if is_image(name) and key_of(name) == name.rpartition(".")[0]]
+    if not pictures:
+        raise BoxlessError(f"There are no images in the shards of {source.root}. Expected files such as KEY.jpg.")
+    told = {name: _read(source, key_of(name)) for name in pictures}
+    label_of = {name: class_folder(name) if (known := told[name].label) is None else known for name in pictures}
+    classes = _classes(source, {label for label in label_of.values() if label != ""})
+    index = {name: number for number, name in enumerate(classes)}
+    samples = []
+    for name in pictures:
+        if split is None or name.startswith(f"{split}/"):
+            label = label_of[name]
+            number = label if isinstance(label, int) else index.get(label)
+            samples.append(Sample(name, number, stacked(told[name].boxes), told[name].size))
+    return Dataset(source, samples, classes, split)
+
+
+def _classes(source: TarSource, labels: set[int | str]) -> list[str]:
+    """The name of every class: in alphabetical order, or for numbers as classes.txt has them, or as themselves."""
+    named = sorted(label for label in labels if isinstance(label, str))
+    counted = sorted(label for label in labels if isinstance(label, int))
+    if named and counted:
+        raise BoxlessError(
+            f"In the shards of {source.root} a class is the number {counted[0]} in one place and {named[0]!r} in "
+            "another. Expected numbers everywhere, or names everywhere."
+        )
+    if named or not counted:
+        return named
+    places = [source.root / CLASSES, source.root.parent / CLASSES]
+    file = next((place for place in places[: 2 if source.root.is_file() else 1] if place.is_file()), None)
+    if file is None:
+        return [str(number) for number in range(counted[-1] + 1)]
+    names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if counted[-1] >= len(names):
+        raise BoxlessError(f"{file} has {len(names)} names, and an image is of class {counted[-1]}, counted from 0.")
+    return names
+
+
+def _read(source: TarSource, key: str) -> _Told:
+    where = f"{key} in the shards of {source.root}"
+    content = _parsed(source.texts[".json"][key], where) if key in source.texts[".json"] else {}
+    label = content.get("class")
+    if key in source.texts[".cls"]:
+        word = source.texts[".cls"][key].decode(errors="replace").strip()
+        label = int(word) if word.isascii() and word.isdecimal() else word
+    if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
+        raise BoxlessError(f"{where}: the class is {brief(label)}. Expected a number, counted from 0, or a name.")
+    if isinstance(label, int):
+        (label,) = whole([label], where)
+    boxes = content.get("boxes") or []
+    if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
+        raise BoxlessError(f"{where}: boxes is {brief(boxes)}. Expected a list of [x0, y0, x1, y1].")
+    size = None
+    if boxes and content.get("width") and content.get("height"):
+        width, height = whole([content["width"], content["height"]], where)
+        size = width, height
+    corners = [numbers(box, where) for box in boxes]
+    return _Told(label, [checked_box(x0, y0, x1, y1, size, where) for x0, y0, x1, y1 in corners], size)
+
+
+def _parsed(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise BoxlessError(f"{where}: the .json is not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise BoxlessError(f"{where}: the .json is {brief(content)}. Expected an object.")
+    return content
