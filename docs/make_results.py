@@ -30,15 +30,9 @@ layer and the fixed threshold of DDT were chosen once, on training boxes of cub1
 first look at the layers had been taken on the test boxes of cub10, so its row flatters it a little. Artiodactyla,
 cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group.
 
-The two trained runs come from
+The trained CAM comes from
 
     boxless train cam cub10 --out cam-cub10 --size 288 --resize 320 --freeze all --lr 0.003 --epochs 6
-    boxless train sn-dcgan tiny28 --classes bird --out sn-dcgan-bird --width 0.25 --iterations 3000 --minutes 10
-    boxless train sn-dcgan tiny28 --classes bird --out sn-dcgan-bird --width 0.25 --iterations 3000 --minutes 7 --resume
-
-SN-DCGAN was cut off by its minutes, on a processor that other work was using, at the iteration that its heading
-names. The paper trains at full width for 250,000 iterations: that row is a trial of the road and says nothing about
-the method.
 """
 
 
@@ -144,7 +138,7 @@ def table(folder: Path) -> str:
     found = {content["cell"]: content["result"] for content in contents}
     _, _, name = folder.name.partition("-")
     head, _, rest = page_of(name, found).partition("\n")
-    commands = dict.fromkeys(f"`{content['command']}`" for content in contents)
+    commands = dict.fromkeys(f"`{content['command'].replace('__main__.py', 'boxless')}`" for content in contents)
     told = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
     pictures = "".join(
         f"\n![{path.stem}](results/{folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))

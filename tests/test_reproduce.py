@@ -115,8 +115,8 @@ def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_pat
         run_table_3(cells, data, settings, tmp_path, Clock(), told)
     page = (tmp_path / "gan-table-3.md").read_text()
     lines = [line for line in page.splitlines() if "| sn-dcgan |" in line]
-    assert len(lines) == len(TABLES) * 4
-    assert sum(NOT_RUN in line for line in lines) == len(TABLES) * 3
+    assert len(lines) == 4 + len(TABLES) - 1  # what was not run stands in the first table alone
+    assert sum(NOT_RUN in line for line in lines) == 3
     assert "1 of 4 cells run" in page
     page = "\n".join(run_table_3(cells, data, settings, tmp_path, Clock(), told))
     assert ran.count(cells[0].name) == 1  # done before, and not run again

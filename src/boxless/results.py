@@ -46,7 +46,7 @@ def provenance() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(map(_portable, sys.argv)),
+        "command": " ".join(map(_portable, sys.argv)).replace("__main__.py", "boxless", 1),  # python -m boxless
     }
 
 

@@ -127,8 +127,11 @@ def table_3_page(
     failed = {name: result["failed"] for name, result in done.items() if "failed" in result}
     page += [f"Failed: {name}: {reason}" for name, reason in failed.items()]
     page += [f"Begun: {name}, {stages[-1]['step']:,} iterations." for name, stages in begun.items() if stages]
-    for title, (reading, threshold) in TABLES.items():
-        page += ["", f"## {title}", "", *table(COLUMNS, rows(cells, done, reading, threshold))]
+    for index, (title, (reading, threshold)) in enumerate(TABLES.items()):
+        told = rows(cells, done, reading, threshold)
+        if index:  # what was not run stands in the first table alone
+            told = [row for row in told if row[-1] != NOT_RUN]
+        page += ["", f"## {title}", "", *table(COLUMNS, told)]
     return page
 
 
