@@ -5,7 +5,9 @@ names the file and the place in it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,8 @@ def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, w
 
     Raises BoxlessError that begins with `where` when the box is empty or lies beyond the picture.
     """
+    if _as_written.get():
+        return x0, y0, x1, y1
     if x1 <= x0 or y1 <= y0:
         raise BoxlessError(f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} is empty. Expected x0 < x1 and y0 < y1.")
     if size is None:
@@ -68,6 +72,19 @@ def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, w
             f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside of the picture of {width} x {height} pixels."
         )
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+
+
+_as_written: ContextVar[bool] = ContextVar("as_written", default=False)
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Inside, boxes are read as they stand, whether they are any or not: for who wants to say which are none."""
+    token = _as_written.set(True)
+    try:
+        yield
+    finally:
+        _as_written.reset(token)
 
 
 def stacked(boxes: Iterable[Box]) -> Boxes | None:

@@ -113,7 +113,7 @@ def _read_tree(source: Source, split: str | None) -> Dataset:
     pictures = [name for name in names if is_image(name)]
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
-    known = _read_boxes(source, _boxes_files(names), set(pictures))
+    known = _read_boxes(source, boxes_files(names), set(pictures))
     class_of = {name: class_folder(name) or known[name].label for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
     label_of = {name: label for label, name in enumerate(classes)}
@@ -125,7 +125,7 @@ def _read_tree(source: Source, split: str | None) -> Dataset:
     return Dataset(source, samples, classes, split)
 
 
-def _boxes_files(names: Iterable[str]) -> list[str]:
+def boxes_files(names: Iterable[str]) -> list[str]:
     """The csv files at the top. All are read whatever the split, as classes may stand in them alone."""
     known = {"boxes.csv", *(f"boxes_{split}.csv" for split in SPLITS)}
     return [name for name in names if name.lower() in known]
