@@ -1,5 +1,6 @@
 """The documentation is true where a machine can tell: links lead somewhere, and commands are commands."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -76,6 +77,18 @@ def test_every_command_line_parses(page):
         except cyclopts.CycloptsError as error:
             wrong.append((" ".join(words), str(error)))
     assert not wrong
+
+
+def test_the_page_of_reliability_is_made_from_its_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import make_reliability
+
+    folder = ROOT / "docs" / "results" / "reliability"
+    results = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    assert make_reliability.page(results) == (ROOT / "docs" / "reliability.md").read_text()
+    assert results["malformed"]["not handled"] == {} and results["malformed"]["cases"] >= 200
+    assert results["disks"]["wrong"] == {}
+    assert results["kills"]["kills"] >= 50 and results["soak"]["images"] >= 20_000
 
 
 def test_the_test_of_commands_finds_and_refuses_them():

@@ -367,3 +367,14 @@ def test_captured_graphs_agree_with_eager_steps(gan: str) -> None:
             step.iterate(0, number)
         terms.append(step.terms.clone())
     torch.testing.assert_close(terms[0], terms[1], rtol=1e-2, atol=1e-2)
+
+
+def test_half_a_row_that_a_kill_left_is_not_taken_for_one(tmp_path):
+    whole = Table(tmp_path / "metrics.csv", ("step", "loss"), 0)
+    for step in (2, 4):
+        whole.append({"step": step, "loss": step / 3})
+    for half in ("6", "6,0.1"):
+        with (tmp_path / "metrics.csv").open("a") as file:
+            file.write(half)
+        assert [row["step"] for row in Table(tmp_path / "metrics.csv", ("step", "loss"), 6).rows] == [2, 4]
+        assert (tmp_path / "metrics.csv").read_text() == "step,loss\n2,0.666666667\n4,1.33333333\n"

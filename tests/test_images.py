@@ -245,3 +245,32 @@ def test_small_pictures_are_upright_and_know_how_large_they_were(format: str, tu
 def test_a_size_that_cannot_be_read_names_the_file(data: bytes) -> None:
     with pytest.raises(BrokenImageError, match=r"a\.jpg"):
         read_size(data, "a.jpg")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "1", "CMYK", "I;16", "I", "F"])
+def test_large_pictures_are_converted_in_bands_to_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 60_000, (50, 31))
+    dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}.get(mode)
+    picture = Image.fromarray(values.astype(dtype)) if dtype else Image.fromarray(photo(31, 50)).convert(mode)
+    data = encoded(picture, "TIFF")
+    whole = read_picture(data, "a")
+    monkeypatch.setattr("boxless.data.images.BAND", 31 * 7)
+    assert np.array_equal(read_picture(data, "a"), whole)
+
+
+def test_a_thread_of_a_picture_takes_no_more_memory_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxless.data.images.FINE_LIMIT", 50_000)
+    for shape in ((5000, 1, 3), (1, 5000, 3), (5000, 3, 3)):
+        picture = np.repeat(np.linspace(0, 255, 5000).astype(np.uint8), int(np.prod(shape)) // 5000).reshape(shape)
+        square = squash(picture, 32)
+        assert square.shape == (32, 32, 3)
+        means = square.mean((1, 2) if shape[0] == 5000 else (0, 2))
+        assert np.abs(means - (np.arange(32) + 0.5) * 255 / 32).max() < 4
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(photo(), "JPEG", progressive=True)
+    assert read_picture(data, "a").shape == (64, 96, 3)
+    monkeypatch.setattr("boxless.data.images.JPEG_SCANS_LIMIT", 64 * 96 * 9)
+    with pytest.raises(BrokenImageError, match="too many pixels"):
+        read_picture(data, "a")

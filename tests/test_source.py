@@ -121,6 +121,31 @@ def test_a_damaged_member_of_a_zip_is_named(tree: Path) -> None:
     assert open_source(path).read("a/b/c.png") == b"a/b/c.png"
 
 
+def test_what_is_too_large_is_named_before_it_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxless.data.source.LARGEST_FILE", 6)
+    for source in (open_source(tree), open_source(zipped(tree))):
+        with pytest.raises(BrokenImageError, match=r"a/b/c\.png has .* more than boxless reads"):
+            source.read("a/b/c.png")
+
+
+def test_members_outside_of_a_zip_do_not_exist(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name in ("good.png", "/etc/up.png", "../up.png", "a/../../up.png"):
+            archive.writestr(name, b"content")
+    assert open_source(tmp_path / "x.zip").names() == ["good.png"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_named_however_a_member_is_packed(method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", method) as archive:
+        archive.writestr("a.jpg", os.urandom(400))
+    data = bytearray((tmp_path / "x.zip").read_bytes())
+    data[60:160] = bytes(100)
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(BrokenImageError, match=r"a\.jpg is damaged"):
+        open_source(tmp_path / "x.zip").read("a.jpg")
+
+
 def read_all(source: ZipSource) -> list[bytes]:
     return [source.read(name) for name in source.names() * 20]
 

@@ -125,8 +125,11 @@ def killed(job: Job, kills: int, root: Path, rng: np.random.Generator) -> dict[s
         while True:
             going = (out / job.begun).exists()
             after = float(rng.uniform(0, seconds)) if done < kills else None
+            began = time.monotonic()
             code = end(begin([*job.begin, "--out", str(out), *(job.go_on if going else [])], log), after)
             if code == 0:
+                if not going:  # the machine had been busier at first: moments after the end kill nothing
+                    seconds = min(seconds, time.monotonic() - began)
                 break
             assert code == -9, f"{job.name} ended with {code}: {log.read_text()[-2000:]}"
             done += 1
