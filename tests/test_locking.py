@@ -6,9 +6,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from squares import make_squares, quick
 
+from boxless.data.streaming import Watch
 from boxless.errors import BoxlessError, UsageError
+from boxless.finders import discoverer
+from boxless.gan.settings import GanTraining
+from boxless.gan.training import train_gan
 from boxless.locking import LOCK, held
+from boxless.searching import search
+from boxless.training import train_classifier
 
 HOLDER = """
 import sys, time
@@ -46,6 +54,23 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     with held(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
     assert not (tmp_path / LOCK).exists()
+
+
+def test_train_find_and_predict_refuse_a_folder_that_another_process_writes(tmp_path: Path) -> None:
+    squares = make_squares(tmp_path / "squares", 8)
+    images = torch.randint(0, 255, (8, 16, 16, 3), dtype=torch.uint8)
+    with holder(tmp_path / "out") as other:
+        try:
+            for work in (
+                lambda out: train_classifier("cam", {}, squares, None, quick(epochs=1), out),
+                lambda out: train_gan("dcgan", images, GanTraining(iterations=1, size=16, width=0.125), out),
+                lambda out: search(discoverer("contrast"), squares, out, Watch(), format="csv", overwrite=True),
+            ):
+                with pytest.raises(UsageError, match=rf"Another boxless writes .*process {other.pid}"):
+                    work(tmp_path / "out")
+            assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK]
+        finally:
+            other.kill()
 
 
 def test_the_folder_is_free_again_afterwards_and_gone_if_nothing_was_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import io
 import json
 import multiprocessing
 import pickle
+import re
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -222,3 +223,20 @@ def test_a_shard_that_shrinks_or_goes_while_it_is_read_breaks_its_images_alone(t
 def test_a_split_must_be_named_as_elsewhere(scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has the splits train, test"):
         read_data(shards(scenes, tmp_path / "set", told_by_folder, PLACES[0]))
+
+
+def test_the_documented_way_of_writing_shards_keeps_everything(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "tarfile" in block)
+    (tmp_path / "photos").symlink_to(scenes)
+    monkeypatch.chdir(tmp_path)
+    exec(program.replace("1000", "4"), {})
+    for split in ("train", "test"):
+        here, there = read_data(tmp_path / "shards", split), read_data(scenes, split)
+        assert here.classes == there.classes and len(here) == len(there)
+        for one, other in zip(here.samples, there.samples, strict=True):
+            assert (one.label, one.size) == (other.label, other.size)
+            np.testing.assert_array_equal(one.boxes, other.boxes)
+            assert here.source.read(one.name) == there.source.read(other.name)

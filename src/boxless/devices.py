@@ -38,8 +38,6 @@ def fabric_on(device: str, devices: int = 1, nodes: int = 1) -> Fabric:
         return _launched(place.type == "cuda", [place.index or 0] if place.type == "cuda" else 1, 1)
     if ":" in device:
         raise UsageError(f"--device {device} is one device, and {devices} processes each need one. Give --device cuda.")
-    if place.type == "cuda" and devices > torch.cuda.device_count():
-        raise UsageError(f"{devices} devices were asked for, and {torch.cuda.device_count()} are here.")
     # Gloo also where there are GPUs: a process that is done early waits for the others, however long they take.
     strategy = DDPStrategy(process_group_backend="gloo", timeout=timedelta(days=30))
     return _launched(place.type == "cuda", devices, nodes, strategy=strategy)
@@ -48,6 +46,12 @@ def fabric_on(device: str, devices: int = 1, nodes: int = 1) -> Fabric:
 def _launched(
     cuda: bool, devices: int | list[int], nodes: int, *, strategy: str | Strategy = "auto", precision: Any = "32-true"
 ) -> Fabric:
+    there = torch.cuda.device_count()
+    if cuda and isinstance(devices, int) and devices > there:
+        raise UsageError(
+            f"{devices} processes need a GPU each, and {there} are here. Start fewer; under SLURM, ask for "
+            "--gpus-per-node, so that each task sees all GPUs of its machine."
+        )
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         strategy=strategy,

@@ -18,6 +18,7 @@ from boxless.data.streaming import Watch, ahead
 from boxless.errors import BoxlessError
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.predicting import DivisibleFinder, Mapped, found_in
+from boxless.progress import tracked
 from boxless.report import THUMBNAIL, Card, make_card, write_report
 from boxless.results import data_hash
 from boxless.shards import Shards, Writer
@@ -178,7 +179,8 @@ class _Search:
             raise BoxlessError(
                 f"None of the {len(dataset)} images could be read: {'; '.join(list(broken.values())[:3])}"
             )
-        found = summary.counted(one for one, _ in self.shards.found(len(self.pieces)))
+        merged = (one for one, _ in self.shards.found(len(self.pieces)))
+        found = summary.counted(tracked(merged, "writing boxes", len(dataset) - len(broken)))
         pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
