@@ -37,7 +37,6 @@ METHODS = {
     "spg": "boxless.methods.spg:Spg",
 }
 
-
 REGRESSORS = {
     "psol": "boxless.methods.psol:Psol",
 }
