@@ -192,6 +192,13 @@ def test_an_unfinished_search_is_neither_mixed_with_another_nor_lost(pictures: D
         find(finder, fewer, out, resume=True)
 
 
+def test_a_finished_search_says_that_it_is(pictures, tmp_path):
+    find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
+    with pytest.raises(UsageError, match="is finished; there is nothing to go on with"):
+        find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
+    find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True, overwrite=True)
+
+
 def test_a_search_that_was_stopped_before_it_found_anything_leaves_the_folder_free(
     pictures: Dataset, tmp_path: Path
 ) -> None:
