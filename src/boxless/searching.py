@@ -140,8 +140,8 @@ class _Search:
         finished = (self.out / "summary.json").exists() and not self.shards.folder.exists()
         if resume and finished and not overwrite:
             raise UsageError(
-                f"The search in {self.out} is finished; there is nothing to go on with. Begin anew with --overwrite, or "
-                "choose another --out."
+                f"The search in {self.out} is finished; there is nothing to go on with. Begin anew with --overwrite, "
+                "or choose another --out."
             )
         done = self.shards.begin(resume=resume, overwrite=overwrite)
         check_folder(self.out, self.format, overwrite=overwrite or bool(done))
