@@ -62,7 +62,7 @@ def main() -> None:
         if "versions" in content and "measurement" not in content
     ]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
-    tables = [table(folder) for folder in sorted((HERE / "results").iterdir()) if folder.is_dir()]
+    tables = [table(folder) for folder in sorted((HERE / "results").glob("[0-9]*")) if folder.is_dir()]
     parts = [*measured, *([TABLES, *tables] if tables else []), PROTOCOLS, *sides, "## Speed\n", *speeds]
     text = "\n".join([INTRODUCTION, *summary(overview), *parts])
     (HERE / "results.md").write_text(text.rstrip() + "\n", encoding="utf-8")

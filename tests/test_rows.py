@@ -43,8 +43,23 @@ def test_differences_are_paired_and_meaned_over_common_seeds() -> None:
     assert "Not run: K = 9" in text
     heads = {len(line.split("|")) for line in text.split("\n\n")[0].splitlines()}
     assert len(heads) == 1
+    assert "for 1 comparisons - above: SC." in text
     found["a"]["images"] = "other"
     assert "other images" in results_table(["plain", "SC"], found, against="plain")
+
+
+def test_who_differs_is_said_after_holm_s_correction() -> None:
+    # Six images of ten won: p 0.031, enough for one comparison and not for three. Four lost: p 0.125.
+    found = {
+        name: made(name, 0, hits, "1" * 10)
+        for name, hits in {"plain": "1111000000", "SC": "1111111111", "K": "1111111000", "none": "1111000000"}.items()
+    }
+    only = results_table(["plain", "SC"], found, against="plain")
+    assert "for 1 comparisons - above: SC." in only
+    three = results_table(list(found), found, against="plain")
+    assert "for 3 comparisons - not told apart: K, SC, none." in three
+    found["SC"] = made("SC", 0, "0" * 10, "1" * 10)
+    assert "for 1 comparisons - not told apart: SC." in results_table(["plain", "SC"], found, against="plain")
 
 
 def test_refused_and_missing_variants_are_told() -> None:

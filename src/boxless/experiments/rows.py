@@ -5,13 +5,14 @@ seeds stands beside it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from boxless.protocols import DELTAS
-from boxless.statistics import compare, interval
+from boxless.statistics import Comparison, compare, interval
 
 Results = Mapping[str, Mapping[str, Any]]
 """What was measured, by the cell's name."""
@@ -142,6 +143,7 @@ def _differences(against: str, compared: Sequence[str], by: Mapping[str, Mapping
         ),
         "|---|" + "---:|" * 6,
     ]
+    means: dict[str, Comparison] = {}
     for variant in compared:
         seeds = [seed for seed in by[variant] if seed in by[against]]
         if not seeds:
@@ -155,9 +157,27 @@ def _differences(against: str, compared: Sequence[str], by: Mapping[str, Mapping
         for values in ((ours[:, :, 1], theirs[:, :, 1]), (ours.mean(axis=2), theirs.mean(axis=2))):
             found = compare(values[0].mean(axis=0), values[1].mean(axis=0))
             cells += [f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f})", f"{found.p:.2g}"]
+        means[variant] = found
         up = int((ours.mean(axis=(1, 2)) > theirs.mean(axis=(1, 2))).sum())
         lines.append(markdown_row((variant, str(len(seeds)), *cells, f"{up} of {len(seeds)}")))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + (f"\n{_verdict(against, means)}\n" if means else "")
+
+
+def _verdict(against: str, means: Mapping[str, Comparison]) -> str:
+    """Who differs from `against` in the mean of the three, after Holm's correction (1979) for all comparisons."""
+    ordered = sorted(means, key=lambda variant: means[variant].p)
+    sure = takewhile(lambda one: means[one[1]].p * (len(ordered) - one[0]) < 0.05, enumerate(ordered))
+    told = {variant for _, variant in sure}
+    groups = {
+        "above": [variant for variant in told if means[variant].difference > 0],
+        "below": [variant for variant in told if means[variant].difference < 0],
+        "not told apart": [variant for variant in means if variant not in told],
+    }
+    words = "; ".join(f"{group}: {', '.join(sorted(names))}" for group, names in groups.items() if names)
+    return (
+        f"Against {against} in the mean of the three, p < 0.05 over images after Holm's correction for "
+        f"{len(means)} comparisons - {words}."
+    )
 
 
 def _three(hits: Float64[np.ndarray, "seed image iou"]) -> list[str]:
