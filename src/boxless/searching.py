@@ -15,7 +15,7 @@ from boxless.data.images import read_shrunk
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import FolderSource
 from boxless.data.streaming import Watch, ahead
-from boxless.errors import BoxlessError
+from boxless.errors import BoxlessError, UsageError
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.predicting import DivisibleFinder, Mapped, found_in
 from boxless.report import THUMBNAIL, Card, make_card, write_report
@@ -136,6 +136,12 @@ class _Search:
         """The pieces that are done already; what a killed process was about to move into place goes."""
         for stale in (stale for name in UNFINISHED for stale in self.out.glob(name)):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        finished = (self.out / "summary.json").exists() and not self.shards.folder.exists()
+        if resume and finished and not overwrite:
+            raise UsageError(
+                f"The search in {self.out} is finished; there is nothing to go on with. Begin anew with "
+                "--overwrite, or choose another --out."
+            )
         done = self.shards.begin(resume=resume, overwrite=overwrite)
         check_folder(self.out, self.format, overwrite=overwrite or bool(done))
         return done
