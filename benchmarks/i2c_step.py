@@ -176,7 +176,7 @@ def reading(photographs: int, workers: int) -> dict[str, Any]:
         parts = np.array_split(np.arange(photographs), max(1, photographs // 20))
         requests = [Request(part, draws(len(part), 0, number)) for number, part in enumerate(parts)]
         began = time.perf_counter(), time.process_time()
-        seen = sum(len(batch.labels) for batch in batches(pictures, requests, 224, workers))
+        seen = sum(len(batch.targets) for batch in batches(pictures, requests, 224, workers))
         wall, busy = time.perf_counter() - began[0], time.process_time() - began[1]
     return {
         "photographs": seen,

@@ -188,7 +188,7 @@ def test_an_unfinished_search_is_neither_mixed_with_another_nor_lost(pictures: D
     with pytest.raises(UsageError, match=r"has threshold 0.5, not 0.4"):
         find(finder, pictures, out, resume=True)
     assert find(finder, fewer, out, overwrite=True).taken_over == 0
-    with pytest.raises(UsageError, match="is not empty"):
+    with pytest.raises(UsageError, match="is finished; there is nothing to go on with"):
         find(finder, fewer, out, resume=True)
 
 
