@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cases import Case
+from cases import Bytes, Case
 from malformed_annotations import malformed_annotations
 from malformed_archives import malformed_archives
 from malformed_images import malformed_images
@@ -49,11 +49,24 @@ def handle(case: Case) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="boxless-malformed-"))
     try:
         for name, content in case.files.items():
-            (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "data" / name).write_bytes(content if isinstance(content, bytes) else content())
+            write(folder / "data" / name, content)
         return judged(case, *limited(case, folder))
     finally:
         shutil.rmtree(folder)
+
+
+def write(path: Path, content: Bytes) -> None:
+    """Write one file; a bomb is made by a process of its own, whose memory the reader would else seem to have."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+        return
+    child = os.fork()
+    if not child:
+        path.write_bytes(content())
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{path.name} could not be made")
 
 
 def limited(case: Case, folder: Path) -> tuple[dict[str, Any], resource.struct_rusage]:
