@@ -27,6 +27,7 @@ from boxless.evaluating import evaluate
 from boxless.finders import trained, untrained
 from boxless.methods.psol import Psol, level_map
 from boxless.regressing import train_regressor
+from boxless.settings import read_settings
 from boxless.training import train_classifier
 
 HEAD = {"grid": 4, "hidden": 64}  # three layers see no borders, so that global averages cannot tell where a square is
@@ -224,9 +225,10 @@ def test_find_train_predict_evaluate(tmp_path: Path, capsys: pytest.CaptureFixtu
     boxless(f"find {scenes} --method contrast --format csv --out {tmp_path}/found -j 1")
     boxless(
         f"train psol {scenes} --boxes {tmp_path}/found/boxes.csv --out {run} --backbone tiny --weights none --epochs 1 "
-        "--size 32 --resize 36 --grid 2 --workers 1"
+        "--size 32 --grid 2 --workers 1"
     )
     assert load(run).classes == []
+    assert read_settings(run / "settings.toml").training.resize == 32
     boxless(f"predict {run} {scenes} --format csv --report --out {tmp_path}/predicted -j 1")
     with (tmp_path / "predicted" / "boxes.csv").open() as file:
         assert {row["class"] for row in csv.DictReader(file)} == {"beetle"}

@@ -47,6 +47,7 @@ def _train_regressor(
     from boxless.regressing import train_regressor
 
     boxes = values.pop("boxes")
+    values["resize"] = values["resize"] or values["size"]
     options, settings = _parted(method, values)
     train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes)
     train_regressor(method, options, train, boxes, settings, out, resume=resume)
@@ -165,9 +166,17 @@ _BOXES = (
     Argument.empty,
     "Boxes to learn from: boxes.csv as find and predict --format csv write it, a COCO json, or wsolevaluation lists.",
 )
+_UNCUT = (
+    "resize",
+    int | None,
+    None,
+    "Side in pixels that photographs are resized to before a random square of `size` is cut out; default: size. "
+    "Nothing is then cut, and objects are as large as when boxes are predicted.",
+)
 for _name in METHODS:
     _command(_train_classifier, _name, method_summary(_name), [*_own(_name), *_flags(Training)])
 for _name in REGRESSORS:
-    _command(_train_regressor, _name, method_summary(_name), [_BOXES, *_own(_name), *_flags(Training)])
+    _rest = [flag for flag in _flags(Training) if flag[0] != "resize"]
+    _command(_train_regressor, _name, method_summary(_name), [_BOXES, *_own(_name), _UNCUT, *_rest])
 for _name, _recipe in GANS.items():
     _command(_train_gan, _name, _recipe.summary, _flags(GanTraining))
