@@ -53,8 +53,12 @@ def gigabytes(number: int) -> str:
     return f"{number / 1e9:.2f} GB"
 
 
+WORDS = {"progressive": "progressive JPEG", "no": "no image at all", "odd": "odd images", "Tiny": "Tiny ImageNet lists"}
+"""What the first words of some cases stand for."""
+
+
 def listed(entries: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in entries.items())
+    return ", ".join(f"{WORDS.get(name, name)} {number}" for name, number in entries.items())
 
 
 def kills(jobs: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""Zips and heat maps that are broken or hostile."""
+"""Zips, tar shards and heat maps that are broken or hostile."""
 
 import io
 import struct
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ GOOD = encoded(picture(np.random.default_rng(3)), "PNG")
 def malformed_archives(seed: int) -> Iterator[Case]:
     """Zips in the place of a folder, and maps in every format that `boxless score` reads."""
     yield from zip_cases(seed)
+    yield from tar_cases(seed)
     yield from map_cases(seed)
 
 
@@ -95,6 +97,53 @@ def zip_bomb(length: int, name: str = "bomb.png") -> bytes:
             for _ in range(length // 2**24):
                 member.write(bytes(2**24))
     return file.getvalue()
+
+
+def tarred(members: Iterable[tuple[str, bytes]], **fields: object) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for field, value in fields.items():
+                setattr(member, field, value)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def tar_cases(seed: int) -> Iterator[Case]:
+    """Shards in webdataset's layout: a picture, its class and its boxes under one key."""
+    boxes = b'{"width": 96, "height": 64, "boxes": [[10, 10, 50, 50]]}'
+    members = [("1.png", GOOD), ("1.cls", b"0"), ("2.png", GOOD), ("2.cls", b"1"), ("2.json", boxes)]
+    whole = tarred(members)
+    variants = {f"cut at {share}": whole[: int(len(whole) * share)] for share in (0.0, 0.01, 0.3, 0.7, 0.95)}
+    for number in range(16):
+        rng = np.random.default_rng((seed, 7, number))
+        broken = bytearray(whole)
+        heads = [whole.index(name.encode()) for name, _ in members]
+        for place in rng.integers(0, 500, 1 + number):
+            broken[int(rng.choice(heads)) + int(place)] ^= 1 << int(rng.integers(8))
+        variants[f"bits of headers flipped, {number}"] = bytes(broken)
+    for name in ("../up.png", "/etc/up.png", "a/../../up.png", "a" * 3000 + ".png", "a\\up.png"):
+        variants[f"a member called {name[:20]!r}"] = tarred([*members, (name, GOOD)])
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE):
+        link = tarred([("3.png", b"")], type=kind, linkname="/etc/passwd")
+        variants[f"a member of type {kind!r}"] = whole[:-10240] + link
+    variants["a member that claims 8 GB"] = whole.replace(b"%011o" % len(GOOD), b"77777777777")
+    variants["a name twice"] = tarred([*members, ("1.png", GOOD)])
+    variants["zeros"] = bytes(20480)
+    variants["text"] = b"no tar\n" * 500
+    words = {"a word": b"left", "5000 digits": 5000 * b"9", "a billion": b"1000000000", "nothing": b"", "NUL": b"\0"}
+    for what, text in words.items():
+        variants[f"the class is {what}"] = tarred([*members[:3], ("2.cls", text)])
+        variants[f"the boxes are {what}"] = tarred([*members[:4], ("2.json", text)])
+    variants["json nested 100000 deep"] = tarred([*members[:4], ("2.json", 100_000 * b"[")])
+    for what, side in {"nan": b"NaN", "5000 digits": 5000 * b"9", "null": b"null", "-1": b"-1"}.items():
+        variants[f"a side is {what}"] = tarred([*members[:4], ("2.json", boxes.replace(b"50]", side + b"]"))])
+    for what, content in variants.items():
+        inside = what.startswith(("the ", "a side", "json", "zeros"))  # then the set of shards and the key are named
+        culprit = "3.png" if "type b'S'" in what else "the shards of" if inside else "x-000000.tar"
+        yield Case(f"tar, {what}", culprit, {"x-000000.tar": content})
 
 
 def map_cases(seed: int) -> Iterator[Case]:

@@ -19,6 +19,9 @@ from boxless.errors import BoxlessError
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
 
+MOST_CLASSES = 1_000_000
+"""A class with a higher number is damage; a list of so many names would fill the memory."""
+
 LARGEST = 1e9
 """No pixel, side or label of a picture is beyond this; float32, in which boxes are kept, has no place for it either."""
 
@@ -37,6 +40,14 @@ def whole(values: Sequence[object], where: str) -> list[int]:
     if any(value < 0 or value != int(value) for value in found):
         raise BoxlessError(f"{where}: expected whole numbers, found {', '.join(map(brief, values))}.")
     return [int(value) for value in found]
+
+
+def class_number(value: object, where: str) -> int:
+    """The value as the number of a class, from 0; raises BoxlessError that begins with `where`."""
+    (label,) = whole([value], where)
+    if label >= MOST_CLASSES:
+        raise BoxlessError(f"{where}: the class {label}. Expected numbers that count the classes from 0.")
+    return label
 
 
 def brief(value: object, length: int = 60) -> str:

@@ -10,7 +10,7 @@ Boxes are half-open pixels of the upright picture. The size is read where boxes 
 import json
 from typing import Any, NamedTuple
 
-from boxless.data.annotations import Box, Size, brief, checked_box, numbers, stacked, whole
+from boxless.data.annotations import Box, Size, brief, checked_box, class_number, numbers, stacked, whole
 from boxless.data.names import class_folder, is_image
 from boxless.data.sample import Dataset, Sample
 from boxless.data.tar_source import TarSource, key_of
@@ -74,11 +74,11 @@ def _read(source: TarSource, key: str) -> _Told:
     label = content.get("class")
     if key in source.texts[".cls"]:
         word = source.texts[".cls"][key].decode(errors="replace").strip()
-        label = int(word) if word.isascii() and word.isdecimal() else word
+        label = class_number(word, where) if word.isascii() and word.isdecimal() else word
     if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
         raise BoxlessError(f"{where}: the class is {brief(label)}. Expected a number, counted from 0, or a name.")
     if isinstance(label, int):
-        (label,) = whole([label], where)
+        label = class_number(label, where)
     boxes = content.get("boxes") or []
     if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
         raise BoxlessError(f"{where}: boxes is {brief(boxes)}. Expected a list of [x0, y0, x1, y1].")
@@ -93,7 +93,7 @@ def _read(source: TarSource, key: str) -> _Told:
 def _parsed(text: bytes, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BoxlessError(f"{where}: the .json is not JSON ({error}).") from error
     if not isinstance(content, dict):
         raise BoxlessError(f"{where}: the .json is {brief(content)}. Expected an object.")

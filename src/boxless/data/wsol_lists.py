@@ -18,6 +18,7 @@ from boxless.data.annotations import (
     Size,
     brief,
     checked_box,
+    class_number,
     numbers,
     require_images,
     rows_of,
@@ -28,9 +29,6 @@ from boxless.data.annotations import (
 from boxless.data.sample import Dataset, Sample
 from boxless.data.source import FolderSource
 from boxless.errors import BoxlessError
-
-MOST_CLASSES = 1_000_000
-"""A label beyond this is damage; a list of so many names would fill the memory."""
 
 IDS, LABELS, SIZES, BOXES = "image_ids.txt", "class_labels.txt", "image_sizes.txt", "localization.txt"
 
@@ -67,9 +65,7 @@ def read_labels(lists: FolderSource, names: dict[str, str]) -> dict[str, int]:
     """The label of every image of the list; raises BoxlessError for one that counts no classes."""
     labels = {}
     for name, (where, values) in _by_name(lists, LABELS, 2, names).items():
-        labels[name] = whole(values[:1], where)[0]
-        if labels[name] >= MOST_CLASSES:
-            raise BoxlessError(f"{where}: the label {labels[name]}. Expected labels that count the classes from 0.")
+        labels[name] = class_number(values[0], where)
     return labels
 
 
