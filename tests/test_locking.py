@@ -90,16 +90,15 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_many_processes_take_turns_and_never_meet(tmp_path: Path) -> None:
-    code = HOLDER.replace('    print("held", flush=True)\n    time.sleep(60)\n', TURNS)
     start = time.time() + 1.5
-    processes = [
-        subprocess.Popen([sys.executable, "-c", "import os\n" + code, str(tmp_path), str(start)]) for _ in range(3)
-    ]
+    processes = [subprocess.Popen([sys.executable, "-c", TURNS, str(tmp_path), str(start)]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
 
 
 TURNS = """\
-    pass
+import os, sys, time
+from pathlib import Path
+from boxless.locking import held
 from boxless.errors import UsageError
 while time.time() < float(sys.argv[2]): pass
 for _ in range(150):
