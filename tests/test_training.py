@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from squares import SMALL, make_squares, part, quick, two_runs
 
 from boxless import checkpoint, load
+from boxless.data.loading import Batch
 from boxless.data.sample import Dataset, Sample
 from boxless.errors import BoxlessError, UsageError
 from boxless.methods import METHODS, TRAINED
@@ -231,3 +232,20 @@ def test_two_processes_train_what_one_does_on_the_same_batches(tmp_path: Path) -
             {key: float(value) for key, value in other.items()}
         )
     assert (tmp_path / "stopped" / "noticed").read_text() == "7\n"  # the step at which both look
+
+
+def test_ctrl_c_after_the_last_look_of_an_epoch_is_not_lost(
+    squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Run.batches
+
+    def interrupted(run: Run) -> Iterator[Batch]:
+        yield from whole(run)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Run, "batches", interrupted)
+    few = part(squares, slice(0, 8))
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier("cam", {}, few, None, quick(epochs=3), tmp_path / "run")
+    content = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert (content["trainer"]["epoch"], content["trainer"]["step"]) == (1, 0)

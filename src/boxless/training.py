@@ -30,7 +30,7 @@ from boxless.data.sampler import make_sampler
 from boxless.data.transforms import Resize, draws, to_images
 from boxless.devices import make_fabric
 from boxless.errors import BoxlessError, UsageError
-from boxless.interrupt import postponed
+from boxless.interrupt import Interruption, postponed
 from boxless.methods import REGRESSORS, build_method, options_for
 from boxless.optimizing import load_state, make_optimizer, set_rates
 from boxless.options import resolve_options
@@ -156,34 +156,36 @@ class Run:
         if not self.epoch and not self.step:
             self.save(best=True)  # a run that is killed in its first epoch can be resumed too
         length = len(self.sampler)
-        while self.epoch < self.settings.epochs:
-            setattr(self.network, "epoch", self.epoch)  # noqa: B010  # read by methods that change after some epochs
-            for _ in self.steps():
-                self.seconds = time.monotonic() - began
-                last = self.history[-1] if self.history else {}
-                progress(self.epoch * length + self.step, self.settings.epochs * length, last)
-            self.finish_epoch()
+        with postponed() as interruption:  # over epochs too: between two of them Ctrl-C would be noted and forgotten
+            while self.epoch < self.settings.epochs:
+                if self.team.any(interruption.asked, self.fabric.device):
+                    raise KeyboardInterrupt
+                setattr(self.network, "epoch", self.epoch)  # noqa: B010  # read by methods that change after some epochs
+                for _ in self.steps(interruption):
+                    self.seconds = time.monotonic() - began
+                    last = self.history[-1] if self.history else {}
+                    progress(self.epoch * length + self.step, self.settings.epochs * length, last)
+                self.finish_epoch()
 
-    def steps(self) -> Iterator[None]:
+    def steps(self, interruption: Interruption) -> Iterator[None]:
         """What is left of this epoch, step by step; saved now and then and at Ctrl-C."""
         self.network.train()
         saved = time.monotonic()
-        with postponed() as interruption:
-            for batch in self.batches():
-                self.learn(batch)
-                self.step += 1
-                yield
-                looked = self.step % _LOOK == 0
-                if looked:
-                    self.refuse_broken()
-                if looked or self.team.world == 1:  # several processes have to save and to stop at the same step
-                    stop = self.team.any(interruption.asked, self.fabric.device)
-                    late = self.team.any(time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device)
-                    if stop or late:
-                        self.save()
-                        saved = time.monotonic()
-                    if stop:
-                        raise KeyboardInterrupt
+        for batch in self.batches():
+            self.learn(batch)
+            self.step += 1
+            yield
+            looked = self.step % _LOOK == 0
+            if looked:
+                self.refuse_broken()
+            if looked or self.team.world == 1:  # several processes have to save and to stop at the same step
+                stop = self.team.any(interruption.asked, self.fabric.device)
+                late = self.team.any(time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device)
+                if stop or late:
+                    self.save()
+                    saved = time.monotonic()
+                if stop:
+                    raise KeyboardInterrupt
 
     def batches(self) -> Iterator[Batch]:
         """The batches of this epoch from the current step on."""
