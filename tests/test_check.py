@@ -50,7 +50,8 @@ def test_a_folder_in_order_is_counted_and_nothing_is_said_against_it(scenes: Pat
     assert not found.duplicates and not found.others and said(found) == ""
     assert [step.split()[:3] for step in next_steps(found)] == [
         ["boxless", "find", str(scenes)],
-        ["boxless", "train", "i2c"],
+        ["boxless", "train", "cam"],
+        ["boxless", "find", str(scenes)],
         ["boxless", "evaluate", "ddt"],
     ]
 
