@@ -51,9 +51,12 @@ def opened(tab, report):
 
 def choose(tab, select, text):
     """Choose an option as a person does -> how many cards there are at once, before the page draws any more."""
-    return tab.js(f"(() => {{ const list = document.getElementById('{select}');"
-           f"list.value = [...list.options].find((option) => option.text.startsWith({text!r})).value;"
-           "list.dispatchEvent(new Event('change')); return document.querySelectorAll('.card').length; })()")  # fmt: skip
+    return tab.js(f"""(() => {{
+        const list = document.getElementById({select!r});
+        list.value = [...list.options].find((option) => option.text.startsWith({text!r})).value;
+        list.dispatchEvent(new Event("change"));
+        return document.querySelectorAll(".card").length;
+    }})()""")
 
 
 def scroll_to_the_end(tab):
