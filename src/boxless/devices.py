@@ -1,5 +1,7 @@
 """What a network runs on: one processor or GPU, or several processes with one each (Fabric)."""
 
+import atexit
+import gc
 import logging
 from datetime import timedelta
 from typing import Any
@@ -8,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
+from torch import distributed
 
 from boxless.errors import BoxlessError, UsageError
 from boxless.settings import Training
@@ -60,7 +63,17 @@ def _launched(
         precision=precision,
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    # Gloo's threads drop tensors some time after a collective is over, and need the interpreter for it: one that does
+    # so while Python ends aborts the process. Without the group, and with nothing that refers to it, they are gone.
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+        gc.collect()
 
 
 def device_named(name: str) -> torch.device:
