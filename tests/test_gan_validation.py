@@ -1,4 +1,5 @@
 import json
+from math import log
 
 import numpy as np
 import pytest
@@ -8,14 +9,15 @@ from boxless import checkpoint
 from boxless.cli.reproduce import app
 from boxless.errors import UsageError
 from boxless.experiments.gan_cell import GanCell, maps_file
-from boxless.experiments.gan_stopping import agreements, course, spearman, summarise, validate, verdict
+from boxless.experiments.gan_stopping import FIFTH, agreements, balances, course, spearman, summarise, validate, verdict
 from boxless.experiments.pages import page_of
 
 
 def stage(step, lift, **criteria):
     told = {"step": step, "equivariance": 0.5, "stability": 0.0, "deletion": 0.0, "similarity": 0.0, **criteria}
     scores = {
-        kind: {"transferred": {"accuracy": {"0.5": value}}} for kind, value in (("maps", 50 + lift), ("shuffled", 50))
+        kind: {"transferred": {"hits": "1" * hit + "0" * (100 - hit)}}
+        for kind, hit in (("maps", 50 + lift), ("shuffled", 50))
     }
     return {"step": step, "criteria": told, "readings": {"cam": scores}}
 
@@ -44,6 +46,7 @@ def test_every_way_of_choosing_ends_with_the_lift_of_its_checkpoint():
             "label-free rule": 2,
             "last": 3,
             "random": 2,
+            FIFTH: 1,
             "best equivariance": 3,
             "best stability": 1,
             "best deletion": 1,
@@ -70,6 +73,29 @@ def test_similarity_that_was_not_measured_is_no_criterion():
     assert "best similarity" not in course("old", old).choices
 
 
+def test_resampled_images_are_the_same_for_all_checkpoints():
+    same = course("a", result(*(stage(i, 20) for i in (1, 2)), choice=1)).resampled()
+    np.testing.assert_allclose(same[:, 0], same[:, 1])
+    assert same.mean() == pytest.approx(20, abs=1)
+    assert same[:, 0].std() == pytest.approx(100 * np.sqrt(0.2 * 0.8 / 100), rel=0.15)  # of a share of 100 images
+    told = summarise([course("a", RISING)])["best equivariance"]
+    assert told["spearman_low"] <= told["spearman"] <= told["spearman_high"] and told["spearman_low"] < 1
+
+
+def test_the_loss_of_d_is_read_where_ln_4_means_something(tmp_path):
+    stages = [stage(50, 1), stage(100, 2), stage(150, 3)]
+    logistic, critic = (
+        {**result(*stages, choice=50), "training": {"loss": loss}} for loss in ("minimax", "wasserstein")
+    )
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.csv").write_text(f"step,d_loss\n50,{log(4)}\n100,1.0\n150,2.0\n")
+    found = balances({"a": logistic, "b": critic, "gone": logistic}, tmp_path)
+    assert set(found) == {"a"}
+    np.testing.assert_allclose(found["a"], [0, 1 - log(4), log(4) - 2])
+    assert course("a", logistic, {"balance": found["a"]}).choices["best balance"] == pytest.approx(1)
+
+
 def test_seeds_of_one_cell_are_compared_map_by_map(tmp_path):
     cells = [
         GanCell(gan="dcgan", group="star", augment=augment, seed=seed)
@@ -84,7 +110,7 @@ def test_seeds_of_one_cell_are_compared_map_by_map(tmp_path):
     found = agreements(cells, tmp_path)
     assert set(found) == {cells[0].name, cells[1].name}  # the augmented run has no second seed
     assert found[cells[0].name][0] > 0.5 > -0.5 > found[cells[0].name][1]  # in the order of the steps, 9 before 10
-    known = course("a", result(stage(9, 1), stage(10, 5), choice=10), found[cells[0].name])
+    known = course("a", result(stage(9, 1), stage(10, 5), choice=10), {"agreement": found[cells[0].name]})
     assert known.choices["best agreement"] == 1
 
 
@@ -99,7 +125,8 @@ def test_the_page_of_a_folder(tmp_path, capsys):
         app(["gan-stopping", "--data", str(tmp_path / "made"), "--out", str(tmp_path)])
     assert end.value.code == 0
     page = capsys.readouterr().out
-    assert "| best equivariance | 2 | +1.00 | 0.0 |" in page and "Not measured in these runs: agreement" in page
+    assert "| best equivariance | 2 | +1.00 (" in page
+    assert "Not measured in these runs: fidelity, agreement, balance" in page
     assert json.loads((tmp_path / "gan-stopping.json").read_text())["result"]["summary"]["last"]["runs"] == 2
     kept = json.loads((tmp_path / "gan-stopping.json").read_text())
     assert page_of("gan-stopping-made", {kept["cell"]: kept["result"]}) == (tmp_path / "gan-stopping.md").read_text()

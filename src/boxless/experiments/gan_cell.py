@@ -7,7 +7,7 @@ and peak are then three ways to pick one of the stages. The stages measured so f
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +20,10 @@ from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result
 from boxless.experiments.gan_scoring import Scoring, boxed_splits
 from boxless.gan.data import read_images
+from boxless.gan.fidelity import Features, kid
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
-from boxless.gan.samples import generator_of, similarity
+from boxless.gan.samples import generator_of, samples, similarity
 from boxless.gan.settings import GanTraining
 from boxless.gan.stopping import Judge, Scores, select
 from boxless.gan.training import train_gan
@@ -34,6 +35,9 @@ STAGES = 10
 """Checkpoints of a run that are measured, evenly spaced."""
 UNTRAINED = 3
 """Networks that were never trained, for that control; they differ between seeds."""
+SCORES = tuple(field.name for field in fields(Scores))
+COMPARED = 512
+"""Real and generated images at most that the distance between the two is measured on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,7 @@ class _Measuring:
         self.train, self.scoring, self.run = train, scoring, run
         self.device, self.seed = scoring.device, scoring.seed
         self._judge: Judge | None = None
+        self._features: Features | None = None
 
     def localizer(self, content: dict[str, Any], reading: Literal["cam", "ddt", "border"]) -> GanLocalizer:
         """The D of a last.pt under one reading."""
@@ -136,10 +141,16 @@ class _Measuring:
         judge, step = self.judge(content), content["step"]
         if before and not len(judge.before):  # another process measured those
             judge.before = checkpoint.read(maps_file(self.run, before[-1]["step"]))["maps"].to(self.device)
-        generator, latent = generator_of(content)
-        criteria = asdict(judge.score(self.localizer(content, "cam"), step, similarity(generator, latent)))
+        drawn = generator_of(content)
+        criteria = asdict(judge.score(self.localizer(content, "cam"), step, similarity(*drawn)))
+        criteria["fidelity"] = -self.distance(samples(*drawn, COMPARED))
         checkpoint.save(maps_file(self.run, step), {"maps": judge.before.cpu()})
         return {"step": step, "criteria": criteria, "readings": readings}
+
+    def distance(self, generated: UInt8[Tensor, "_n size size 3"]) -> float:
+        """KID of generated images from the same training images every time."""
+        self._features = self._features or Features()
+        return kid(self.train[:: -(-len(self.train) // COMPARED)].cpu(), generated, self._features, self.seed)
 
     def judge(self, content: dict[str, Any]) -> Judge:
         """What measures the label-free criteria, made once: it looks at untrained networks first."""
@@ -149,7 +160,8 @@ class _Measuring:
 
     def chosen(self, last: dict[str, Any], stages: Sequence[Result]) -> int:
         """The step of the stage that the label-free criteria choose."""
-        return select([Scores(**stage["criteria"]) for stage in stages], self.judge(last).untrained)
+        rows = [{name: stage["criteria"][name] for name in SCORES} for stage in stages]
+        return select([Scores(**row) for row in rows], self.judge(last).untrained)
 
     def controls(self, last: dict[str, Any]) -> Result:
         """Untrained Ds in every reading, constant boxes, and border contrast: what no learning scores."""

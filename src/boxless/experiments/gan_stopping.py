@@ -3,12 +3,15 @@
 Every finished cell holds what each criterion said of each of its checkpoints, and what each checkpoint scores. The
 target is the lift over shuffled maps, because accuracy itself follows the size of boxes. For each criterion: Spearman's
 rank correlation with the target within a run, and the regret of choosing its best checkpoint, the best lift less the
-chosen one's. A peak over noisy scores is high by chance, so a regret of 0 is out of reach for any choice.
+chosen one's. A peak over noisy scores is high by chance, so a regret of 0 is out of reach for any choice: how noisy is
+told by resampling the images, the same ones for all checkpoints of a run.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from boxless.errors import UsageError
 from boxless.experiments.cells import Result, stored
 from boxless.experiments.gan_cell import GanCell, maps_file
 from boxless.experiments.gan_readings import finished
+from boxless.experiments.gan_scoring import mean_hits
 from boxless.experiments.markdown import table
 from boxless.gan.stopping import agreement, derangement
 from boxless.results import provenance, write_json
@@ -29,8 +33,17 @@ from boxless.writing import write_whole
 NAME = "gan-stopping"
 READING, THRESHOLD = "cam", "transferred"
 """What is scored: the paper's maps, which the criteria were measured on."""
-CRITERIA = ("equivariance", "stability", "deletion", "similarity", "agreement")
-"""Of every stage; similarity is the MS-SSIM of generated pairs, agreement that of the maps of two seeds."""
+CRITERIA = ("equivariance", "stability", "deletion", "similarity", "fidelity", "agreement", "balance")
+"""Of every stage, more is better: similarity is the MS-SSIM of generated pairs, fidelity the KID with its sign changed,
+agreement that of the maps of two seeds, balance how near the loss of D is to the one where it cannot tell (ln 4)."""
+OF_RUNS = ("agreement", "balance")
+"""Those that no cell holds: they are read from the run folders."""
+LOGISTIC = ("minimax", "non-saturating")
+"""Losses of which ln 4 is the value where D cannot tell."""
+FIFTH = "a fifth of the run"
+"""The paper's fixed choice, 50,000 of 250,000 iterations."""
+DRAWS = 500
+"""Resamples of the images of a run."""
 COLUMNS = (
     "choice of the checkpoint",
     "runs",
@@ -41,24 +54,40 @@ COLUMNS = (
 )
 
 Values = Float64[np.ndarray, "stage"]
+PerImage = Float64[np.ndarray, "stage image"]
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One run: the lift of each of its checkpoints in points, and what each criterion said of it (nan: unknown)."""
+    """One run: the lift of each of its checkpoints, and what each criterion said of it (nan: unknown)."""
 
     name: str
-    lift: Values
+    steps: Sequence[int]
+    lifts: PerImage
+    """Of every image in points: 100 where only its own map hits, -100 where only another's does."""
     criteria: Mapping[str, Values]
     chosen: int
     """The stage that the shipped rule chose."""
 
     @property
+    def lift(self) -> Values:
+        """Of every checkpoint, the mean over images."""
+        return np.asarray(self.lifts.mean(axis=1))
+
+    def resampled(self, seed: int = 0) -> Float64[np.ndarray, "draw stage"]:
+        """The lifts of resamples of the images; a resample is the same for all checkpoints."""
+        images = self.lifts.shape[1]
+        drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), DRAWS)
+        return np.asarray(drawn @ self.lifts.T / images)
+
+    @property
     def choices(self) -> dict[str, float]:
         """The lift that each way of choosing ends with; those whose criterion is unknown are left out."""
-        made = {"label-free rule": self.lift[self.chosen], "last": self.lift[-1], "random": self.lift.mean()}
+        lift = self.lift
+        fifth = int(np.argmin(np.abs(np.array(self.steps) - self.steps[-1] / 5)))
+        made = {"label-free rule": lift[self.chosen], "last": lift[-1], "random": lift.mean(), FIFTH: lift[fifth]}
         known = {name: values for name, values in self.criteria.items() if np.isfinite(values).all()}
-        made |= {f"best {name}": self.lift[int(np.argmax(values))] for name, values in known.items()}
+        made |= {f"best {name}": lift[int(np.argmax(values))] for name, values in known.items()}
         return {name: float(value) for name, value in made.items()}
 
 
@@ -68,37 +97,38 @@ def validate(out: Path, data: str) -> list[str]:
     Raises UsageError where there is no finished run of `data`.
     """
     cells = finished(out / "cells", data)
-    agreed = agreements(cells, out / "runs")
     kept = {cell.name: stored(out / "cells" / f"{cell.name}.json")["result"] for cell in cells}
-    courses = [course(name, result, agreed.get(name)) for name, result in kept.items()]
-    courses = [one for one in courses if len(one.lift) > 1]
+    measured = {"agreement": agreements(cells, out / "runs"), "balance": balances(kept, out / "runs")}
+    courses = [
+        course(name, result, {of: values[name] for of, values in measured.items() if name in values})
+        for name, result in kept.items()
+    ]
+    courses = [one for one in courses if len(one.steps) > 1]
     if not courses:
         raise UsageError(f"The runs in {out} have one checkpoint each. There is nothing to choose from.")
     runs = {one.name: {"lift": one.lift.tolist(), "choices": one.choices} for one in courses}
-    result = {"summary": summarise(courses), "runs": runs}
+    noise = float(np.mean([one.resampled().max(axis=1).std() for one in courses]))
+    result = {"summary": summarise(courses), "runs": runs, "noise": noise}
     page = page_of_result(result)
     write_whole(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
     write_json(out / f"{NAME}.json", {"cell": NAME, "settings": {"data": data}, **provenance(), "result": result})
     return page
 
 
-def course(name: str, result: Result, agreed: Values | None = None) -> Course:
-    """The course of a finished cell; a criterion that was not measured is nan."""
+def course(name: str, result: Result, of_run: Mapping[str, Values] | None = None) -> Course:
+    """The course of a finished cell with what its run folder says; a criterion that was not measured is nan."""
     stages = result["stages"]
+    unknown = np.full(len(stages), np.nan)
     scores = [stage["readings"][READING] for stage in stages]
-    accuracies = np.array(
-        [[one[kind][THRESHOLD]["accuracy"]["0.5"] for kind in ("maps", "shuffled")] for one in scores]
-    )
-    criteria = {
-        key: np.array([stage["criteria"][key] for stage in stages], float) for key in CRITERIA if key != "agreement"
-    }
+    own, other = (np.array([mean_hits([one[kind][THRESHOLD]]) for one in scores]) for kind in ("maps", "shuffled"))
+    told = [stage["criteria"] for stage in stages]
+    criteria = {key: np.array([one.get(key, np.nan) for one in told], float) for key in CRITERIA if key not in OF_RUNS}
     if not criteria["similarity"].any():  # runs before it was measured have zeros
-        criteria["similarity"] = np.full(len(stages), np.nan)
+        criteria["similarity"] = unknown
     criteria["stability"][0] = criteria["stability"][1:].min(initial=0.0)  # there is none before it
-    criteria["agreement"] = np.full(len(stages), np.nan) if agreed is None else agreed
+    criteria |= {key: (of_run or {}).get(key, unknown) for key in OF_RUNS}
     steps = [stage["step"] for stage in stages]
-    lift = accuracies[:, 0].astype(float) - accuracies[:, 1]
-    return Course(name, lift, criteria, steps.index(result["label_free"]))
+    return Course(name, steps, 100 * (own - other), criteria, steps.index(result["label_free"]))
 
 
 def agreements(cells: Sequence[GanCell], runs: Path) -> dict[str, Values]:
@@ -115,6 +145,20 @@ def agreements(cells: Sequence[GanCell], runs: Path) -> dict[str, Values]:
         for cell in (a, b):
             found.setdefault(cell.name, []).append(values)
     return {name: np.asarray(np.mean(values, axis=0)) for name, values in found.items()}
+
+
+def balances(results: Mapping[str, Result], runs: Path) -> dict[str, Values]:
+    """How near ln 4 the loss of D was before each checkpoint, for the runs whose loss that is a meaningful value of."""
+    found: dict[str, Values] = {}
+    for name, result in results.items():
+        table = runs / name / "metrics.csv"
+        if result.get("training", {}).get("loss") not in LOGISTIC or not table.exists():
+            continue
+        with table.open(newline="") as file:
+            losses = {int(row["step"]): float(row["d_loss"]) for row in csv.DictReader(file)}
+        told = [losses.get(stage["step"], np.nan) for stage in result["stages"]]
+        found[name] = np.asarray(-np.abs(np.array(told) - log(4)))
+    return found
 
 
 def _maps(run: Path) -> dict[int, torch.Tensor]:
@@ -137,8 +181,9 @@ def summarise(courses: Sequence[Course]) -> dict[str, dict[str, float | int]]:
     """Of every way of choosing: on how many runs it is known, mean Spearman and regret, and how it compares with last.
 
     `against_last` is the mean lift of the choice less that of the last checkpoint on the same runs, with its bootstrap
-    interval over runs.
+    interval over runs; the interval of Spearman is over the images of the runs.
     """
+    resamples = {one.name: one.resampled() for one in courses}
     found: dict[str, dict[str, float | int]] = {}
     for name in dict.fromkeys(name for one in courses for name in one.choices):
         known = [one for one in courses if name in one.choices]
@@ -155,8 +200,25 @@ def summarise(courses: Sequence[Course]) -> dict[str, dict[str, float | int]]:
         }
         criterion = name.removeprefix("best ")
         if criterion in CRITERIA:
-            found[name]["spearman"] = float(np.mean([spearman(one.criteria[criterion], one.lift) for one in known]))
+            found[name] |= _ranked(known, criterion, resamples)
     return found
+
+
+def _ranked(
+    courses: Sequence[Course], criterion: str, resamples: Mapping[str, Float64[np.ndarray, "draw stage"]]
+) -> dict[str, float]:
+    """The mean over runs of Spearman's rank correlation of a criterion with the lift, and its interval over images."""
+
+    def mean(lifts: Mapping[str, Values]) -> float:
+        return float(np.mean([spearman(one.criteria[criterion], lifts[one.name]) for one in courses]))
+
+    draws = [mean({name: lifts[n] for name, lifts in resamples.items()}) for n in range(DRAWS)]
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return {
+        "spearman": mean({one.name: one.lift for one in courses}),
+        "spearman_low": float(low),
+        "spearman_high": float(high),
+    }
 
 
 def page_of_result(result: Result) -> list[str]:
@@ -171,7 +233,9 @@ def page_of_result(result: Result) -> list[str]:
         f"{len(lifts)} runs with {min(counts)} to {max(counts)} "
         "checkpoints. Lift: class activation maps above shuffled ones, points of GT-known localization at IoU 0.5, "
         f"threshold transferred; {mean:+.1f} at the last checkpoints on average, {best:+.1f} at most. Regret: the best "
-        "lift of a run less that of the choice. Brackets: 95 % bootstrap interval over runs.",
+        f"lift of a run less that of the choice; the best lift itself moves by {result['noise']:.1f} (standard "
+        "deviation) when the images are resampled. Brackets: 95 % bootstrap intervals, of Spearman's correlation over "
+        "images, of the lift over runs.",
         "",
         *table(COLUMNS, [_row(name, numbers) for name, numbers in summary.items()]),
         "",
@@ -193,7 +257,9 @@ def _row(name: str, numbers: Mapping[str, float | int]) -> list[str]:
     against = (
         "-" if name == "last" else (f"{numbers['against_last']:+.1f} ({numbers['low']:+.1f} to {numbers['high']:+.1f})")
     )
-    rank = f"{numbers['spearman']:+.2f}" if "spearman" in numbers else "-"
+    rank = "-"
+    if "spearman" in numbers:
+        rank = f"{numbers['spearman']:+.2f} ({numbers['spearman_low']:+.2f} to {numbers['spearman_high']:+.2f})"
     return [
         name,
         str(numbers["runs"]),
