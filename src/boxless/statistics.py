@@ -4,7 +4,9 @@ Values of images are few and repeat (hits, or the mean of three hits), so a resa
 distinct value occurs: one multinomial instead of an index for every image, with the same distribution.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import lgamma
 from typing import Any
 
@@ -59,6 +61,14 @@ def compare(
     difference = a.astype(np.float64) - b.astype(np.float64)
     low, high = interval(difference, seed=seed, draws=draws)
     return Comparison(float(difference.mean()), low, high, _sign_flip_p(difference, np.random.default_rng(seed), draws))
+
+
+def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Which of several p-values stand below `level` when all of them are asked at once (Holm 1979), in their order."""
+    order = sorted(range(len(p)), key=lambda place: p[place])
+    sure = takewhile(lambda one: p[one[1]] * (len(p) - one[0]) < level, enumerate(order))
+    told = {place for _, place in sure}
+    return [place in told for place in range(len(p))]
 
 
 def _resampled_means(values: Float[np.ndarray, "image"], rng: np.random.Generator, draws: int) -> Any:

@@ -15,6 +15,7 @@ from boxless.data.folder import read_data, splits
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid
 from boxless.experiments.gan_cell import GanCell, measured_stages, run_cell
+from boxless.experiments.gan_claims import NOT_RUN, claims_section
 from boxless.experiments.gan_reference import CAM, run_reference
 from boxless.experiments.gan_scoring import FIXED, Score, mean_hits
 from boxless.experiments.markdown import table, with_interval
@@ -54,7 +55,6 @@ TABLES = {
     "Distance of D's inner features from the border's, threshold transferred": ("border", "transferred"),
 }
 """The same runs under four readings: title -> reading and threshold."""
-NOT_RUN = "not run"
 NAME = "gan-table-3"
 
 
@@ -116,7 +116,7 @@ def run_table_3(
 def table_3_page(
     cells: Sequence[GanCell], done: Mapping[str, Result], begun: Mapping[str, list[Result]], training: GanTraining
 ) -> list[str]:
-    """The lines of a markdown page: what was run, and a table for every reading."""
+    """The lines of a markdown page: what was run, what it says, and a table for every reading."""
     page = [
         "# gan-table-3: GAN co-localization",
         "",
@@ -127,6 +127,7 @@ def table_3_page(
     failed = {name: result["failed"] for name, result in done.items() if "failed" in result}
     page += [f"Failed: {name}: {reason}" for name, reason in failed.items()]
     page += [f"Begun: {name}, {stages[-1]['step']:,} iterations." for name, stages in begun.items() if stages]
+    page += claims_section({cell: done[cell.name] for cell in cells if cell.name in done})
     for index, (title, (reading, threshold)) in enumerate(TABLES.items()):
         told = rows(cells, done, reading, threshold)
         if index:  # what was not run stands in the first table alone

@@ -5,14 +5,13 @@ seeds stands beside it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from boxless.protocols import DELTAS
-from boxless.statistics import Comparison, compare, interval
+from boxless.statistics import Comparison, compare, holm, interval
 
 Results = Mapping[str, Mapping[str, Any]]
 """What was measured, by the cell's name."""
@@ -165,9 +164,8 @@ def _differences(against: str, compared: Sequence[str], by: Mapping[str, Mapping
 
 def _verdict(against: str, means: Mapping[str, Comparison]) -> str:
     """Who differs from `against` in the mean of the three, after Holm's correction (1979) for all comparisons."""
-    ordered = sorted(means, key=lambda variant: means[variant].p)
-    sure = takewhile(lambda one: means[one[1]].p * (len(ordered) - one[0]) < 0.05, enumerate(ordered))
-    told = {variant for _, variant in sure}
+    sure = holm([one.p for one in means.values()])
+    told = [variant for variant, known in zip(means, sure, strict=True) if known]
     groups = {
         "above": [variant for variant in told if means[variant].difference > 0],
         "below": [variant for variant in told if means[variant].difference < 0],
