@@ -62,6 +62,7 @@ def test_a_killed_run_goes_on_to_the_same_loss_curve_and_memory(moment: str, tmp
     cut, whole = (checkpoint.read(tmp_path / name / "last.pt") for name in ("cut", "whole"))
     curves = [[{**row, "seconds": 0} for row in content["trainer"]["history"]] for content in (cut, whole)]
     assert curves[0] == curves[1]
+    assert not any(half.exists() for half in halves)
     assert curves[0][-1]["sc"] > 0
     assert float(cut["model"]["updates"].sum()) > 0
     assert all(torch.equal(value, whole["model"][key]) for key, value in cut["model"].items())

@@ -17,6 +17,7 @@ from boxless.gan.training import train_gan
 from boxless.locking import LOCK, held
 from boxless.searching import search
 from boxless.training import train_classifier
+from boxless.writing import UNFINISHED
 
 HOLDER = """
 import sys, time
@@ -51,9 +52,13 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     with holder(tmp_path) as other:
         os.kill(other.pid, signal.SIGKILL)
     assert (tmp_path / LOCK).exists()
+    left, foreign = tmp_path / f".last.pt.{other.pid}{UNFINISHED}", tmp_path / f".last.pt.{other.pid}"
+    left.write_text("half")
+    foreign.write_text("somebody's own")
     with held(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
-    assert not (tmp_path / LOCK).exists()
+        assert not left.exists()  # what it had begun to write goes, too
+    assert [entry.name for entry in tmp_path.iterdir()] == [foreign.name]
 
 
 def test_train_find_and_predict_refuse_a_folder_that_another_process_writes(tmp_path: Path) -> None:

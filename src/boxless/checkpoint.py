@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from boxless.data.annotations import brief
 from boxless.errors import BoxlessError
+from boxless.writing import replacing
 
 FORMAT = 1
 """Version of the file format; a file with a higher one was written by a newer boxless."""
@@ -21,17 +22,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
     Raises BoxlessError when the disk is full or the folder cannot be written; the old file then still stands.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
-        with suppress(OSError):
-            temporary.unlink()
         raise BoxlessError(
             f"Could not write the checkpoint {path}: {error}. Free space or choose another --out; "
             "the previous checkpoint, if there was one, is unchanged."

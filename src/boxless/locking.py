@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from boxless.errors import BoxlessError, UsageError
+from boxless.writing import sweep
 
 LOCK = ".boxless-lock"
 """The file that is locked. Whether it is there means nothing; whether somebody holds it does."""
@@ -18,8 +19,8 @@ LOCK = ".boxless-lock"
 def held(out: Path) -> Iterator[None]:
     """Keep the folder `out`, which is made if need be, for this process; it goes again if it is empty afterwards.
 
-    Raises UsageError when another process keeps it, and BoxlessError when it cannot be written or its file system
-    has no locks.
+    What a killed process left half-written there is removed. Raises UsageError when another process keeps it, and
+    BoxlessError when it cannot be written or its file system has no locks.
     """
     new = not out.exists()
     try:
@@ -34,6 +35,7 @@ def held(out: Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         raise BoxlessError(f"Could not write to {out} and lock it: {error}. Choose another --out.") from error
     try:
+        sweep(out)
         with suppress(OSError):  # who holds it is told as a kindness; a full disk is found soon enough
             (out / LOCK).write_text(f"process {os.getpid()} on {platform.node()}")
         yield

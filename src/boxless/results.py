@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from boxless.evaluating import Maps
 from boxless.measurement import Measurement
 from boxless.predicting import Finder, TrainedFinder
 from boxless.report import THUMBNAIL, Card, Charts, Curve, Row, Score, Table, make_card, write_report
-from boxless.writing import write_whole
+from boxless.writing import replacing, write_whole
 
 PACKAGES = ("boxless", "torch", "torchvision", "numpy", "opencv-python-headless")
 
@@ -101,18 +100,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_maps(path: Path, maps: Maps) -> None:
     """Write raw heat maps as one .npz under their images' names; raises BoxlessError when it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    named = {sample.name: heat for sample, heat in zip(maps.samples, maps.heats, strict=True)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            named = {sample.name: heat for sample, heat in zip(maps.samples, maps.heats, strict=True)}
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **named)
-        temporary.replace(path)
     except OSError as error:
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another file.") from error
-    finally:
-        with suppress(OSError):  # it is gone, or could never be made
-            temporary.unlink()
 
 
 def write_evaluation(

@@ -65,8 +65,6 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
     with held(out), Journal(out / "review.jsonl") as journal:
-        for left in out.glob(".boxes.csv.*"):  # by a kill; nobody else writes here now
-            left.unlink()
         review = Review(kept, out, journal)
         pictures = Pictures(data.source, [one.name for one in kept])
         yield Opened(review, pictures, boxes, photos, len(listed) - len(kept))
