@@ -36,6 +36,7 @@ STAGES = 10
 UNTRAINED = 3
 """Networks that were never trained, for that control; they differ between seeds."""
 SCORES = tuple(field.name for field in fields(Scores))
+"""The criteria that the label-free choice reads; a stage has more."""
 COMPARED = 512
 """Real and generated images at most that the distance between the two is measured on."""
 
