@@ -188,15 +188,24 @@ def test_an_unfinished_search_is_neither_mixed_with_another_nor_lost(pictures: D
     with pytest.raises(UsageError, match=r"has threshold 0.5, not 0.4"):
         find(finder, pictures, out, resume=True)
     assert find(finder, fewer, out, overwrite=True).taken_over == 0
-    with pytest.raises(UsageError, match="is finished; there is nothing to go on with"):
-        find(finder, fewer, out, resume=True)
+    with pytest.raises(UsageError, match=r"The finished search in .* has images "):
+        find(finder, pictures, out, resume=True)
 
 
-def test_a_finished_search_says_that_it_is(pictures, tmp_path):
-    find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
-    with pytest.raises(UsageError, match="is finished; there is nothing to go on with"):
-        find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
-    find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True, overwrite=True)
+def test_a_finished_search_is_not_done_again(pictures: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = find(Finder(tmp_path / "log"), pictures, out, resume=True)
+    before, watch = {path: path.stat().st_mtime_ns for path in out.iterdir()}, Watch()
+    again = search(Finder(tmp_path / "log 2"), pictures, out, watch, format="coco", report=True, resume=True)
+    assert not (tmp_path / "log 2").exists() and before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert again.to_dict() == first.to_dict() and watch.broken == first.broken
+    assert again.words()[0] == "Finished before; nothing was done again." and again.words()[2:] == first.words()[1:]
+    with pytest.raises(UsageError, match="wrote the format coco, not csv"):
+        find(Finder(tmp_path / "log 2"), pictures, out, resume=True, format="csv")
+    (out / "summary.json").write_text("{}")
+    with pytest.raises(BoxlessError, match="is no summary of a search"):
+        find(Finder(tmp_path / "log 2"), pictures, out, resume=True)
+    find(Finder(tmp_path / "log"), pictures, out, resume=True, overwrite=True)
 
 
 def test_a_search_that_was_stopped_before_it_found_anything_leaves_the_folder_free(

@@ -3,8 +3,8 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,6 @@ from boxless.writing import write_whole
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
 
-UNFINISHED = (f"{STAGING}*", ".summary.json.*", ".report.html.*")
-"""Names in the output folder, hidden, of files that are not yet whole."""
-
 
 @dataclass(slots=True)
 class Summary:
@@ -45,6 +42,15 @@ class Summary:
     seconds: float = 0.0
     taken_over: int = 0
     """Images that an earlier process had done before it was stopped."""
+    finished_before: bool = False
+    """An earlier process had done all of it, and this one nothing."""
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Summary":
+        """What an earlier process wrote into summary.json."""
+        names = {"nothing": "nothing_found"}
+        kept = (one.name for one in fields(cls) if one.name != "finished_before")
+        return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Found]) -> Iterator[Found]:
         """Pass `found` on, counted."""
@@ -73,7 +79,8 @@ class Summary:
         done = self.images - len(self.broken)
         rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} a second)" if self.seconds else ""
         hit = done - len(self.nothing)
-        told = [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
+        told = ["Finished before; nothing was done again."] if self.finished_before else []
+        told += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
         if self.taken_over:
             told.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
         if self.nothing:
@@ -99,15 +106,19 @@ def search(
 ) -> Summary:
     """Write boxes for every readable image into `out`, with summary.json and, if asked for, report.html.
 
-    What is found is kept in shards until all is done: with `resume` a search that was killed goes on, and the processes
-    of a `team` share the work. The files are the same either way. Raises BoxlessError when there is no image or none
-    could be read, UsageError when another process writes into `out`, and what `write_boxes` and `Shards.begin` raise.
+    What is found is kept in shards until all is done: with `resume` a search that was killed goes on, one that is
+    finished stays as it is, and the processes of a `team` share the work. The files are the same either way. Raises
+    BoxlessError when there is no image or none could be read, UsageError when another process writes into `out`, and
+    what `write_boxes` and `Shards.begin` raise.
     """
     if not dataset.samples:
         raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
     work = _Search(finder, dataset, out, format, report=report, multiple=multiple)
     team = team or Team()
     with team.holding(out):
+        if resume and not overwrite and (finished := team.lead(work.finished)):
+            watch.broken.update(finished.broken)
+            return finished
         done = team.lead(lambda: work.begin(resume=resume, overwrite=overwrite))
         with team.together():
             mine = team.share([piece for piece in range(len(work.pieces)) if piece not in done])
@@ -133,16 +144,30 @@ class _Search:
         job = {"boxless": __version__, **finder.identity(), **finder.readout.to_dict(), "images": data_hash(dataset)}
         self.shards = Shards(out, {**job, "classes": self.classes, "report": report, "multiple": multiple})
 
+    def finished(self) -> Summary | None:
+        """What this search wrote when it was done, None if it is not; raises UsageError where another one was done."""
+        path = self.out / "summary.json"
+        if self.shards.folder.exists() or not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            summary, job, format = Summary.from_dict(content), dict(content["job"]), content["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BoxlessError(
+                f"{path} is no summary of a search ({error!r}). Begin anew with --overwrite, or choose another --out."
+            ) from error
+        self.shards.refuse_other(job, "finished")
+        if format != self.format:
+            raise UsageError(
+                f"The finished search in {self.out} wrote the format {format}, not {self.format}. Begin anew with "
+                "--overwrite, or choose another --out."
+            )
+        return summary
+
     def begin(self, *, resume: bool, overwrite: bool) -> set[int]:
         """The pieces that are done already; what a killed process was about to move into place goes."""
-        for stale in (stale for name in UNFINISHED for stale in self.out.glob(name)):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        finished = (self.out / "summary.json").exists() and not self.shards.folder.exists()
-        if resume and finished and not overwrite:
-            raise UsageError(
-                f"The search in {self.out} is finished; there is nothing to go on with. Begin anew with --overwrite, "
-                "or choose another --out."
-            )
+        for stale in self.out.glob(f"{STAGING}*"):
+            shutil.rmtree(stale)
         done = self.shards.begin(resume=resume, overwrite=overwrite)
         check_folder(self.out, self.format, overwrite=overwrite or bool(done))
         return done
@@ -190,7 +215,12 @@ class _Search:
         pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
-        content = json.dumps(summary.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        content = (
+            json.dumps(
+                {**summary.to_dict(), "format": self.format, "job": self.shards.job}, indent=1, ensure_ascii=False
+            )
+            + "\n"
+        )
         write_whole(self.out / "summary.json", [content], "the summary")
         if self.report:
             write_report(

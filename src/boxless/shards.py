@@ -49,7 +49,7 @@ class Shards:
         there = self._job_there()
         self.scan()
         if there is not None and resume:
-            self._refuse_other(there)
+            self.refuse_other(there, "unfinished")
             return set(self._places)
         if there is not None and self._places and not overwrite:
             raise UsageError(
@@ -115,11 +115,12 @@ class Shards:
             return None
         return job if isinstance(job, dict) else None
 
-    def _refuse_other(self, there: dict[str, Any]) -> None:
+    def refuse_other(self, there: Mapping[str, Any], state: str) -> None:
+        """Raise UsageError, naming what differs, when `there` is not this job; `state` is a word for the search."""
         for name in sorted(self.job.keys() | there.keys()):
             if self.job.get(name) != there.get(name):
                 raise UsageError(
-                    f"The unfinished search in {self.out} has {name} {there.get(name)}, not {self.job.get(name)}. "
+                    f"The {state} search in {self.out} has {name} {there.get(name)}, not {self.job.get(name)}. "
                     "Resume it with its own options and images, or begin anew with --overwrite."
                 )
 
