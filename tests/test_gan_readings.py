@@ -7,7 +7,7 @@ from boxless.data.scenes import make_scenes
 from boxless.errors import BoxlessError, UsageError
 from boxless.experiments.cells import Clock
 from boxless.experiments.gan_cell import GanCell
-from boxless.experiments.gan_readings import readings_page, readouts, run_readings
+from boxless.experiments.gan_readings import learnt, readings_page, readouts, run_readings
 from boxless.experiments.gan_scoring import boxed_splits
 from boxless.experiments.pages import page_of
 from boxless.gan.data import read_images
@@ -73,6 +73,19 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
     numbers = [cell.split()[0] for cell in row.strip("| ").split(" | ")[1:]]
     # Of six images: (1, .5, 0, 0, 1, 1), shuffled (.5, 0, 0, 0, 0, 0), untrained four times .25 and (1, 0).
     assert numbers == ["58.3", "8.3", "+50.0", "33.3", "+25.0"]
+
+
+def test_what_was_learnt_lies_above_untrained_ds_and_only_then_above_shuffled_maps():
+    ones, none = {"transferred": {"hits": "1" * 40}}, {"transferred": {"hits": "0" * 40}}
+    readouts = {
+        "sees": {"maps": ones, "shuffled": none, "untrained": [none]},
+        "a better blob": {"maps": ones, "shuffled": ones, "untrained": [none]},
+        "there before": {"maps": ones, "shuffled": none, "untrained": [ones]},
+        "lost": {"maps": none, "shuffled": ones, "untrained": [ones]},
+    }
+    said = learnt(list(readouts), [[{"readouts": readouts}]])
+    assert said.endswith("above untrained Ds: sees, a better blob; above these and their own shuffled maps: sees.")
+    assert "Ds: none; above" in learnt(["lost"], [[{"readouts": readouts}]])
 
 
 def test_what_cannot_be_read_is_said(data, out, tmp_path):

@@ -28,7 +28,7 @@ from boxless.gan.networks import Discriminator
 from boxless.gan.probes import density, gradient, occlusion
 from boxless.gan.samples import generator_of, samples
 from boxless.results import data_hash
-from boxless.statistics import compare
+from boxless.statistics import Comparison, compare, holm
 from boxless.writing import write_whole
 
 NAME = "gan-readings"
@@ -38,6 +38,7 @@ COLUMNS = (
     "reading", "IoU 0.5", "shuffled maps", "lift over shuffled", "untrained D", "lift over untrained",
 )  # fmt: skip
 Images = UInt8[Tensor, "_n size size 3"]
+Hits = Float64[np.ndarray, "_images"]
 Make = Callable[[Discriminator, Images, Images], Heatmap]
 """A D, real training images, generated images -> how maps are made."""
 
@@ -145,8 +146,8 @@ def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[
         "",
         "GT-known localization in percent at IoU 0.5 over the images of all groups that were read, at thresholds "
         "transferred from boxes of training images; seeds are averaged image by image. Lifts are differences on the "
-        "same images with 95 % bootstrap intervals. What does not lie above untrained Ds was not learnt; of twenty "
-        "intervals one lies apart from 0 by chance.",
+        "same images with 95 % bootstrap intervals. What does not lie above untrained Ds was not learnt; what lies "
+        "above them and not above its shuffled maps says nothing of the image at hand.",
     ]
     for gan, augment in dict.fromkeys((cell.gan, cell.augment) for cell in cells):
         mine = [cell for cell in cells if (cell.gan, cell.augment) == (gan, augment)]
@@ -160,19 +161,51 @@ def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[
             names = [name for name in runs[0][0]["readouts"] if all(name in r["readouts"] for run in runs for r in run)]
             page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images."
             constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
-            page += ["", *table(COLUMNS, [*(_row(name, runs) for name in names), *constants])]
+            page += ["", *table(COLUMNS, [*(_row(name, runs) for name in names), *constants]), "", learnt(names, runs)]
     return page
 
 
-def _row(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
-    def over(pick: Callable[[Result], Iterable[Score]]) -> Float64[np.ndarray, "image"]:
+def learnt(names: Sequence[str], runs: Sequence[Sequence[Result]]) -> str:
+    """Which readings lie above untrained Ds, and which of those above their shuffled maps, in words.
+
+    Both at p < 0.05 after Holm's correction for all readings.
+    """
+    told = {name: _compared(name, runs) for name in names}
+    above = []
+    for lifts in zip(*told.values(), strict=True):
+        sure = holm([lift.p for lift in lifts])
+        above.append([n for n, lift, known in zip(names, lifts, sure, strict=True) if known and lift.difference > 0])
+    shuffled, untrained = above
+    both = [name for name in untrained if name in shuffled]
+    return (
+        f"At p < 0.05 after Holm's correction for {len(names)} readings, above untrained Ds: "
+        f"{', '.join(untrained) or 'none'}; above these and their own shuffled maps: {', '.join(both) or 'none'}."
+    )
+
+
+def _over(name: str, runs: Sequence[Sequence[Result]]) -> tuple[Hits, Hits, Hits]:
+    """Of every image the share of runs that hit it: by the maps, by shuffled ones, by those of untrained Ds."""
+
+    def over(pick: Callable[[Result], Iterable[Score]]) -> Hits:
         return np.concatenate([mean_hits([s for r in group for s in pick(r["readouts"][name])]) for group in runs])
 
-    maps = over(lambda readout: [readout["maps"]["transferred"]])
-    shuffled = over(lambda readout: [readout["shuffled"]["transferred"]])
-    untrained = over(lambda readout: [scores["transferred"] for scores in readout["untrained"]])
-    cells = [with_interval(maps), f"{100 * shuffled.mean():.1f}", signed(compare(maps, shuffled))]
-    return [name, *cells, f"{100 * untrained.mean():.1f}", signed(compare(maps, untrained))]
+    return (
+        over(lambda readout: [readout["maps"]["transferred"]]),
+        over(lambda readout: [readout["shuffled"]["transferred"]]),
+        over(lambda readout: [scores["transferred"] for scores in readout["untrained"]]),
+    )
+
+
+def _compared(name: str, runs: Sequence[Sequence[Result]]) -> tuple[Comparison, Comparison]:
+    maps, shuffled, untrained = _over(name, runs)
+    return compare(maps, shuffled), compare(maps, untrained)
+
+
+def _row(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
+    maps, shuffled, untrained = _over(name, runs)
+    lift, gain = _compared(name, runs)
+    cells = [with_interval(maps), f"{100 * shuffled.mean():.1f}", signed(lift)]
+    return [name, *cells, f"{100 * untrained.mean():.1f}", signed(gain)]
 
 
 def _constant(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
