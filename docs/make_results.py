@@ -140,9 +140,8 @@ def table(folder: Path) -> str:
     head, _, rest = page_of(name, found).partition("\n")
     commands = dict.fromkeys(f"`{content['command'].replace('__main__.py', 'boxless')}`" for content in contents)
     told = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
-    pictures = "".join(
-        f"\n![{path.stem}](results/{folder.name}/{path.name})\n" for path in sorted(folder.glob("*.png"))
-    )
+    drawn = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
+    pictures = "".join(f"\n![{path.stem}](results/{folder.name}/{path.name})\n" for path in drawn)
     return f"### {name}: {head.partition(': ')[2]}\n\n{told}\n{rest.lstrip().replace('## ', '#### ')}{pictures}"
 
 

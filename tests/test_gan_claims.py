@@ -45,7 +45,7 @@ def test_a_claim_is_about_the_images_of_all_groups_that_have_both_sides():
     assert found["above the whole image as the box"][4] == "below"
     assert found["above DCGAN"][-1] == found["above CAM"][-1] == "not run"
     text = "\n".join(claims_section(runs))
-    assert "adds 30.0 points to the last state (mean of 2 runs)" in text and "for 5 comparisons" in text
+    assert "as the paper's is: -30.0 (" in text and "for 5 comparisons" in text
 
 
 def test_partners_are_runs_that_differ_in_one_thing():

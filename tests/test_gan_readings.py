@@ -7,7 +7,7 @@ from boxless.data.scenes import make_scenes
 from boxless.errors import BoxlessError, UsageError
 from boxless.experiments.cells import Clock
 from boxless.experiments.gan_cell import GanCell
-from boxless.experiments.gan_readings import learnt, readings_page, readouts, run_readings
+from boxless.experiments.gan_readings import Reading, learnt, readings_page, readouts, run_readings
 from boxless.experiments.gan_scoring import boxed_splits
 from boxless.experiments.pages import page_of
 from boxless.gan.data import read_images
@@ -83,9 +83,10 @@ def test_what_was_learnt_lies_above_untrained_ds_and_only_then_above_shuffled_ma
         "there before": {"maps": ones, "shuffled": none, "untrained": [ones]},
         "lost": {"maps": none, "shuffled": ones, "untrained": [ones]},
     }
-    said = learnt(list(readouts), [[{"readouts": readouts}]])
+    read = {name: Reading.of(name, [[{"readouts": readouts}]]) for name in readouts}
+    said = learnt(list(read.values()))
     assert said.endswith("above untrained Ds: sees, a better blob; above these and their own shuffled maps: sees.")
-    assert "Ds: none; above" in learnt(["lost"], [[{"readouts": readouts}]])
+    assert "Ds: none; above" in learnt([read["lost"]])
 
 
 def test_what_cannot_be_read_is_said(data, out, tmp_path):

@@ -20,10 +20,9 @@ from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.predicting import DivisibleFinder, Mapped, found_in
 from boxless.progress import tracked
 from boxless.report import THUMBNAIL, Card, make_card, write_report
-from boxless.results import data_hash
+from boxless.results import data_hash, write_json
 from boxless.shards import Shards, Writer
 from boxless.team import Team
-from boxless.writing import write_whole
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
@@ -215,13 +214,7 @@ class _Search:
         pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
-        content = (
-            json.dumps(
-                {**summary.to_dict(), "format": self.format, "job": self.shards.job}, indent=1, ensure_ascii=False
-            )
-            + "\n"
-        )
-        write_whole(self.out / "summary.json", [content], "the summary")
+        write_json(self.out / "summary.json", {**summary.to_dict(), "format": self.format, "job": self.shards.job})
         if self.report:
             write_report(
                 self.out / "report.html",

@@ -117,7 +117,7 @@ class Shards:
 
     def refuse_other(self, there: Mapping[str, Any], state: str) -> None:
         """Raise UsageError, naming what differs, when `there` is not this job; `state` is a word for the search."""
-        for name in sorted(self.job.keys() | there.keys()):
+        for name in dict.fromkeys([*self.job, *there]):
             if self.job.get(name) != there.get(name):
                 raise UsageError(
                     f"The {state} search in {self.out} has {name} {there.get(name)}, not {self.job.get(name)}. "

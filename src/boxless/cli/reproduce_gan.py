@@ -128,7 +128,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
 
 
 _FIGURE = """The same command again goes on where it stopped; figures with the same --out share their runs. Leaves
-NAME.png, NAME.json and NAME.md, which hold the picture and the numbers behind it. No label and no box is used; boxes
+NAME.jpg, NAME.json and NAME.md, which hold the picture and the numbers behind it. No label and no box is used; boxes
 are drawn where the data has them.
 
 Parameters

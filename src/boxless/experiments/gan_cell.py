@@ -20,7 +20,7 @@ from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result
 from boxless.experiments.gan_scoring import Scoring, boxed_splits
 from boxless.gan.data import read_images
-from boxless.gan.fidelity import Features, kid
+from boxless.gan.fidelity import Distance, Features, kid
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
 from boxless.gan.samples import generator_of, samples, similarity
@@ -144,11 +144,11 @@ class _Measuring:
             judge.before = checkpoint.read(maps_file(self.run, before[-1]["step"]))["maps"].to(self.device)
         drawn = generator_of(content)
         criteria = asdict(judge.score(self.localizer(content, "cam"), step, similarity(*drawn)))
-        criteria["fidelity"] = -self.distance(samples(*drawn, COMPARED))
+        criteria["fidelity"] = -self.distance(samples(*drawn, COMPARED)).mean
         checkpoint.save(maps_file(self.run, step), {"maps": judge.before.cpu()})
         return {"step": step, "criteria": criteria, "readings": readings}
 
-    def distance(self, generated: UInt8[Tensor, "_n size size 3"]) -> float:
+    def distance(self, generated: UInt8[Tensor, "_n size size 3"]) -> Distance:
         """KID of generated images from the same training images every time."""
         self._features = self._features or Features()
         return kid(self.train[:: -(-len(self.train) // COMPARED)].cpu(), generated, self._features, self.seed)

@@ -6,19 +6,18 @@ thresholds transferred from boxes of training images, on the same test images.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from boxless.experiments.cells import Result
 from boxless.experiments.gan_cell import GanCell
 from boxless.experiments.gan_reference import CAM
 from boxless.experiments.gan_scoring import Score, mean_hits
 from boxless.experiments.markdown import signed, table
-from boxless.statistics import compare, holm
+from boxless.statistics import Comparison, compare, holm
 
-COLUMNS = ("the paper says", "here: SN-DCGAN", "groups", "images", "difference in points", "p", "")
+COLUMNS = ("the paper says", "asked of SN-DCGAN", "groups", "images", "points (95 %)", "p", "it is")
 GAN, READING, THRESHOLD = "sn-dcgan", "cam", "transferred"
 """The paper's best GAN and its reading."""
 NOT_RUN = "not run"
@@ -26,7 +25,6 @@ NOT_RUN = "not run"
 Runs = Mapping[GanCell, Result]
 Side = Callable[[GanCell, Runs], list[Score]]
 """What of a run of SN-DCGAN, or of a partner of it, is compared; nothing where the partner was not run."""
-Hits = Float64[np.ndarray, "_images"]
 
 
 def last(cell: GanCell, runs: Runs, kind: str = "maps") -> list[Score]:
@@ -44,6 +42,12 @@ def untrained(cell: GanCell, runs: Runs) -> list[Score]:
     return [score[THRESHOLD] for score in runs[cell]["controls"]["untrained"][READING]]
 
 
+def peak(cell: GanCell, runs: Runs) -> list[Score]:
+    """The best of its states, chosen with the test boxes, as the paper reports it."""
+    scores = [stage["readings"][READING]["maps"][THRESHOLD] for stage in runs[cell]["stages"]]
+    return [max(scores, key=lambda score: float(score["accuracy"]["0.5"]))]
+
+
 def control(name: str) -> Side:
     """What no learning scores on the images of a run."""
     return lambda cell, runs: [runs[cell]["controls"][name]]
@@ -52,6 +56,14 @@ def control(name: str) -> Side:
 def partner(**changes: Any) -> Side:
     """The last state of the run that differs in this alone."""
     return lambda cell, runs: last(replace(cell, **changes), runs)
+
+
+class Answer(NamedTuple):
+    """What the runs say to a claim: of how many groups and images, and the difference."""
+
+    groups: int
+    images: int
+    found: Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +76,22 @@ class Claim:
     augment: tuple[bool, ...] = (False, True)
     """Which runs of SN-DCGAN it is about."""
 
-    def sides(self, runs: Runs) -> dict[str, tuple[Hits, Hits]]:
-        """Of every group that has both sides, what share of its runs hits each image, and of what is compared."""
-        mine = [cell for cell in runs if cell.gan == GAN and cell.augment in self.augment and self.below(cell, runs)]
-        groups = dict.fromkeys(cell.group for cell in mine)
-        return {
-            group: (
-                mean_hits([score for cell in mine if cell.group == group for score in last(cell, runs)]),
-                mean_hits([score for cell in mine if cell.group == group for score in self.below(cell, runs)]),
-            )
-            for group in groups
-        }
+    def asked(self, runs: Runs) -> Answer | None:
+        """What the runs that it is about say to it."""
+        return answered([cell for cell in runs if cell.augment in self.augment], self.below, runs)
+
+
+def answered(cells: Sequence[GanCell], below: Side, runs: Runs) -> Answer | None:
+    """SN-DCGAN among `cells` minus what is to lie below it, over the images of every group that has both, or None."""
+    mine = [cell for cell in cells if cell.gan == GAN and below(cell, runs)]
+    groups = [[cell for cell in mine if cell.group == group] for group in dict.fromkeys(cell.group for cell in mine)]
+    if not groups:
+        return None
+    ours, theirs = (
+        np.concatenate([mean_hits([score for cell in group for score in side(cell, runs)]) for group in groups])
+        for side in (last, below)
+    )
+    return Answer(len(groups), len(ours), compare(ours, theirs))
 
 
 FINDS = "the discriminator attends to the object"
@@ -97,49 +114,26 @@ def claims_section(runs: Runs) -> list[str]:
     from p < 0.05 after Holm's correction for all claims that were run.
     """
     runs = {cell: result for cell, result in runs.items() if "stages" in result}
-    sides = [claim.sides(runs) for claim in CLAIMS]
-    if not any(sides):
+    answers = {claim: answer for claim in CLAIMS if (answer := claim.asked(runs))}
+    chosen = answered(list(runs), peak, runs)
+    if not answers or not chosen:
         return []
-    found = [_joined(groups) for groups in sides]
-    compared = {place: compare(*pair) for place, pair in enumerate(found) if pair}
-    sure = dict(zip(compared, holm([one.p for one in compared.values()]), strict=True))
-    lines = []
-    for place, (claim, groups) in enumerate(zip(CLAIMS, sides, strict=True)):
-        if place not in compared:
-            lines.append([claim.says, claim.compared, "-", "-", "-", "-", NOT_RUN])
-            continue
-        one = compared[place]
-        word = "not told apart" if not sure[place] else ("above" if one.difference > 0 else "below")
-        images = sum(len(ours) for ours, _ in groups.values())
-        lines.append([claim.says, claim.compared, str(len(groups)), str(images), signed(one), f"{one.p:.2g}", word])
-    return [
-        "",
-        "## What the paper says, beside the controls",
-        "",
-        *_words(runs, len(compared)),
-        "",
-        *table(COLUMNS, lines),
-    ]
-
-
-def _joined(groups: Mapping[str, tuple[Hits, Hits]]) -> tuple[Hits, Hits] | None:
-    if not groups:
-        return None
-    ours, theirs = zip(*groups.values(), strict=True)
-    return np.concatenate(ours), np.concatenate(theirs)
-
-
-def _words(runs: Runs, compared: int) -> list[str]:
-    mine = [result["stages"] for cell, result in runs.items() if cell.gan == GAN]
-    return [
+    sure = dict(zip(answers, holm([answer.found.p for answer in answers.values()]), strict=True))
+    rows = [_row(claim, answers[claim], sure[claim]) if claim in answers else _missing(claim) for claim in CLAIMS]
+    words = (
         "Last states of the runs, class activation maps, thresholds transferred from boxes of training images; seeds "
         "and augmentations are averaged image by image. Brackets: 95 % bootstrap intervals over images. The words: "
-        f"p < 0.05 after Holm's correction for {compared} comparisons. Choosing the checkpoint with the test boxes, as "
-        f"the paper's peak does, adds {_peak(mine):.1f} points to the last state (mean of {len(mine)} runs).",
-    ]
+        f"p < 0.05 after Holm's correction for {len(answers)} comparisons. The last state minus the peak over the "
+        f"checkpoints, which is chosen with the test boxes as the paper's is: {signed(chosen.found)} points."
+    )
+    return ["", "## What the paper says, beside the controls", "", words, "", *table(COLUMNS, rows)]
 
 
-def _peak(runs: Sequence[Sequence[Result]]) -> float:
-    """Points by which the best stage of a run exceeds its last one, on average."""
-    scores = [[stage["readings"][READING]["maps"][THRESHOLD]["accuracy"]["0.5"] for stage in run] for run in runs]
-    return float(np.mean([max(run) - run[-1] for run in scores]))
+def _row(claim: Claim, answer: Answer, sure: bool) -> list[str]:
+    groups, images, found = answer
+    word = ("above" if found.difference > 0 else "below") if sure else "not told apart"
+    return [claim.says, claim.compared, str(groups), str(images), signed(found), f"{found.p:.2g}", word]
+
+
+def _missing(claim: Claim) -> list[str]:
+    return [claim.says, claim.compared, *["-"] * 4, NOT_RUN]

@@ -94,7 +94,7 @@ def run_figure(
     gans: Sequence[str] = (),
     groups: Sequence[str] = (),
 ) -> list[str]:
-    """Train what a figure still lacks within the clock's minutes -> its page; leaves NAME.png, .json and .md in `out`.
+    """Train what a figure still lacks within the clock's minutes -> its page; leaves NAME.jpg, .json and .md in `out`.
 
     Runs that the clock did not reach are left out of the picture and named on the page. Raises what `train_gan` and
     `run_grid` raise.
@@ -115,7 +115,7 @@ def run_figure(
         write_whole(out / f"{name}.md", ["\n".join(page) + "\n"], "the page")
         drawn = [cell for cell in cells if "step" in done.get(cell.name, {})]
         if drawn:
-            draw(figure, drawn, data, out / f"{name}.png", out / "runs")
+            draw(figure, drawn, data, out / f"{name}.jpg", out / "runs")
         content = {"figure": name, "settings": settings, "seed": training.seed, **provenance(), "cells": done}
         write_json(out / f"{name}.json", content)
     return page
@@ -182,8 +182,9 @@ def figure_page(name: str, figure: Figure, cells: Sequence[GanCell], done: Mappi
         f"The paper says: {figure.says}",
         "",
         "MS-SSIM is high where images are alike, over disjoint pairs. KID (x 1000) reads EfficientNet-Lite0's features "
-        "and is 0 for images of one distribution. The correlation is that of the class activation maps of two "
-        "different images, 1 where the map does not depend on the image. Brackets: 95 % bootstrap intervals.",
+        "and is 0 for images of one distribution; its standard deviation is over subsets of 100 images. The "
+        "correlation is that of the class activation maps of two different images, 1 where the map does not depend on "
+        "the image. Brackets: 95 % bootstrap intervals.",
         "",
         *table(COLUMNS, [row(cell, done[cell.name]) for cell in ready]),
     ]
@@ -199,7 +200,7 @@ def row(cell: GanCell, result: Result) -> list[str]:
     return [
         cell.gan, cell.group, "yes" if cell.augment else "no", str(cell.seed), f"{result['step']:,}",
         bracketed(similarity["generated"]), bracketed(similarity["real"]),
-        f"{distance['generated']:.1f}", f"{distance['real']:.1f}",
+        *("{mean:.0f} (sd {deviation:.0f})".format(**distance[kind]) for kind in ("generated", "real")),
         bracketed(maps["trained"]), f"{min(untrained):.2f} to {max(untrained):.2f}",
     ]  # fmt: skip
 

@@ -47,7 +47,10 @@ def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], tes
     return {
         "step": content["step"],
         "ms_ssim": {"generated": mean_of(similarities(made)), "real": mean_of(similarities(real[:COUNT]))},
-        "kid": {"generated": kid(real[:COUNT], made, features), "real": kid(real[:half], real[half:], features)},
+        "kid": {
+            "generated": kid(real[:COUNT], made, features)._asdict(),
+            "real": kid(real[:half], real[half:], features)._asdict(),
+        },
         "map_correlation": {
             "trained": alike(localizer(content, train), seen),
             "untrained": [

@@ -6,6 +6,7 @@ from boxes of training images, for every reading and every network on its own; n
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -161,51 +162,59 @@ def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[
             names = [name for name in runs[0][0]["readouts"] if all(name in r["readouts"] for run in runs for r in run)]
             page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images."
             constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
-            page += ["", *table(COLUMNS, [*(_row(name, runs) for name in names), *constants]), "", learnt(names, runs)]
+            readings = [Reading.of(name, runs) for name in names]
+            page += ["", *table(COLUMNS, [*(one.row for one in readings), *constants]), "", learnt(readings)]
     return page
 
 
-def learnt(names: Sequence[str], runs: Sequence[Sequence[Result]]) -> str:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading over all groups: which share of the runs hits each image, and beside what."""
+
+    name: str
+    maps: Hits
+    shuffled: Hits
+    untrained: Hits
+    over_shuffled: Comparison
+    over_untrained: Comparison
+
+    @classmethod
+    def of(cls, name: str, runs: Sequence[Sequence[Result]]) -> "Reading":
+        """The reading `name` of the runs of each group."""
+
+        def over(pick: Callable[[Result], Iterable[Score]]) -> Hits:
+            return np.concatenate([mean_hits([s for r in group for s in pick(r["readouts"][name])]) for group in runs])
+
+        maps = over(lambda readout: [readout["maps"]["transferred"]])
+        shuffled = over(lambda readout: [readout["shuffled"]["transferred"]])
+        untrained = over(lambda readout: [scores["transferred"] for scores in readout["untrained"]])
+        return cls(name, maps, shuffled, untrained, compare(maps, shuffled), compare(maps, untrained))
+
+    @property
+    def row(self) -> list[str]:
+        """Its line of the table."""
+        cells = [with_interval(self.maps), f"{100 * self.shuffled.mean():.1f}", signed(self.over_shuffled)]
+        return [self.name, *cells, f"{100 * self.untrained.mean():.1f}", signed(self.over_untrained)]
+
+
+def learnt(readings: Sequence[Reading]) -> str:
     """Which readings lie above untrained Ds, and which of those above their shuffled maps, in words.
 
     Both at p < 0.05 after Holm's correction for all readings.
     """
-    told = {name: _compared(name, runs) for name in names}
-    above = []
-    for lifts in zip(*told.values(), strict=True):
+
+    def above(lifts: Sequence[Comparison]) -> list[str]:
         sure = holm([lift.p for lift in lifts])
-        above.append([n for n, lift, known in zip(names, lifts, sure, strict=True) if known and lift.difference > 0])
-    shuffled, untrained = above
+        told = zip(readings, lifts, sure, strict=True)
+        return [reading.name for reading, lift, known in told if known and lift.difference > 0]
+
+    untrained = above([reading.over_untrained for reading in readings])
+    shuffled = above([reading.over_shuffled for reading in readings])
     both = [name for name in untrained if name in shuffled]
     return (
-        f"At p < 0.05 after Holm's correction for {len(names)} readings, above untrained Ds: "
+        f"At p < 0.05 after Holm's correction for {len(readings)} readings, above untrained Ds: "
         f"{', '.join(untrained) or 'none'}; above these and their own shuffled maps: {', '.join(both) or 'none'}."
     )
-
-
-def _over(name: str, runs: Sequence[Sequence[Result]]) -> tuple[Hits, Hits, Hits]:
-    """Of every image the share of runs that hit it: by the maps, by shuffled ones, by those of untrained Ds."""
-
-    def over(pick: Callable[[Result], Iterable[Score]]) -> Hits:
-        return np.concatenate([mean_hits([s for r in group for s in pick(r["readouts"][name])]) for group in runs])
-
-    return (
-        over(lambda readout: [readout["maps"]["transferred"]]),
-        over(lambda readout: [readout["shuffled"]["transferred"]]),
-        over(lambda readout: [scores["transferred"] for scores in readout["untrained"]]),
-    )
-
-
-def _compared(name: str, runs: Sequence[Sequence[Result]]) -> tuple[Comparison, Comparison]:
-    maps, shuffled, untrained = _over(name, runs)
-    return compare(maps, shuffled), compare(maps, untrained)
-
-
-def _row(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
-    maps, shuffled, untrained = _over(name, runs)
-    lift, gain = _compared(name, runs)
-    cells = [with_interval(maps), f"{100 * shuffled.mean():.1f}", signed(lift)]
-    return [name, *cells, f"{100 * untrained.mean():.1f}", signed(gain)]
 
 
 def _constant(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:

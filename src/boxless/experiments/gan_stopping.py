@@ -188,10 +188,13 @@ def summarise(courses: Sequence[Course]) -> dict[str, dict[str, float | int]]:
     for name in dict.fromkeys(name for one in courses for name in one.choices):
         known = [one for one in courses if name in one.choices]
         gains = np.array([one.choices[name] - one.choices["last"] for one in known])
-        low, high = interval(gains)
+        regrets = np.array([one.lift.max() - one.choices[name] for one in known])
+        (low, high), (least, most) = interval(gains), interval(regrets)
         found[name] = {
             "runs": len(known),
-            "regret": float(np.mean([one.lift.max() - one.choices[name] for one in known])),
+            "regret": float(regrets.mean()),
+            "regret_low": least,
+            "regret_high": most,
             "against_last": float(gains.mean()),
             "low": low,
             "high": high,
@@ -235,7 +238,7 @@ def page_of_result(result: Result) -> list[str]:
         f"threshold transferred; {mean:+.1f} at the last checkpoints on average, {best:+.1f} at most. Regret: the best "
         f"lift of a run less that of the choice; the best lift itself moves by {result['noise']:.1f} (standard "
         "deviation) when the images are resampled. Brackets: 95 % bootstrap intervals, of Spearman's correlation over "
-        "images, of the lift over runs.",
+        "images, of regret and lift over runs.",
         "",
         *table(COLUMNS, [_row(name, numbers) for name, numbers in summary.items()]),
         "",
@@ -264,7 +267,7 @@ def _row(name: str, numbers: Mapping[str, float | int]) -> list[str]:
         name,
         str(numbers["runs"]),
         rank,
-        f"{numbers['regret']:.1f}",
+        f"{numbers['regret']:.1f} ({numbers['regret_low']:.1f} to {numbers['regret_high']:.1f})",
         against,
         f"{numbers['better']} : {numbers['worse']}",
     ]

@@ -6,6 +6,7 @@ images, unlike FID, whose covariance has no full rank for the thousand images of
 """
 
 import warnings
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,14 @@ class Features(nn.Module):
         return features.mean((2, 3))
 
 
-def kid(real: Images, generated: Images, features: nn.Module | None = None, seed: int = 0) -> float:
+class Distance(NamedTuple):
+    """A KID x 1000, the mean over subsets, and their standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+def kid(real: Images, generated: Images, features: nn.Module | None = None, seed: int = 0) -> Distance:
     """KID of (n, size, size, 3) images (Binkowski et al. 2018, cubic kernel) x 1000; about 0 for two halves of one set.
 
     `features` maps uint8 (batch, 3, h, w) to (batch, feature) and is Lite0 if not given.
@@ -53,5 +61,5 @@ def kid(real: Images, generated: Images, features: nn.Module | None = None, seed
         for images, genuine in ((real, True), (generated, False)):
             for part in torch.split(images, 64):
                 metric.update(part.permute(0, 3, 1, 2), real=genuine)
-        mean, _ = metric.compute()
-    return 1000 * float(mean)
+        mean, deviation = metric.compute()
+    return Distance(1000 * float(mean), 1000 * float(deviation))
