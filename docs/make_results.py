@@ -138,7 +138,7 @@ def table(folder: Path) -> str:
     found = {content["cell"]: content["result"] for content in contents}
     _, _, name = folder.name.partition("-")
     head, _, rest = page_of(name, found).partition("\n")
-    commands = dict.fromkeys(f"`{content['command'].replace('__main__.py', 'boxless')}`" for content in contents)
+    commands = dict.fromkeys(f"`{content['command']}`" for content in contents)
     told = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
     drawn = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
     pictures = "".join(f"\n![{path.stem}](results/{folder.name}/{path.name})\n" for path in drawn)

@@ -4,7 +4,7 @@ from test_measuring import made
 
 from boxless.boxes import Readout
 from boxless.measuring import Split, measure
-from boxless.results import in_words
+from boxless.results import in_words, provenance
 
 
 def measured(maps, sizes, truths):
@@ -32,3 +32,11 @@ def test_a_difference_within_its_interval_is_called_chance():
     control = max(found.controls, key=lambda row: np.mean(found.accuracies(row)))
     found.rows[0].hits[:] = control.hits
     assert "may be chance" in in_words(found, "ddt")[1]
+
+
+@pytest.mark.parametrize(
+    "program", ["/usr/bin/boxless", "/somewhere/boxless/__main__.py", "here/src/boxless/__main__.py"]
+)
+def test_the_command_of_a_result_names_no_folder_of_one_machine(program, monkeypatch):
+    monkeypatch.setattr("sys.argv", [program, "evaluate", "ddt", "/home/somebody/birds", "--out", "runs/birds"])
+    assert provenance()["command"] == "boxless evaluate ddt birds --out runs/birds"

@@ -45,8 +45,12 @@ def provenance() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(map(_portable, sys.argv)).replace("__main__.py", "boxless", 1),  # python -m boxless
+        "command": " ".join([_program(sys.argv[0]), *map(_portable, sys.argv[1:])]),
     }
+
+
+def _program(path: str) -> str:
+    return Path(path).name.replace("__main__.py", "boxless")  # python -m boxless, wherever that lies
 
 
 def _portable(argument: str) -> str:
