@@ -63,9 +63,11 @@ def test_regret_and_the_comparison_with_the_last_checkpoint():
     assert told["label-free rule"]["against_last"] == pytest.approx((-1 + 2) / 2)
     assert (told["label-free rule"]["better"], told["label-free rule"]["worse"]) == (1, 1)
     assert told["best equivariance"]["spearman"] == pytest.approx(1)
-    assert "No way of choosing beats the last" in verdict(told)
-    always = summarise([course(name, FALLING) for name in "abc"])
+    assert "No way of choosing is told to beat the last" in verdict(told)
+    always = summarise([course(name, FALLING) for name in "abcdefghijkl"])
     assert "best equivariance" in verdict(always) and always["best equivariance"]["regret"] == 0
+    few = summarise([course(name, FALLING) for name in "abc"])  # every one better: a chance of one in four
+    assert few["best equivariance"]["low"] > 0 and "No way of choosing" in verdict(few)
 
 
 def test_similarity_that_was_not_measured_is_no_criterion():

@@ -27,7 +27,7 @@ from boxless.experiments.gan_scoring import mean_hits
 from boxless.experiments.markdown import table
 from boxless.gan.stopping import agreement, derangement
 from boxless.results import provenance, write_json
-from boxless.statistics import interval
+from boxless.statistics import compare, holm, interval
 from boxless.writing import write_whole
 
 NAME = "gan-stopping"
@@ -166,15 +166,16 @@ def _maps(run: Path) -> dict[int, torch.Tensor]:
     return {step: checkpoint.read(maps_file(run, step))["maps"] for step in steps}
 
 
-def spearman(a: Values, b: Values) -> float:
-    """Spearman's rank correlation, ties at their mean rank; 0 where one side is constant."""
-    x, y = (_ranks(values) - (len(values) - 1) / 2 for values in (a, b))
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale else 0.0
+def spearman(a: Values, b: Float64[np.ndarray, "*draws stage"]) -> Float64[np.ndarray, "*draws"]:
+    """Spearman's rank correlation of `a` with each row of `b`, ties at their mean rank; 0 where one is constant."""
+    x, y = (_ranks(values) - (len(a) - 1) / 2 for values in (a, b))
+    scale = np.sqrt((x @ x) * (y**2).sum(axis=-1))
+    return np.asarray(np.where(scale > 0, y @ x / np.where(scale > 0, scale, 1), 0.0))
 
 
-def _ranks(values: Values) -> Values:
-    return np.asarray([(np.sum(values < value) + np.sum(values <= value) - 1) / 2 for value in values])
+def _ranks(values: Float64[np.ndarray, "*draws stage"]) -> Float64[np.ndarray, "*draws stage"]:
+    ours, others = values[..., :, None], values[..., None, :]
+    return np.asarray(((others < ours).sum(axis=-1) + (others <= ours).sum(axis=-1) - 1) / 2)
 
 
 def summarise(courses: Sequence[Course]) -> dict[str, dict[str, float | int]]:
@@ -187,19 +188,21 @@ def summarise(courses: Sequence[Course]) -> dict[str, dict[str, float | int]]:
     found: dict[str, dict[str, float | int]] = {}
     for name in dict.fromkeys(name for one in courses for name in one.choices):
         known = [one for one in courses if name in one.choices]
-        gains = np.array([one.choices[name] - one.choices["last"] for one in known])
+        chosen, last = (np.array([one.choices[way] for one in known]) for way in (name, "last"))
+        against = compare(chosen, last)
         regrets = np.array([one.lift.max() - one.choices[name] for one in known])
-        (low, high), (least, most) = interval(gains), interval(regrets)
+        least, most = interval(regrets)
         found[name] = {
             "runs": len(known),
             "regret": float(regrets.mean()),
             "regret_low": least,
             "regret_high": most,
-            "against_last": float(gains.mean()),
-            "low": low,
-            "high": high,
-            "better": int((gains > 0).sum()),
-            "worse": int((gains < 0).sum()),
+            "against_last": against.difference,
+            "low": against.low,
+            "high": against.high,
+            "p": against.p,
+            "better": int((chosen > last).sum()),
+            "worse": int((chosen < last).sum()),
         }
         criterion = name.removeprefix("best ")
         if criterion in CRITERIA:
@@ -211,17 +214,10 @@ def _ranked(
     courses: Sequence[Course], criterion: str, resamples: Mapping[str, Float64[np.ndarray, "draw stage"]]
 ) -> dict[str, float]:
     """The mean over runs of Spearman's rank correlation of a criterion with the lift, and its interval over images."""
-
-    def mean(lifts: Mapping[str, Values]) -> float:
-        return float(np.mean([spearman(one.criteria[criterion], lifts[one.name]) for one in courses]))
-
-    draws = [mean({name: lifts[n] for name, lifts in resamples.items()}) for n in range(DRAWS)]
+    seen = np.mean([spearman(one.criteria[criterion], one.lift) for one in courses])
+    draws = np.mean([spearman(one.criteria[criterion], resamples[one.name]) for one in courses], axis=0)
     low, high = np.percentile(draws, [2.5, 97.5])
-    return {
-        "spearman": mean({one.name: one.lift for one in courses}),
-        "spearman_low": float(low),
-        "spearman_high": float(high),
-    }
+    return {"spearman": float(seen), "spearman_low": float(low), "spearman_high": float(high)}
 
 
 def page_of_result(result: Result) -> list[str]:
@@ -249,11 +245,15 @@ def page_of_result(result: Result) -> list[str]:
 
 
 def verdict(summary: Mapping[str, Mapping[str, float | int]]) -> str:
-    """Which ways of choosing are better than the last checkpoint beyond chance, in words."""
-    better = [name for name, numbers in summary.items() if name != "last" and numbers["low"] > 0]
+    """Which ways of choosing are better than the last checkpoint beyond chance, in words; few runs can show none."""
+    ways = {name: numbers for name, numbers in summary.items() if name != "last"}
+    sure = holm([numbers["p"] for numbers in ways.values()])
+    told = zip(ways.items(), sure, strict=True)
+    better = [name for (name, numbers), known in told if known and numbers["against_last"] > 0]
+    tested = f"p < 0.05 over runs, sign flips, after Holm's correction for {len(ways)} ways of choosing"
     if not better:
-        return "No way of choosing beats the last checkpoint: no interval of the difference lies above 0."
-    return f"Better than the last checkpoint beyond chance: {', '.join(better)}."
+        return f"No way of choosing is told to beat the last checkpoint ({tested})."
+    return f"Better than the last checkpoint: {', '.join(better)} ({tested})."
 
 
 def _row(name: str, numbers: Mapping[str, float | int]) -> list[str]:
