@@ -13,7 +13,7 @@ from boxless.experiments.pages import page_of
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.results import write_json
+from boxless.results import data_hash, write_json
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
     begun = []
     page = run_readings(data, out, Clock(), begun=begun.append)
     assert [cell.name for cell in begun] == ["sn-dcgan_star_plain_0"]
-    content = json.loads((out / "readings" / "sn-dcgan_star_plain_0.json").read_text())
+    content = json.loads((out / "readings-test" / "sn-dcgan_star_plain_0.json").read_text())
     found = content["result"]["readouts"]
     names = readouts(3)
     assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 2  # three layers at 16 pixels
@@ -46,10 +46,20 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
         assert all(len(one["transferred"]["hits"]) == 4 for one in (scores["maps"], scores["shuffled"]))
     assert content["result"]["step"] == 1
     assert all(any(line.startswith(f"| {name} |") for line in page) for name in names)
-    assert (out / "gan-readings.md").read_text().splitlines() == "\n".join(page).splitlines()
-    assert page_of("gan-readings-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
+    assert (out / "gan-readings-test.md").read_text().splitlines() == "\n".join(page).splitlines()
+    assert page_of("gan-readings-test-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
     run_readings(data, out, Clock(), begun=begun.append)
     assert len(begun) == 1  # read before, and not read again
+
+
+def test_training_images_are_asked_at_thresholds_of_test_images(data, out):
+    page = run_readings(data, out, Clock(), on="train")
+    content = json.loads((out / "readings-train" / "sn-dcgan_star_plain_0.json").read_text())
+    test, train = boxed_splits(data, "star")
+    assert content["result"]["data"] == {"name": "made", "hash": data_hash(train), "fit_hash": data_hash(test)}
+    assert all(len(one["maps"]["transferred"]["hits"]) == len(train) for one in content["result"]["readouts"].values())
+    assert page[0].endswith("training images, which D saw without their boxes")
+    assert page_of("gan-readings-train-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
 
 
 def test_lifts_are_differences_on_the_same_images_over_all_groups():

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
 from boxless.cli import console
 from boxless.cli.reproduce_options import numbers
+from boxless.gan import Preset
 
 if TYPE_CHECKING:
     from boxless.experiments.gan_cell import GanCell
@@ -35,6 +36,7 @@ def gan_table_3(
     minutes: float | None = None,
     iterations: int = 250_000,
     width: float = 1.0,
+    preset: Preset = "paper",
     seeds: str = "0",
     gans: str = "sn-dcgan,dcgan,cam",
     groups: str | None = None,
@@ -59,6 +61,8 @@ def gan_table_3(
         Generator updates of every run; the paper has 250,000.
     width
         Factor on the channels of G and D; 1 is the paper's.
+    preset
+        paper: the paper's settings, literally; reference: those of each GAN's own authors.
     seeds
         Seeds, separated by commas; all cells of the first come first.
     gans
@@ -81,7 +85,13 @@ def gan_table_3(
 
     clock = Clock(minutes)
     training = GanTraining(
-        iterations=iterations, width=width, size=size, batch_size=batch_size, device=device, log_every=50
+        preset=preset,
+        iterations=iterations,
+        width=width,
+        size=size,
+        batch_size=batch_size,
+        device=device,
+        log_every=50,
     )
     chosen = _names(groups) if groups else groups_in(data)
     cells = table_3_cells(chosen, _gans(gans, "cam"), numbers(seeds))
@@ -96,6 +106,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         minutes: float | None = None,
         iterations: int = 250_000,
         width: float = 1.0,
+        preset: Preset = "paper",
         seed: int = 0,
         gans: str | None = None,
         groups: str | None = None,
@@ -110,6 +121,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
 
         clock = Clock(minutes)
         training = GanTraining(
+            preset=preset,
             iterations=iterations,
             width=width,
             seed=seed,
@@ -141,6 +153,8 @@ iterations
     Generator updates of every run; the paper has 250,000.
 width
     Factor on the channels of G and D; 1 is the paper's.
+preset
+    paper: the paper's settings, literally; reference: those of each GAN's own authors.
 seed
     Seed of the weights and of every draw.
 gans
@@ -160,16 +174,23 @@ out
 
 
 def gan_readings(
-    *, data: Path, minutes: float | None = None, device: str = "auto", out: Path = Path("runs/gan-table-3")
+    *,
+    data: Path,
+    on: Literal["test", "train"] = "test",
+    minutes: float | None = None,
+    device: str = "auto",
+    out: Path = Path("runs/gan-table-3"),
 ) -> int:
     """Every way to read the Ds of a gan-table-3, beside untrained Ds and shuffled maps: what has D learnt?
 
-    The same command again goes on where it stopped. Prints the page and leaves it in gan-readings.md.
+    The same command again goes on where it stopped. Prints the page and leaves it in gan-readings-ON.md.
 
     Parameters
     ----------
     data
         The data of the table.
+    on
+        test: images that D has not seen; train: those it was trained on, without their boxes, which are more.
     minutes
         Stop after this many minutes; default: no limit.
     device
@@ -181,7 +202,7 @@ def gan_readings(
     from boxless.experiments.cells import Clock
     from boxless.experiments.gan_readings import run_readings
 
-    _print(run_readings(data, out, Clock(minutes), device=device, begun=_told))
+    _print(run_readings(data, out, Clock(minutes), on=on, device=device, begun=_told))
     return 0
 
 

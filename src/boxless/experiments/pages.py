@@ -29,8 +29,9 @@ def _gan_page(name: str, found: Results) -> list[str]:
     if name.startswith(gan_stopping.NAME):
         return gan_stopping.page_of_result(results[gan_stopping.NAME])
     cells = [GanCell.named(cell) for cell in results]
-    if name.startswith(gan_readings.NAME):
-        return gan_readings.readings_page(cells, results)
+    for on in gan_readings.WHICH:
+        if name.startswith(f"{gan_readings.NAME}-{on}"):
+            return gan_readings.readings_page(cells, results, on)
     if name.startswith(gan_tables.NAME):
         return gan_tables.page_of_results(cells, results)
     for figure, content in gan_figures.FIGURES.items():
