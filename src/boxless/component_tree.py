@@ -9,6 +9,8 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit
 
+from boxless.disjoint_sets import find_root
+
 # The eight neighbours clockwise from north, as (dx, dy); even ones share an edge with the centre, odd ones a corner.
 RING = ((0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1))
 # Three bits of each of three rows, as `tree` keeps them: the bit of a neighbour among the nine.
@@ -67,15 +69,6 @@ def _by_brightness(levels, count):
             order[at[k]] = y << 16 | x
             at[k] += 1
     return order, above[:count][::-1].copy()
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _find(link, c):
-    while link[c] != c:
-        link[c] = link[link[c]]
-        c = link[c]
-    return c
 
 
 @njit(nogil=True, cache=True)
@@ -162,14 +155,14 @@ def _add(pixels, width, level, negative, blocks, near, label, link, parts, since
         if digits == 0:
             _begin(label, p, x, y, place, link, parts, since, changed, tally)
             continue
-        root = _find(link, label[p + steps[digits & 15]])
+        root = find_root(link, label[p + steps[digits & 15]])
         if since[root] >= 0:
             _stir(root, level, parts, since, changed, nodes, tally)
         label[p] = root
         _grow(parts[root], x, y, HALF_PIXELS[mask], place)
         digits >>= 4
         while digits:
-            other = _find(link, label[p + steps[digits & 15]])
+            other = find_root(link, label[p + steps[digits & 15]])
             digits >>= 4
             if other != root:
                 if since[other] >= 0:

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numba import njit
 
+from boxless.disjoint_sets import find_root
+
 NEAR = 7
 """Bits of the 128 in which two pictures may differ and still be nearly the same."""
 BYTES = 16
@@ -46,15 +48,6 @@ def _ones(word):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _root(joined, index):
-    while joined[index] != index:
-        joined[index] = joined[joined[index]]
-        index = joined[index]
-    return index
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
 def _joined(halves, weights):
     """Prints as two halves of 64 bits, in the order of their number of ones -> the group of each.
 
@@ -67,9 +60,9 @@ def _joined(halves, weights):
             if weights[other] - weights[one] > NEAR:
                 break
             if _ones(halves[one, 0] ^ halves[other, 0]) + _ones(halves[one, 1] ^ halves[other, 1]) <= NEAR:
-                joined[_root(joined, one)] = _root(joined, other)
+                joined[find_root(joined, one)] = find_root(joined, other)
     for index in range(len(halves)):
-        joined[index] = _root(joined, index)
+        joined[index] = find_root(joined, index)
     return joined
 
 
