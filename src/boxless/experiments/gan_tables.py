@@ -19,6 +19,7 @@ from boxless.experiments.gan_claims import NOT_RUN, claims_section
 from boxless.experiments.gan_reference import CAM, run_reference
 from boxless.experiments.gan_scoring import FIXED, Score, mean_hits
 from boxless.experiments.markdown import table, with_interval
+from boxless.gan import Preset
 from boxless.gan.settings import GanTraining
 from boxless.progress import Progress
 from boxless.writing import write_whole
@@ -56,6 +57,7 @@ TABLES = {
 }
 """The same runs under four readings: title -> reading and threshold."""
 NAME = "gan-table-3"
+PRESETS: dict[Preset, str] = {"paper": "the paper's optimizer", "reference": "each GAN as its own authors trained it"}
 
 
 def table_3_cells(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanCell]:
@@ -122,7 +124,7 @@ def table_3_page(
         "",
         f"GT-known localization in percent at IoU 0.5 with 95 % bootstrap intervals over images. {len(done)} of "
         f"{len(cells)} cells run: {training.iterations:,} iterations at width {training.width:g}, {training.size} "
-        "pixels (the paper: 250,000 at width 1, 64 pixels).",
+        f"pixels, {PRESETS[training.preset]} (the paper: 250,000 at width 1, 64 pixels).",
     ]
     failed = {name: result["failed"] for name, result in done.items() if "failed" in result}
     page += [f"Failed: {name}: {reason}" for name, reason in failed.items()]
@@ -144,7 +146,7 @@ def page_of_results(cells: Sequence[GanCell], done: Mapping[str, Result]) -> lis
     grid = table_3_cells(groups, gans, sorted({cell.seed for cell in cells}))
     runs = [done[cell.name].get("training", {}) for cell in cells if cell.gan != CAM and cell.name in done]
     told: Mapping[str, Any] = next((run for run in runs if run), {})
-    training = GanTraining(**{name: told[name] for name in ("iterations", "width", "size") if name in told})
+    training = GanTraining(**{name: told[name] for name in ("preset", "iterations", "width", "size") if name in told})
     return table_3_page(grid, done, {}, training)
 
 
