@@ -59,11 +59,28 @@ def test_every_reading_of_every_gan(gan: str, reading: Any, finer: Any) -> None:
     assert torch.equal(localizer.heatmap(images), heat)
 
 
+@pytest.mark.parametrize("gan", GANS)
+def test_smoothgrad_of_every_gan(gan: str) -> None:
+    localizer = GanLocalizer(discriminator(gan), reading="smoothgrad").prepare(pictures())
+    images = to_network(pictures(3))
+    with torch.inference_mode():
+        heat = localizer.heatmap(images)
+    assert heat.shape == (3, 16, 16)
+    assert heat.isfinite().all() and heat.min() >= 0 and heat.flatten(1).std(1).min() > 0
+    torch.testing.assert_close(localizer.heatmap(images[1:2])[0], heat[1], rtol=1e-4, atol=1e-6)
+    assert torch.equal(localizer.heatmap(images), heat)
+    assert all(weight.grad is None for weight in localizer.parameters())
+
+
 def test_a_layer_that_d_lacks_and_no_shifts_are_refused() -> None:
     with pytest.raises(UsageError, match=r"no layer 4 in a D of 4 layers\. Expected 0 to 3"):
         GanLocalizer(discriminator(), reading="ddt", layer=4)
     with pytest.raises(UsageError, match="at least 1"):
         GanLocalizer(discriminator(), finer="shift", shifts=0)
+    with pytest.raises(
+        UsageError, match="finer is 'stride'; the maps of smoothgrad have a place for every four pixels"
+    ):
+        GanLocalizer(discriminator(), reading="smoothgrad", finer="stride")
 
 
 def test_sign_turns_the_map_round() -> None:

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from boxless.gan.networks import Discriminator
 from boxless.gan.probes import CELLS, density, gradient, occlusion
+from boxless.gan.slopes import CELL, NOISE, smoothgrad
 
 SIZE = 64
 
@@ -24,6 +25,21 @@ def test_probes_find_the_one_place_that_the_logit_depends_on(probe) -> None:
     elsewhere = heat.clone()
     elsewhere[:, 0:3, 4:7] = 0
     assert elsewhere.abs().max() < 1e-6 < heat.amax((1, 2)).min()
+
+
+def test_smoothgrad_marks_what_the_logit_depends_on_and_averages_over_noise() -> None:
+    images = torch.rand(2, 3, SIZE, SIZE)
+    heat = smoothgrad(lambda seen: corner(seen).relu(), images)
+    cell = SIZE // CELLS // CELL
+    marked = torch.zeros(SIZE // CELL, SIZE // CELL, dtype=torch.bool)
+    marked[cell : 2 * cell, 5 * cell : 6 * cell] = True
+    slope = (3 / (3 * (SIZE // CELLS) ** 2) ** 2) ** 0.5  # over three colours, each one over the cell's numbers
+    torch.testing.assert_close(heat[:, marked], torch.full((2, cell * cell), slope))
+    assert not heat[:, ~marked].any()
+    jumps = smoothgrad(lambda seen: (seen.square() / 2).mean((1, 2, 3)), torch.zeros(1, 3, SIZE, SIZE))
+    # The gradient of a squared colour is the colour itself: of nothing but noise, its root mean square is NOISE.
+    numbers = 3 * SIZE**2
+    assert jumps.mean() == pytest.approx(3**0.5 * NOISE / numbers, rel=0.05)
 
 
 def test_occlusion_has_a_sign() -> None:

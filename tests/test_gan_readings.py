@@ -40,7 +40,7 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
     content = json.loads((out / "readings-test" / "sn-dcgan_star_plain_0.json").read_text())
     found = content["result"]["readouts"]
     names = readouts(3)
-    assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 2  # three layers at 16 pixels
+    assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 3  # three layers at 16 pixels
     for scores in found.values():
         assert len(scores["untrained"]) == 3
         assert all(len(one["transferred"]["hits"]) == 4 for one in (scores["maps"], scores["shuffled"]))
@@ -69,7 +69,7 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
     def result(maps, shuffled, *untrained):
         one = {"maps": score(maps), "shuffled": score(shuffled), "untrained": [score(hits) for hits in untrained]}
         controls = {name: {"hits": maps} for name in ("no learning", "centred box", "whole image")}
-        return {"images": len(maps), "readouts": {"cam": one}, "controls": controls}
+        return {"step": 9, "images": len(maps), "readouts": {"cam": one}, "controls": controls}
 
     cells = [
         GanCell(gan="dcgan", group=group, augment=False, seed=seed) for group, seed in (("a", 0), ("a", 1), ("b", 0))
@@ -79,7 +79,9 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
         cells[1].name: result("1000", "0000", "0000", "0000"),
         cells[2].name: result("11", "00", "10", "10"),
     }
-    (row,) = (line for line in readings_page(cells, done) if line.startswith("| cam"))
+    page = readings_page(cells, done)
+    assert "3 of 3 finished runs read. Groups: a, b; 6 images; after 9 iterations." in page
+    (row,) = (line for line in page if line.startswith("| cam"))
     numbers = [cell.split()[0] for cell in row.strip("| ").split(" | ")[1:]]
     # Of six images: (1, .5, 0, 0, 1, 1), shuffled (.5, 0, 0, 0, 0, 0), untrained four times .25 and (1, 0).
     assert numbers == ["58.3", "8.3", "+50.0", "33.3", "+25.0"]

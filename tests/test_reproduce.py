@@ -66,7 +66,7 @@ def test_a_cell_measures_every_stage_beside_its_controls(whole):
                     assert len(score["hits"]) == 6
                     assert score["accuracy"]["0.5"] == pytest.approx(100 * score["hits"].count("1") / 6)
     told = whole["controls"]
-    assert set(told["untrained"]) == {"cam", "ddt", "border"} and len(told["untrained"]["cam"]) == 3
+    assert set(told["untrained"]) == {"cam", "ddt", "border", "smoothgrad"} and len(told["untrained"]["cam"]) == 3
     assert all(len(told[name]["hits"]) == 6 for name in ("whole image", "centred box", "no learning"))
 
 

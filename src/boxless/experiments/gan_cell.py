@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -24,13 +24,13 @@ from boxless.gan.fidelity import Distance, Features, kid
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
 from boxless.gan.samples import generator_of, samples, similarity
-from boxless.gan.settings import GanTraining
+from boxless.gan.settings import GanTraining, Reading
 from boxless.gan.stopping import Judge, Scores, select
 from boxless.gan.training import train_gan
 from boxless.progress import Progress
 from boxless.results import data_hash, write_json
 
-READINGS: tuple[Literal["cam", "ddt", "border"], ...] = ("cam", "ddt", "border")
+READINGS: tuple[Reading, ...] = get_args(Reading)
 STAGES = 10
 """Checkpoints of a run that are measured, evenly spaced."""
 UNTRAINED = 3
@@ -132,7 +132,7 @@ class _Measuring:
         self._judge: Judge | None = None
         self._features: Features | None = None
 
-    def localizer(self, content: dict[str, Any], reading: Literal["cam", "ddt", "border"]) -> GanLocalizer:
+    def localizer(self, content: dict[str, Any], reading: Reading) -> GanLocalizer:
         """The D of a last.pt under one reading."""
         return GanLocalizer(trained_d(content), reading=reading).to(self.device).prepare(self.train)
 

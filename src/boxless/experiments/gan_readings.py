@@ -68,6 +68,7 @@ def readouts(layers: int) -> dict[str, Make]:
             found[f"{reading}, layer {layer}"] = partial(_localizer, reading=reading, layer=layer)
     for layer in range(layers):
         found[f"density, layer {layer}"] = partial(_density, layer=layer)
+    found["smoothgrad"] = partial(_localizer, reading="smoothgrad")
     found["gradient"] = partial(_probe, probe=gradient)
     found["occlusion"] = partial(_probe, probe=occlusion)
     return found
@@ -184,7 +185,9 @@ def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result], on: Spli
             groups = list(dict.fromkeys(cell.group for cell in read))
             runs = [[done[cell.name] for cell in read if cell.group == group] for group in groups]
             names = [name for name in runs[0][0]["readouts"] if all(name in r["readouts"] for run in runs for r in run)]
-            page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images."
+            steps = sorted({r["step"] for run in runs for r in run})
+            page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images; after "
+            page[-1] += f"{', '.join(f'{step:,}' for step in steps)} iterations."
             constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
             readings = [Reading.of(name, runs) for name in names]
             page += ["", *table(COLUMNS, [*(one.row for one in readings), *constants]), "", learnt(readings)]

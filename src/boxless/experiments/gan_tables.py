@@ -54,8 +54,9 @@ TABLES = {
     "Class activation maps, threshold transferred from boxes of training images": ("cam", "transferred"),
     "DDT of D's inner features, threshold transferred": ("ddt", "transferred"),
     "Distance of D's inner features from the border's, threshold transferred": ("border", "transferred"),
+    "Size of the gradient of D's logit, SmoothGrad, threshold transferred": ("smoothgrad", "transferred"),
 }
-"""The same runs under four readings: title -> reading and threshold."""
+"""The same runs under every reading: title -> reading and threshold."""
 NAME = "gan-table-3"
 PRESETS: dict[Preset, str] = {"paper": "the paper's optimizer", "reference": "each GAN as its own authors trained it"}
 
@@ -156,7 +157,7 @@ def rows(cells: Sequence[GanCell], done: Mapping[str, Result], reading: str, thr
     cells = [cell for cell in cells if cell.gan != CAM or reading == "cam"]
     for gan, augment, group in dict.fromkeys((cell.gan, cell.augment, cell.group) for cell in cells):
         names = [cell.name for cell in cells if (cell.gan, cell.augment, cell.group) == (gan, augment, group)]
-        results = [done[name] for name in names if "stages" in done.get(name, {})]
+        results = [done[name] for name in names if reading in _readings(done.get(name, {}))]
         paper = PAPER.get((gan, augment), {}).get(group)
         head = [gan, "yes" if augment else "no", group]
         published = "-" if paper is None else f"{paper:.1f}"
@@ -168,6 +169,12 @@ def rows(cells: Sequence[GanCell], done: Mapping[str, Result], reading: str, thr
         if gan == CAM:  # it has no stages to choose from
             values[1:3] = ["-", "-"]
         found.append([*head, str(results[0]["images"]), f"{len(results)} of {len(names)}", published, *values])
+    return found
+
+
+def _readings(result: Result) -> Mapping[str, Any]:
+    """What was measured of each stage of a run; nothing of one that failed."""
+    found: Mapping[str, Any] = result["stages"][-1]["readings"] if result.get("stages") else {}
     return found
 
 

@@ -3,6 +3,7 @@
 `cam` is the paper's reading, the last maps weighed by the last layer (Sec. 3.2, without its bias). `ddt` and `border`
 read the descriptors of an inner layer instead: their projection on the first principal direction of the data set, and
 their whitened distance from those along the image's own border. Each can be made finer than the layer's own grid.
+`smoothgrad` asks where D's logit would change most if the image did.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from boxless.boxes import Readout
 from boxless.errors import UsageError
 from boxless.gan.networks import Discriminator, Layer
 from boxless.gan.settings import Finer, Reading
+from boxless.gan.slopes import smoothgrad
 
 READOUTS = {
     "cam": Readout(0.2, "fixed: a fifth of the map's range, as in the codes of the paper's first author", "minmax"),
@@ -23,6 +25,7 @@ READOUTS = {
     "border": Readout(
         0.4, "fixed: the reading's default, chosen once on training boxes of Tiny ImageNet birds", "minmax"
     ),
+    "smoothgrad": Readout(0.45, "fixed: the reading's default, chosen once on boxes of Tiny ImageNet birds", "minmax"),
 }
 """How maps of each reading become boxes."""
 
@@ -34,14 +37,14 @@ class GanLocalizer(nn.Module):
     """A discriminator and one way of reading it; takes images in 0..1 and brings them to D's range itself.
 
     Options:
-        reading: What is read: `cam`, `ddt` or `border`.
+        reading: What is read: `cam`, `ddt`, `border` or `smoothgrad`.
         sign: 1 for what makes an image real to D, -1 for what makes it fake; `cam` only.
         finer: How the grid is refined: `none`, `shift` (D runs on shifted images whose maps are interleaved) or
-            `stride` (the layer that is read gets stride 1 instead of 2).
+            `stride` (the layer that is read gets stride 1 instead of 2); not for `smoothgrad`.
         shifts: Shifted images per axis under `shift`, which multiply the side of the map.
         layer: Which of D's layers `ddt` and `border` read; -1 is the last.
 
-    Raises UsageError for a layer that D does not have.
+    Raises UsageError for a layer that D does not have, and for a finer `smoothgrad`.
     """
 
     mean: Tensor
@@ -75,7 +78,12 @@ class GanLocalizer(nn.Module):
             )
         if shifts < 1:
             raise UsageError(f"The shifts are {shifts}; expected at least 1.")
-        self.read_layers = layers if reading == "cam" else layers[: range(len(layers))[layer] + 1]
+        if reading == "smoothgrad" and finer != "none":
+            raise UsageError(
+                f"finer is {finer!r}; the maps of smoothgrad have a place for every four pixels as they are. Leave it "
+                "at none."
+            )
+        self.read_layers = layers if reading in ("cam", "smoothgrad") else layers[: range(len(layers))[layer] + 1]
         width = self.read_layers[-1].width
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("direction", torch.zeros(width))
@@ -89,10 +97,13 @@ class GanLocalizer(nn.Module):
 
     @torch.no_grad()
     def heatmap(self, images: Float[Tensor, "batch 3 height width"], labels: object = None) -> Heat:
-        """Images in 0..1 -> raw maps (batch, h, w); 4x4 at 64 pixels for `cam`, finer as the options say.
+        """Images in 0..1 -> raw maps (batch, h, w); 4x4 at 64 pixels for `cam`, finer as the options say; 16x16 for
+        `smoothgrad`.
 
         `labels` is ignored: there is one category.
         """
+        if self.reading == "smoothgrad":
+            return smoothgrad(self.forward, images)
         images = 2 * images - 1
         if self.finer != "shift":
             return self._read(images)

@@ -1,7 +1,7 @@
 """Further ways to ask a discriminator where it looks, none of which needs its last layer to be linear.
 
-They are read beside `cam`, `ddt` and `border` in the table of readings, to find out whether D has learnt where objects
-are in a form that those three miss.
+They are read beside those of `localizer` in the table of readings, to find out whether D has learnt where objects are
+in a form that those miss.
 
     gradient    size of the logit's gradient by the colours of a place (Simonyan et al. 2014)
     occlusion   fall of the logit when a place is hidden (Zeiler and Fergus 2014)
@@ -17,11 +17,9 @@ from torch import Tensor
 
 from boxless.gan.localizer import chunks
 from boxless.gan.networks import Discriminator
+from boxless.gan.slopes import Images, Logit, slopes
 
-Images = Float[Tensor, "batch 3 size size"]
 Heat = Float[Tensor, "batch h w"]
-Logit = Callable[[Tensor], Tensor]
-"""Images in 0..1 (batch, 3, size, size) -> the logit of each (batch,)."""
 CELLS = 8
 """Side of the maps of `gradient` and `occlusion`; what `occlusion` hides is twice as wide as a cell."""
 RIDGE = 0.01
@@ -30,10 +28,7 @@ RIDGE = 0.01
 
 def gradient(logit: Logit, images: Images) -> Heat:
     """Images in 0..1 -> (batch, 8, 8): the mean of |gradient of the logit| over the pixels and colours of a cell."""
-    with torch.enable_grad():
-        points = images.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(logit(points).sum(), points)
-    return F.adaptive_avg_pool2d(slope.abs().mean(1), CELLS)
+    return F.adaptive_avg_pool2d(slopes(logit, images).abs().mean(1), CELLS)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from boxless.errors import UsageError
 from boxless.gan import Loss, Norm, Penalty, Preset, Recipe, recipe
 from boxless.settings import Precision
 
-Reading = Literal["cam", "ddt", "border"]
+Reading = Literal["cam", "ddt", "border", "smoothgrad"]
 Finer = Literal["none", "shift", "stride"]
 READING = ("reading", "sign", "finer", "shifts", "layer")
 """The options that say how maps are read from D and that its training does not depend on."""
@@ -64,7 +64,8 @@ class GanTraining:
     g_base: int | None = None
     """Channels of G's first 4x4 maps before `width`: 128 in the paper's table, 1024 in DCGAN's."""
     reading: Reading = "cam"
-    """How heat maps are read from D: its class activation map, DDT or border distance of its inner features."""
+    """How heat maps are read from D: its class activation map, DDT or border distance of its inner features, or the
+    size of its logit's gradient (smoothgrad)."""
     sign: Literal[1, -1] = 1
     """What a class activation map shows: 1 what makes an image real to D, -1 what makes it generated."""
     finer: Finer = "none"
