@@ -58,7 +58,7 @@ def test_training_images_are_asked_at_thresholds_of_test_images(data, out):
     test, train = boxed_splits(data, "star")
     assert content["result"]["data"] == {"name": "made", "hash": data_hash(train), "fit_hash": data_hash(test)}
     assert all(len(one["maps"]["transferred"]["hits"]) == len(train) for one in content["result"]["readouts"].values())
-    assert page[0].endswith("training images, which D saw without their boxes")
+    assert page[0].endswith("on training images") and "which D saw without their boxes" in page[2]
     assert page_of("gan-readings-train-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
 
 

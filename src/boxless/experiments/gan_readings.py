@@ -38,10 +38,13 @@ from boxless.writing import write_whole
 NAME = "gan-readings"
 Split = Literal["test", "train"]
 WHICH: dict[Split, tuple[str, str]] = {
-    "test": ("test images", "training images"),
-    "train": ("training images, which D saw without their boxes", "test images"),
+    "test": ("test images", "at thresholds transferred from boxes of training images"),
+    "train": (
+        "training images",
+        "which D saw without their boxes, at thresholds transferred from boxes of test images",
+    ),
 }
-"""What is measured, and whose boxes choose thresholds."""
+"""What is measured, and how."""
 GENERATED = 1024
 """Images of G that `density` compares with at most as many real ones."""
 COLUMNS = (
@@ -166,14 +169,14 @@ def _probe(
 
 def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result], on: Split = "test") -> list[str]:
     """The lines of a markdown page: a table for every GAN with and without augmentation, over all its groups."""
-    images, others = WHICH[on]
+    images, how = WHICH[on]
     page = [
-        f"# gan-readings: what D has learnt, asked of {images}",
+        f"# gan-readings: what D has learnt, on {images}",
         "",
-        "GT-known localization in percent at IoU 0.5 over the images of all groups that were read, at thresholds "
-        f"transferred from boxes of {others}; seeds are averaged image by image. Lifts are differences on the "
-        "same images with 95 % bootstrap intervals. What does not lie above untrained Ds was not learnt; what lies "
-        "above them and not above its shuffled maps says nothing of the image at hand.",
+        f"GT-known localization in percent at IoU 0.5 over the {images} of all groups that were read, {how}; seeds are "
+        "averaged image by image. Lifts are differences on the same images with 95 % bootstrap intervals. What does "
+        "not lie above untrained Ds was not learnt; what lies above them and not above its shuffled maps says nothing "
+        "of the image at hand.",
     ]
     for gan, augment in dict.fromkeys((cell.gan, cell.augment) for cell in cells):
         mine = [cell for cell in cells if (cell.gan, cell.augment) == (gan, augment)]
