@@ -130,6 +130,10 @@ def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_pat
     assert len(ours) == 2 * len(TABLES) and all(line in committed for line in ours)
     assert "3 iterations at width 0.0625, 16 pixels" in committed
     assert "| dcgan | no | star | - | 0 of 1 | - | not run |" in committed  # the paper's cells that nobody ran
+    older = results(cells[:1], tmp_path / "cells", {"data": "made", **deciding(settings)})
+    for stage in older[cells[0].name]["stages"]:  # as runs were measured before there was this reading
+        del stage["readings"]["smoothgrad"]
+    assert "SmoothGrad" in committed and "SmoothGrad" not in page_of("gan-table-3-made", older)
     with pytest.raises(UsageError, match="iterations 3, now 4"):
         run_table_3(cells, data, training(4), tmp_path, Clock(), told)
 

@@ -57,6 +57,7 @@ TABLES = {
     "Size of the gradient of D's logit, SmoothGrad, threshold transferred": ("smoothgrad", "transferred"),
 }
 """The same runs under every reading: title -> reading and threshold."""
+NOT_READ = "not read in this way"
 NAME = "gan-table-3"
 PRESETS: dict[Preset, str] = {"paper": "the paper's optimizer", "reference": "each GAN as its own authors trained it"}
 
@@ -134,8 +135,9 @@ def table_3_page(
     for index, (title, (reading, threshold)) in enumerate(TABLES.items()):
         told = rows(cells, done, reading, threshold)
         if index:  # what was not run stands in the first table alone
-            told = [row for row in told if row[-1] != NOT_RUN]
-        page += ["", f"## {title}", "", *table(COLUMNS, told)]
+            told = [row for row in told if row[-1] not in (NOT_RUN, NOT_READ)]
+        if told:
+            page += ["", f"## {title}", "", *table(COLUMNS, told)]
     return page
 
 
@@ -162,7 +164,8 @@ def rows(cells: Sequence[GanCell], done: Mapping[str, Result], reading: str, thr
         head = [gan, "yes" if augment else "no", group]
         published = "-" if paper is None else f"{paper:.1f}"
         if not results:
-            reason = "failed" if any(name in done for name in names) else NOT_RUN
+            ran = [done[name] for name in names if name in done]
+            reason = NOT_RUN if not ran else NOT_READ if any("stages" in result for result in ran) else "failed"
             found.append([*head, "-", f"0 of {len(names)}", published, *[reason] * 8])
             continue
         values = [_estimate(scores) for scores in _columns(results, reading, threshold)]
