@@ -65,6 +65,7 @@ def test_a_figure_grows_with_its_runs_and_names_those_that_it_lacks(first):
     page = (out / "gan-figure-1.md").read_text()
     cells = json.loads((out / "gan-figure-1.json").read_text())["cells"]
     assert page_of("gan-figure-1-made", cells) == page
+    assert "Trained at width 0.0625, 16 pixels, the paper's optimizer." in page
     assert "Not run" not in page and FIGURES["gan-figure-1"].says in page
     width, height = Image.open(out / "gan-figure-1.jpg").size
     assert width > 2 * 8 * 64 and height > 8 * 64

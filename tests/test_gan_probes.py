@@ -4,7 +4,7 @@ from torch import Tensor
 
 from boxless.gan.networks import Discriminator
 from boxless.gan.probes import CELLS, density, gradient, occlusion
-from boxless.gan.slopes import CELL, NOISE, smoothgrad
+from boxless.gan.smoothgrad import CELL, NOISE, smoothgrad
 
 SIZE = 64
 

@@ -69,7 +69,10 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
     def result(maps, shuffled, *untrained):
         one = {"maps": score(maps), "shuffled": score(shuffled), "untrained": [score(hits) for hits in untrained]}
         controls = {name: {"hits": maps} for name in ("no learning", "centred box", "whole image")}
-        return {"step": 9, "images": len(maps), "readouts": {"cam": one}, "controls": controls}
+        training = {"preset": "reference", "width": 0.5, "size": 32}
+        return {
+            "step": 9, "images": len(maps), "readouts": {"cam": one}, "controls": controls, "training": training
+        }  # fmt: skip
 
     cells = [
         GanCell(gan="dcgan", group=group, augment=False, seed=seed) for group, seed in (("a", 0), ("a", 1), ("b", 0))
@@ -80,7 +83,8 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
         cells[2].name: result("11", "00", "10", "10"),
     }
     page = readings_page(cells, done)
-    assert "3 of 3 finished runs read. Groups: a, b; 6 images; after 9 iterations." in page
+    assert "3 of 3 finished runs read. Groups: a, b; 6 images; after 9 iterations at width 0.5, 32 pixels, " in page[6]
+    assert page[6].endswith("each GAN as its own authors trained it.")
     (row,) = (line for line in page if line.startswith("| cam"))
     numbers = [cell.split()[0] for cell in row.strip("| ").split(" | ")[1:]]
     # Of six images: (1, .5, 0, 0, 1, 1), shuffled (.5, 0, 0, 0, 0, 0), untrained four times .25 and (1, 0).

@@ -6,7 +6,7 @@ and peak are then three ways to pick one of the stages. The stages measured so f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +19,7 @@ from boxless.devices import device_named
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result
 from boxless.experiments.gan_scoring import Scoring, boxed_splits
+from boxless.gan import Preset
 from boxless.gan.data import read_images
 from boxless.gan.fidelity import Distance, Features, kid
 from boxless.gan.localizer import GanLocalizer
@@ -39,6 +40,7 @@ SCORES = tuple(field.name for field in fields(Scores))
 """The criteria that the label-free choice reads; a stage has more."""
 COMPARED = 512
 """Real and generated images at most that the distance between the two is measured on."""
+PRESETS: dict[Preset, str] = {"paper": "the paper's optimizer", "reference": "each GAN as its own authors trained it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def run_cell(
         "label_free": measuring.chosen(last, stages),
         "untrained_criteria": asdict(measuring.judge(last).untrained),
         "controls": measuring.controls(last),
-        "images": len(scoring.test.truths),
+        "images": len(scoring.asked.truths),
         "data": {"name": data.name, "hash": data_hash(test), "fit_hash": data_hash(train)},
         "training": settings.resolved(cell.gan),
     }
@@ -172,6 +174,11 @@ class _Measuring:
     def _untrained(self, like: GanLocalizer) -> list[Result]:
         fresh = (GanLocalizer.untrained(like, self.train, self.seed + i) for i in range(UNTRAINED))
         return [self.scoring.measured(localizer.heatmap)["maps"] for localizer in fresh]
+
+
+def trained_at(training: Mapping[str, Any]) -> str:
+    """What the runs of a table share beside their length, in words for its page."""
+    return f"at width {training['width']:g}, {training['size']} pixels, {PRESETS[training['preset']]}"
 
 
 def maps_file(run: Path, step: int) -> Path:

@@ -21,7 +21,7 @@ from boxless.data.splits import split_named, splits_for
 from boxless.drawing import save
 from boxless.errors import BoxlessError, UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid
-from boxless.experiments.gan_cell import GanCell
+from boxless.experiments.gan_cell import GanCell, trained_at
 from boxless.experiments.gan_pictures import measured, sample_sheet, triptych_sheet
 from boxless.experiments.gan_tables import deciding, groups_in
 from boxless.experiments.markdown import table
@@ -181,6 +181,7 @@ def figure_page(name: str, figure: Figure, cells: Sequence[GanCell], done: Mappi
         "",
         f"The paper says: {figure.says}",
         "",
+        *(f"Trained {trained_at(done[cell.name]['training'])}.\n" for cell in ready[:1]),
         "MS-SSIM is high where images are alike, over disjoint pairs. KID (x 1000) reads EfficientNet-Lite0's features "
         "and is 0 for images of one distribution; its standard deviation is over subsets of 100 images. The "
         "correlation is that of the class activation maps of two different images, 1 where the map does not depend on "

@@ -22,7 +22,7 @@ from boxless import checkpoint
 from boxless.devices import device_named
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid, stored
-from boxless.experiments.gan_cell import UNTRAINED, GanCell, trained_d
+from boxless.experiments.gan_cell import UNTRAINED, GanCell, trained_at, trained_d
 from boxless.experiments.gan_scoring import Heatmap, Score, Scoring, boxed_splits, mean_hits
 from boxless.experiments.markdown import signed, table, with_interval
 from boxless.gan import GANS
@@ -123,8 +123,8 @@ def read(cell: GanCell, data: Path, run: Path, clock: Clock, on: Split = "test",
     """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
     content = checkpoint.read(run / "last.pt")
     test, train = boxed_splits(data, cell.group)
-    asked, other = (test, train) if on == "test" else (train, test)
-    scoring = Scoring(asked, other, size=content["size"], device=device_named(device), seed=cell.seed)
+    asked, others = (test, train) if on == "test" else (train, test)
+    scoring = Scoring(asked, others, size=content["size"], device=device_named(device), seed=cell.seed)
     real = read_images(train, content["size"]).to(scoring.device)
     generated = samples(*generator_of(content), GENERATED).to(scoring.device)
     networks = [trained_d(content)]
@@ -139,10 +139,10 @@ def read(cell: GanCell, data: Path, run: Path, clock: Clock, on: Split = "test",
         found[name]["untrained"] = [_transferred(scores["maps"]) for scores in fresh]
     return {
         "step": content["step"],
-        "images": len(scoring.test.truths),
+        "images": len(scoring.asked.truths),
         "readouts": found,
         "controls": scoring.constants(),
-        "data": {"name": data.name, "hash": data_hash(asked), "fit_hash": data_hash(other)},
+        "data": {"name": data.name, "hash": data_hash(asked), "fit_hash": data_hash(others)},
         "training": content["settings"],
     }
 
@@ -190,7 +190,7 @@ def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result], on: Spli
             names = [name for name in runs[0][0]["readouts"] if all(name in r["readouts"] for run in runs for r in run)]
             steps = sorted({r["step"] for run in runs for r in run})
             page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images; after "
-            page[-1] += f"{', '.join(f'{step:,}' for step in steps)} iterations."
+            page[-1] += f"{', '.join(f'{step:,}' for step in steps)} iterations {trained_at(runs[0][0]['training'])}."
             constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
             readings = [Reading.of(name, runs) for name in names]
             page += ["", *table(COLUMNS, [*(one.row for one in readings), *constants]), "", learnt(readings)]

@@ -1,6 +1,6 @@
 """How maps of one category are scored in the GAN tables: always at two thresholds and beside what no learning scores.
 
-The one threshold is transferred from boxes of training images, the other is the paper's. Every score keeps which images
+The one threshold is transferred from boxes of the other split, the other is the paper's. Every score keeps which images
 it hits, so that tables can average seeds image by image and compare on the same images.
 """
 
@@ -31,7 +31,7 @@ from boxless.protocols import DELTAS, PROTOCOLS
 from boxless.thresholds import transferred
 
 FIT = 500
-"""Training images, evenly taken, whose boxes choose thresholds and the centred box."""
+"""Images of the other split, evenly taken, whose boxes choose thresholds and the centred box."""
 PROTOCOL = PROTOCOLS["boxless"]
 FIXED = READOUTS["cam"].threshold
 
@@ -57,16 +57,16 @@ def boxed_splits(data: Path, group: str) -> tuple[Dataset, Dataset]:
 
 
 class Scoring:
-    """The images of one category that everything is scored on, and those that choose thresholds."""
+    """The images of one category that everything is scored on, and some of others, whose boxes choose thresholds."""
 
-    def __init__(self, test: Dataset, train: Dataset, *, size: int, device: torch.device, seed: int) -> None:
-        self.datasets = test, some_boxed(train)
+    def __init__(self, asked: Dataset, others: Dataset, *, size: int, device: torch.device, seed: int) -> None:
+        self.datasets = asked, some_boxed(others)
         self.device, self.seed = device, seed
-        self.test, self.fit = (_scene(dataset, size) for dataset in self.datasets)
+        self.asked, self.fit = (_scene(dataset, size) for dataset in self.datasets)
 
     def measured(self, heatmap: Heatmap) -> Result:
         """The scores of a network's maps at both thresholds, its own images' and shuffled."""
-        return scored(*(self._split(heatmap, scene) for scene in (self.test, self.fit)), seed=self.seed)
+        return scored(*(self._split(heatmap, scene) for scene in (self.asked, self.fit)), seed=self.seed)
 
     def constants(self) -> Result:
         """What no learning scores: the whole image, the best centred box, border contrast."""
@@ -82,31 +82,31 @@ class Scoring:
         return Split(list(in_chunks(heatmap, images).cpu().numpy()), scene.sizes, scene.truths)
 
     def _constant(self, share: tuple[float, float]) -> Score:
-        boxes = [controls.centred_box(size, share) for size in self.test.sizes]
-        rows = zip(boxes, self.test.sizes, self.test.truths, strict=True)
+        boxes = [controls.centred_box(size, share) for size in self.asked.sizes]
+        rows = zip(boxes, self.asked.sizes, self.asked.truths, strict=True)
         return score(np.array([PROTOCOL.box_ious(box, size, truth)[0] for box, size, truth in rows], np.float32))
 
     def _contrast(self) -> Score:
         finder = discoverer("contrast", device=str(self.device))
-        test, fit = (maps_of(finder, dataset, Watch()).boxed() for dataset in self.datasets)
+        asked, fit = (maps_of(finder, dataset, Watch()).boxed() for dataset in self.datasets)
         threshold = transferred(*fit.split(), PROTOCOL).threshold
-        table = iou_table(*test.split(), PROTOCOL, extra=[threshold])
+        table = iou_table(*asked.split(), PROTOCOL, extra=[threshold])
         return {"threshold": threshold, **score(table.at(threshold))}
 
 
-def scored(test: Split, fit: Split, *, seed: int) -> Result:
-    """The scores of test maps at the threshold best on `fit` and at the paper's, and of the same maps shuffled."""
-    order = controls.derangement(len(test.maps), seed) if len(test.maps) > 1 else np.zeros(1, np.intp)
+def scored(asked: Split, fit: Split, *, seed: int) -> Result:
+    """The scores of maps at the threshold best on `fit` and at the paper's, and of the same maps shuffled."""
+    order = controls.derangement(len(asked.maps), seed) if len(asked.maps) > 1 else np.zeros(1, np.intp)
     threshold = transferred(*fit, PROTOCOL).threshold
 
     def scores(maps: Sequence[Heat]) -> dict[str, Score]:
-        table = iou_table(maps, test.sizes, test.truths, PROTOCOL, extra=[threshold, FIXED])
+        table = iou_table(maps, asked.sizes, asked.truths, PROTOCOL, extra=[threshold, FIXED])
         return {
             "transferred": {"threshold": threshold, **score(table.at(threshold))},
             "fixed": {"threshold": FIXED, **score(table.at(FIXED))},
         }
 
-    return {"maps": scores(test.maps), "shuffled": scores(controls.Reordered(test.maps, order))}
+    return {"maps": scores(asked.maps), "shuffled": scores(controls.Reordered(asked.maps, order))}
 
 
 def some_boxed(dataset: Dataset) -> Dataset:

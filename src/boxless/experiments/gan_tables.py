@@ -14,12 +14,11 @@ from boxless.data.catalogue import GROUPS
 from boxless.data.folder import read_data, splits
 from boxless.errors import UsageError
 from boxless.experiments.cells import Clock, Result, results, run_grid
-from boxless.experiments.gan_cell import GanCell, measured_stages, run_cell
+from boxless.experiments.gan_cell import GanCell, measured_stages, run_cell, trained_at
 from boxless.experiments.gan_claims import NOT_RUN, claims_section
 from boxless.experiments.gan_reference import CAM, run_reference
 from boxless.experiments.gan_scoring import FIXED, Score, mean_hits
 from boxless.experiments.markdown import table, with_interval
-from boxless.gan import Preset
 from boxless.gan.settings import GanTraining
 from boxless.progress import Progress
 from boxless.writing import write_whole
@@ -59,7 +58,6 @@ TABLES = {
 """The same runs under every reading: title -> reading and threshold."""
 NOT_READ = "not read in this way"
 NAME = "gan-table-3"
-PRESETS: dict[Preset, str] = {"paper": "the paper's optimizer", "reference": "each GAN as its own authors trained it"}
 
 
 def table_3_cells(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanCell]:
@@ -125,8 +123,8 @@ def table_3_page(
         "# gan-table-3: GAN co-localization",
         "",
         f"GT-known localization in percent at IoU 0.5 with 95 % bootstrap intervals over images. {len(done)} of "
-        f"{len(cells)} cells run: {training.iterations:,} iterations at width {training.width:g}, {training.size} "
-        f"pixels, {PRESETS[training.preset]} (the paper: 250,000 at width 1, 64 pixels).",
+        f"{len(cells)} cells run: {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: "
+        "250,000 at width 1, 64 pixels).",
     ]
     failed = {name: result["failed"] for name, result in done.items() if "failed" in result}
     page += [f"Failed: {name}: {reason}" for name, reason in failed.items()]

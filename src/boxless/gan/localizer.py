@@ -17,7 +17,7 @@ from boxless.boxes import Readout
 from boxless.errors import UsageError
 from boxless.gan.networks import Discriminator, Layer
 from boxless.gan.settings import Finer, Reading
-from boxless.gan.slopes import smoothgrad
+from boxless.gan.smoothgrad import smoothgrad
 
 READOUTS = {
     "cam": Readout(0.2, "fixed: a fifth of the map's range, as in the codes of the paper's first author", "minmax"),

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from boxless.gan.localizer import chunks
 from boxless.gan.networks import Discriminator
-from boxless.gan.slopes import Images, Logit, slopes
+from boxless.gan.smoothgrad import Images, Logit
+from boxless.slopes import slopes_of
 
 Heat = Float[Tensor, "batch h w"]
 CELLS = 8
@@ -28,7 +29,7 @@ RIDGE = 0.01
 
 def gradient(logit: Logit, images: Images) -> Heat:
     """Images in 0..1 -> (batch, 8, 8): the mean of |gradient of the logit| over the pixels and colours of a cell."""
-    return F.adaptive_avg_pool2d(slopes(logit, images).abs().mean(1), CELLS)
+    return F.adaptive_avg_pool2d(slopes_of(logit, images)[0].abs().mean(1), CELLS)
 
 
 @torch.no_grad()

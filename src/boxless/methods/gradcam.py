@@ -32,6 +32,7 @@ from torch import Tensor
 from boxless.backbones.backbone import Backbone
 from boxless.boxes import Readout
 from boxless.methods.cam import Cam
+from boxless.slopes import slopes_of
 
 Variant = Literal["gradcam", "gradcam++", "layercam"]
 
@@ -72,17 +73,14 @@ class GradCam(Cam):
 def class_slopes(
     classify: Callable[[Tensor], Tensor], start: Float[Tensor, "batch c h w"], labels: Int[Tensor, "batch"] | None
 ) -> tuple[Float[Tensor, "batch c h w"], Float[Tensor, "batch class"]]:
-    """The slope of each image's score of its label (None: of its best class) on `start`, and the logits of all classes.
+    """The slope of each image's score of its label (None: of its best class) on `start`, and all logits."""
 
-    No parameter's gradient is touched, no graph is left behind, and inference mode does not matter.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        # Copies, because what was made in inference mode can never be differentiated.
-        start = start.detach().clone().requires_grad_()
-        logits = classify(start)
+    def score(logits: Tensor) -> Tensor:
+        # A copy, because what was made in inference mode can never be differentiated through.
         chosen = logits.argmax(1) if labels is None else labels.clone()
-        (slopes,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), start)
-    return slopes, logits.detach()
+        return logits.gather(1, chosen[:, None])
+
+    return slopes_of(classify, start, score)
 
 
 def weighted(

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from boxless.slopes import slopes_of
+
 Images = Float[Tensor, "batch 3 size size"]
 Logit = Callable[[Tensor], Tensor]
 """Images in 0..1 (batch, 3, size, size) -> the logit of each (batch,)."""
@@ -19,14 +21,6 @@ NOISE = 0.05
 """Standard deviation of what is added to the colours of a copy, in 0..1."""
 CELL = 4
 """Pixels of an image along a place of the map."""
-
-
-def slopes(logit: Logit, images: Images) -> Images:
-    """The gradient of each image's logit by its pixels; `images` in 0..1."""
-    with torch.inference_mode(False), torch.enable_grad():
-        points = images.detach().clone().requires_grad_(True)
-        (found,) = torch.autograd.grad(logit(points).sum(), points)
-    return found
 
 
 @torch.no_grad()
@@ -39,5 +33,5 @@ def smoothgrad(logit: Logit, images: Images) -> Float[Tensor, "batch h w"]:
     total = torch.zeros_like(images[:, 0])
     for _ in range(COPIES):
         noise = torch.randn(images.shape[1:], generator=draws).to(images)
-        total += slopes(logit, images + NOISE * noise).square().sum(1)
+        total += slopes_of(logit, images + NOISE * noise)[0].square().sum(1)
     return F.avg_pool2d(total / COPIES, CELL).sqrt()
