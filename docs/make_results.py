@@ -28,7 +28,8 @@ DDT and CAM read features of a network trained on ImageNet with labels. The Tiny
 categories, and albatrosses are, too: these numbers do not say how well boxless finds what ImageNet never showed. The
 layer and the fixed threshold of DDT were chosen once, on training boxes of cub10, bird, bottle, dog and vehicle; a
 first look at the layers had been taken on the test boxes of cub10, so its row flatters it a little. Artiodactyla,
-cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group.
+cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group; its
+rows are those of SmoothGrad, whose form and threshold were chosen on boxes of the birds' training and test images.
 
 The trained CAM comes from
 
