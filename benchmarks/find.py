@@ -22,17 +22,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import boxless.torchvision_guard  # noqa: F401  # grad-cam imports torchvision
+import boxless.runtime.torchvision_compat  # noqa: F401  # grad-cam imports torchvision
 from boxless.backbones import build_backbone
+from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data
-from boxless.data.sample import Dataset
-from boxless.data.scenes import make_scenes
-from boxless.data.streaming import Watch, ahead, stream
-from boxless.finders import discoverer
+from boxless.data.inference_batches import Watch, ahead, stream
+from boxless.data.synthetic import make_scenes
+from boxless.inference.factory import discoverer
+from boxless.inference.predict_folder import search
+from boxless.inference.predictors import one_thread_a_lane, to_images
 from boxless.methods.cam import Cam
-from boxless.predicting import one_thread_a_lane, to_images
-from boxless.results import provenance, write_json
-from boxless.searching import search
+from boxless.runtime.files import write_json
+from boxless.runtime.provenance import provenance
 
 
 def main() -> None:

@@ -19,12 +19,13 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.flop_counter import FlopCounterMode
 
-from boxless.devices import bf16_is_fast
 from boxless.gan import GANS, Recipe
 from boxless.gan.augmentation import Batches
 from boxless.gan.networks import Discriminator, Generator
-from boxless.gan.step import Step
-from boxless.results import provenance, write_json
+from boxless.gan.training_step import Step
+from boxless.runtime.devices import bf16_is_fast
+from boxless.runtime.files import write_json
+from boxless.runtime.provenance import provenance
 
 
 def main() -> None:

@@ -25,14 +25,14 @@ from PIL import Image
 
 from boxless.backbones import build_backbone
 from boxless.data.folder import read_data
-from boxless.data.loading import Pictures, Request, batches
 from boxless.data.sampler import make_sampler
+from boxless.data.training_batches import Pictures, Request, batches
 from boxless.data.transforms import Resize, draws
 from boxless.methods.cam import Cam
 from boxless.methods.i2c import I2c, gathered, stochastic_consistency
-from boxless.optimizing import make_optimizer
-from boxless.results import provenance
-from boxless.settings import Training
+from boxless.methods.optimizer import make_optimizer
+from boxless.methods.settings import Training
+from boxless.runtime.provenance import provenance
 
 Step = Callable[[int], None]
 Seconds = list[tuple[float, float]]

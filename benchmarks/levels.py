@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from boxless.protocols import PROTOCOLS
+from boxless.evaluation.protocols import PROTOCOLS
 
 THRESHOLDS = np.arange(0, 1, 0.001)
 ILSVRC = 50_000

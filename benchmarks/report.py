@@ -18,12 +18,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from boxless.boxes import Found
+from boxless.boxes.from_heatmap import Found
 from boxless.data.folder import read_data
 from boxless.data.images import read_shrunk
-from boxless.data.scenes import make_scenes
-from boxless.report import THUMBNAIL, Card, make_card, write_report
-from boxless.results import provenance, write_json
+from boxless.data.synthetic import make_scenes
+from boxless.report.html import THUMBNAIL, Card, make_card, write_report
+from boxless.runtime.files import write_json
+from boxless.runtime.provenance import provenance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import browser

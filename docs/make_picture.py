@@ -6,16 +6,16 @@ python docs/make_picture.py
 import tempfile
 from pathlib import Path
 
-from boxless.boxes import Readout
+from boxless.boxes.from_heatmap import Readout
 from boxless.data.folder import read_data
 from boxless.data.images import Picture, read_picture
-from boxless.data.scenes import make_scenes
-from boxless.data.streaming import Watch
-from boxless.drawing import save, sheet, triptych
-from boxless.evaluating import maps_of
-from boxless.finders import discoverer
-from boxless.predicting import Mapped, found_in
-from boxless.thresholds import transferred
+from boxless.data.inference_batches import Watch
+from boxless.data.synthetic import make_scenes
+from boxless.evaluation.evaluate import maps_of
+from boxless.evaluation.thresholds import transferred
+from boxless.inference.factory import discoverer
+from boxless.inference.predictors import Mapped, found_in
+from boxless.report.drawing import save, sheet, triptych
 
 HERE = Path(__file__).parent
 

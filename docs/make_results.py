@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from boxless.experiments.pages import page_of
+from boxless.reproduce.pages import page_of
 
 HERE = Path(__file__).parent
 INTRODUCTION = """# Results

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from boxless.data.scenes import make_scenes
-from boxless.experiments.cells import Clock
-from boxless.experiments.recipes import RECIPES, Recipe
-from boxless.experiments.study import Cell
+from boxless.data.synthetic import make_scenes
+from boxless.reproduce.classifier_runs import Cell
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.recipes import RECIPES, Recipe
 
 SMALL: dict[str, Any] = {
     "backbone": "tiny", "stride": 4, "weights": "none", "freeze": "", "size": 32, "resize": 32, "batch_size": 8,

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from boxless import training
-from boxless.data.sample import Dataset, Sample
-from boxless.data.source import FolderSource
-from boxless.methods import METHODS
-from boxless.regressing import train_regressor
-from boxless.settings import Training
-from boxless.training import train_classifier
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.sources import FolderSource
+from boxless.methods import METHODS, training
+from boxless.methods.settings import Training
+from boxless.methods.training import train_classifier, train_regressor
 
 CLASSES = ("red", "green")
 SIDE = 32

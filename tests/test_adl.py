@@ -6,9 +6,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from boxless.backbones import BACKBONES, build_backbone
-from boxless.errors import UsageError
 from boxless.methods.adl import PLACES, Adl, places
 from boxless.methods.cam import Cam
+from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 1, 2, 0])
 

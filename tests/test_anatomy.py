@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from boxless.anatomy import KINDS, anatomy
+from boxless.evaluation.error_types import KINDS, anatomy
 
 
 @pytest.mark.parametrize(

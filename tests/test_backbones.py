@@ -1,4 +1,4 @@
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 from pathlib import Path
@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from boxless import checkpoint
 from boxless.backbones import BACKBONES, build_backbone
 from boxless.backbones.backbone import Backbone
-from boxless.backbones.folding import folded
+from boxless.backbones.fuse_batchnorm import folded
 from boxless.backbones.lite0 import SameConv2d, imagenet
 from boxless.backbones.weights import fill
-from boxless.errors import BoxlessError, UsageError
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError, UsageError
 
 MAPS = {
     "lite0": 1280, "vgg16": 512, "resnet50": 2048, "inception_v3": 768, "alexnet": 256, "googlenet": 832,

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from boxless.backbones import build_backbone
-from boxless.errors import UsageError
-from boxless.experiments.remembering import Remembered
 from boxless.methods.backprop import Backprop
+from boxless.reproduce.feature_cache import Remembered
+from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 1])
 

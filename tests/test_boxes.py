@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from boxless.boxes import find_boxes, normalise, resize
+from boxless.boxes.from_heatmap import find_boxes, normalise, resize
 
 HEATS = arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(-5, 5, width=32))
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from boxless.data.catalogue import GROUPS, recognise
 from boxless.data.folder import read_data, select, splits
-from boxless.errors import BoxlessError
+from boxless.data.published_datasets import GROUPS, recognise
+from boxless.runtime.errors import BoxlessError
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

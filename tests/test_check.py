@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxless.check_page import next_steps, to_look_at
-from boxless.checking import Findings, check, plain
 from boxless.cli import app
-from boxless.data.scenes import make_scenes
-from boxless.errors import BoxlessError
+from boxless.cli.check import next_steps, to_look_at
+from boxless.data.check import Findings, check, plain
+from boxless.data.synthetic import make_scenes
+from boxless.runtime.errors import BoxlessError
 
 
 @pytest.fixture(scope="module")

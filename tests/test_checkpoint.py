@@ -5,8 +5,8 @@ import stat
 import pytest
 import torch
 
-from boxless import checkpoint
-from boxless.errors import BoxlessError
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError
 
 
 def test_what_is_saved_is_read(tmp_path):

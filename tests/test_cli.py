@@ -15,7 +15,7 @@ from PIL import Image
 import boxless
 from boxless import __version__
 from boxless.cli import app
-from boxless.data.scenes import make_scenes
+from boxless.data.synthetic import make_scenes
 
 SMALL = ["--size", "96", "--batch-size", "8"]
 
@@ -194,7 +194,7 @@ def test_score_takes_anybody_s_maps(scenes, tmp_path, capfd):
 
 
 def test_methods_lists_every_method(capfd):
-    from boxless.discover import DISCOVERERS
+    from boxless.discovery import DISCOVERERS
     from boxless.gan import GANS
     from boxless.methods import METHODS
 
@@ -210,7 +210,7 @@ def test_wrong_usage_is_exit_2_with_a_hint(scenes, capfd):
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    from boxless.errors import BoxlessError
+    from boxless.runtime.errors import BoxlessError
 
     with pytest.raises(BoxlessError):
         app.meta(["--debug", "find", str(tmp_path / "nowhere")])

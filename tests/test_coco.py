@@ -6,7 +6,7 @@ import pytest
 
 from boxless.data.coco import read_coco
 from boxless.data.folder import read_data, splits
-from boxless.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError
 
 
 def content() -> dict[str, Any]:

@@ -13,11 +13,11 @@ from cells import SMALL, never, small_data
 from PIL import Image
 
 from boxless.data.folder import read_data
-from boxless.experiments import comparisons, pictures
-from boxless.experiments.cells import Clock
-from boxless.experiments.comparisons import COMPARISONS, cells, errors, reproduce
-from boxless.experiments.published import TABLE_1, TABLE_2, Row
-from boxless.experiments.recipes import RECIPES
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.i2c import comparisons, figure_3
+from boxless.reproduce.i2c.comparisons import COMPARISONS, cells, errors, reproduce
+from boxless.reproduce.i2c.published import TABLE_1, TABLE_2, Row
+from boxless.reproduce.recipes import RECIPES
 
 QUICK: dict[str, Any] = SMALL | {"epochs": 1, "recipe": "quick"}
 ROWS = (Row("cam", "tiny", 53.71, 41.81, 37.32, 26.7, 8.2), Row("nothing", "tiny", 51.40), Row("i2c", "tiny", 46.89))
@@ -131,15 +131,15 @@ def test_i2c_comes_first_and_only_rows_that_can_be_run(data: Path) -> None:
 
 def test_figure_3_is_drawn_from_the_results(data: Path, tmp_path: Path) -> None:
     small: dict[str, Any] = SMALL | {"epochs": 1}
-    text = pictures.reproduce("i2c-figure-3", [data], tmp_path, Clock(), **small)
+    text = figure_3.reproduce("i2c-figure-3", [data], tmp_path, Clock(), **small)
     methods = re.search(r"png: (\w+) \| (\w+);", text)
     assert methods is not None
     assert methods.groups()[0] == "i2c"
     drawn = np.asarray(Image.open(tmp_path / "i2c-figure-3.png"))
     assert drawn.shape[1] > 6 * 32
-    red, green = (np.abs(drawn.astype(int) - colour).sum(2) == 0 for colour in (pictures.RED, pictures.FOUND))
+    red, green = (np.abs(drawn.astype(int) - colour).sum(2) == 0 for colour in (figure_3.RED, figure_3.FOUND))
     assert red.any()
     assert green.any()
     (tmp_path / "i2c-figure-3.png").unlink()
-    assert pictures.reproduce("i2c-figure-3", [data], tmp_path, Clock(), begun=never, **small) == text
+    assert figure_3.reproduce("i2c-figure-3", [data], tmp_path, Clock(), begun=never, **small) == text
     assert np.array_equal(np.asarray(Image.open(tmp_path / "i2c-figure-3.png")), drawn)

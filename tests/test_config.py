@@ -11,13 +11,13 @@ import torch
 from squares import make_squares, quick
 
 from boxless.cli import app, console
-from boxless.config import read_config
-from boxless.errors import BoxlessError, UsageError
+from boxless.cli.config import read_config
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.progress import listening, tracked
-from boxless.settings import Training, read_settings
-from boxless.training import train_classifier
+from boxless.methods.settings import Training, read_settings
+from boxless.methods.training import train_classifier
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.progress import listening, tracked
 
 
 def run(*arguments: object) -> int:

@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from boxless.data.folder import read_data
-from boxless.data.scenes import make_scenes
-from boxless.data.streaming import Watch
-from boxless.discover import DISCOVERERS, Discoverer, discoverer_class
-from boxless.discover.contrast import Contrast
-from boxless.errors import UsageError
-from boxless.evaluating import evaluate, maps_of
-from boxless.finders import discoverer, untrained
+from boxless.data.inference_batches import Watch
+from boxless.data.synthetic import make_scenes
+from boxless.discovery import DISCOVERERS, Discoverer, discoverer_class
+from boxless.discovery.contrast import Contrast
+from boxless.evaluation.evaluate import evaluate, maps_of
+from boxless.inference.factory import discoverer, untrained
+from boxless.runtime.errors import UsageError
 
 
 def pictures(count=3, *, square=(20, 36), seed=0):

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxless.backbones import build_backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam
 from boxless.methods.cutmix import Box, CutMix, draw_box, paste
+from boxless.runtime.errors import UsageError
 
 LABELS = torch.arange(6)
 

@@ -14,14 +14,15 @@ from squares import make_squares, quick
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from boxless import checkpoint, load
+from boxless import load
 from boxless.backbones import BACKBONES, build_backbone
-from boxless.errors import BoxlessError, UsageError
 from boxless.methods import options_for
+from boxless.methods.class_hierarchy import parsed, resolved
 from boxless.methods.danet import TAPS, Danet, divergence
-from boxless.methods.hierarchy import parsed, resolved
-from boxless.settings import read_settings
-from boxless.training import train_classifier
+from boxless.methods.settings import read_settings
+from boxless.methods.training import train_classifier
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError, UsageError
 
 BIRDS = ["001.Black_footed_Albatross", "002.Laysan_Albatross", "004.Groove_billed_Ani", "009.Brewer_Blackbird"]
 NUMBERS = "0 0 1 2 / 0 0 1 1"

@@ -4,8 +4,8 @@ import torch
 
 from boxless.backbones import build_backbone
 from boxless.backbones.backbone import Backbone
-from boxless.discover.ddt import Ddt
-from boxless.errors import BoxlessError
+from boxless.discovery.ddt import Ddt
+from boxless.runtime.errors import BoxlessError
 
 
 class Same(torch.nn.Module):

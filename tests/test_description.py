@@ -6,13 +6,14 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless import checkpoint, localizer
 from boxless.backbones import build_backbone
-from boxless.errors import BoxlessError
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
+from boxless.inference import localizer
 from boxless.methods import METHODS, method_class
-from boxless.training import train_classifier
+from boxless.methods.training import train_classifier
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError
 
 
 @pytest.fixture(scope="module")

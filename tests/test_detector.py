@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 
 from boxless.cli import app
 from boxless.data.folder import read_data
-from boxless.data.scenes import make_scenes
+from boxless.data.synthetic import make_scenes
 
 CLASSES = ["beetle", "star"]
 

@@ -18,8 +18,8 @@ def look():
 
 atexit.register(look)  # before the group's own, and so after it
 
-from boxless.devices import fabric_on
-from boxless.team import Team
+from boxless.runtime.devices import fabric_on
+from boxless.runtime.distributed import Team
 
 team = Team(fabric_on("cpu", devices=2))
 assert team.lead(lambda: list(range(9))) == list(range(9))

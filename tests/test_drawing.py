@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boxless.data.images import shrink
-from boxless.drawing import (
+from boxless.report.drawing import (
     CAPTION,
     DARK,
     FOUND,

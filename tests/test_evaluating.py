@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from squares import make_squares
 
-from boxless.boxes import Readout
-from boxless.data.sample import Dataset
-from boxless.data.streaming import Watch
-from boxless.errors import BoxlessError
-from boxless.evaluating import maps_of
-from boxless.predicting import Mapped
+from boxless.boxes.from_heatmap import Readout
+from boxless.data.dataset import Dataset
+from boxless.data.inference_batches import Watch
+from boxless.evaluation.evaluate import maps_of
+from boxless.inference.predictors import Mapped
+from boxless.runtime.errors import BoxlessError
 
 
 class Centre:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from boxless.boxes import Found
+from boxless.boxes.from_heatmap import Found
 from boxless.export import UPRIGHT, write_boxes
 from boxless.export.voc import NOT_XML
 

@@ -3,9 +3,9 @@ import weakref
 import numpy as np
 import pytest
 
-from boxless.boxes import Found
-from boxless.errors import BoxlessError, UsageError
+from boxless.boxes.from_heatmap import Found
 from boxless.export import check_folder, write_boxes
+from boxless.runtime.errors import BoxlessError, UsageError
 
 FORMATS = ["coco", "voc", "yolo", "csv"]
 

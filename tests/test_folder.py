@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data, select, splits
-from boxless.data.sample import Dataset
-from boxless.errors import BoxlessError, UsageError
+from boxless.runtime.errors import BoxlessError, UsageError
 
 HEADER = "image,class,width,height,x0,y0,x1,y1\n"
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 import timm
 
 from boxless import load
 from boxless.backbones import build_backbone
-from boxless.backbones.folding import folded
-from boxless.errors import BoxlessError, UsageError
-from boxless.training import train_classifier
+from boxless.backbones.fuse_batchnorm import folded
+from boxless.methods.training import train_classifier
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pytest
 
-from boxless.experiments.gan_cell import GanCell
-from boxless.experiments.gan_claims import CLAIMS, claims_section
-from boxless.statistics import holm
+from boxless.evaluation.bootstrap import holm
+from boxless.reproduce.gan.claims import CLAIMS, claims_section
+from boxless.reproduce.gan.run import GanCell
 
 
 def score(hits):

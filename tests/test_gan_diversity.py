@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from boxless.gan.diversity import ms_ssim, pairs_of, similarities, similarity_of_pairs
 from boxless.gan.networks import Generator
+from boxless.gan.sample_metrics import ms_ssim, pairs_of, similarities, similarity_of_pairs
 from boxless.gan.samples import grid, samples
 
 

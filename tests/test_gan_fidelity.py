@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from boxless.gan.fidelity import Features, kid
+from boxless.gan.sample_metrics import Features, kid
 
 
 class Colours(nn.Module):

@@ -6,14 +6,14 @@ from PIL import Image
 
 from boxless.cli import reproduce_gan
 from boxless.cli.reproduce import app
-from boxless.data.scenes import make_scenes
 from boxless.data.splits import splits_for
-from boxless.errors import BoxlessError, UsageError
-from boxless.experiments import gan_pictures
-from boxless.experiments.cells import Clock
-from boxless.experiments.gan_figures import FIGURES, categories, run_figure
-from boxless.experiments.pages import page_of
+from boxless.data.synthetic import make_scenes
 from boxless.gan.settings import GanTraining
+from boxless.reproduce.gan import figure_panels
+from boxless.reproduce.gan.figures import FIGURES, categories, run_figure
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.pages import page_of
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 class Killed(BaseException):
@@ -34,7 +34,7 @@ def training(iterations=2):
 @pytest.fixture(scope="module", autouse=True)
 def few():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gan_pictures, "COUNT", 8)
+        patch.setattr(figure_panels, "COUNT", 8)
         yield
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from boxless import checkpoint
-from boxless.errors import UsageError
 from boxless.gan import GANS
 from boxless.gan.localizer import GanLocalizer, estimate_statistics, from_checkpoint
 from boxless.gan.networks import Discriminator
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import UsageError
 
 SIZE = 64
 

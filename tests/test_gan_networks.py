@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from boxless.gan.networks import Discriminator, Generator, Layer, frozen_parameters, frozen_statistics
-from boxless.gan.spectral import SpectralNorm, power_iteration
+from boxless.gan.spectral_norm import SpectralNorm, power_iteration
 
 
 def tiny(size: int = 32, **options: object) -> Discriminator:

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxless.errors import UsageError
 from boxless.gan import GANS, Recipe, check_combination, recipe
+from boxless.gan.losses import around, between, clip_weights, d_loss, g_loss, gradient_penalty
 from boxless.gan.networks import Discriminator
-from boxless.gan.objectives import around, between, clip_weights, d_loss, g_loss, gradient_penalty
+from boxless.runtime.errors import UsageError
 
 LOSSES = ("non-saturating", "minimax", "wasserstein")
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from boxless.gan.attribution import CELL, CELLS, NOISE, density, gradient, occlusion, smoothgrad
 from boxless.gan.networks import Discriminator
-from boxless.gan.probes import CELLS, density, gradient, occlusion
-from boxless.gan.smoothgrad import CELL, NOISE, smoothgrad
 
 SIZE = 64
 

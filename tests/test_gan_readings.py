@@ -3,17 +3,18 @@ import json
 import pytest
 
 from boxless.cli.reproduce import app
-from boxless.data.scenes import make_scenes
-from boxless.errors import BoxlessError, UsageError
-from boxless.experiments.cells import Clock
-from boxless.experiments.gan_cell import GanCell
-from boxless.experiments.gan_readings import Reading, learnt, readings_page, readouts, run_readings
-from boxless.experiments.gan_scoring import boxed_splits
-from boxless.experiments.pages import page_of
+from boxless.data.dataset import data_hash
+from boxless.data.synthetic import make_scenes
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.results import data_hash, write_json
+from boxless.reproduce.gan.readings import Reading, learnt, readings_page, readouts, run_readings
+from boxless.reproduce.gan.run import GanCell
+from boxless.reproduce.gan.scoring import boxed_splits
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.pages import page_of
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import write_json
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from boxless.gan.checkpoint_selection import (
+    Judge,
+    Scores,
+    agreement,
+    correlation,
+    deletion,
+    derangement,
+    equivariance,
+    select,
+)
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
-from boxless.gan.stopping import Judge, Scores, agreement, correlation, deletion, derangement, equivariance, select
 
 SIZE, COUNT = 64, 60
 OTHERS = derangement(COUNT)

@@ -11,22 +11,22 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from boxless import checkpoint
-from boxless.data.sample import Dataset, Sample
-from boxless.data.source import FolderSource
-from boxless.errors import BoxlessError, UsageError
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.sources import FolderSource
 from boxless.gan import GANS
 from boxless.gan.augmentation import BRIGHTNESS, CONTRAST, GREY, LIGHTING, SATURATION, STRENGTH, Batches, _reflect
+from boxless.gan.checkpoint_selection import PATIENCE, Judge, Selection
 from boxless.gan.data import check_images, read_images
 from boxless.gan.localizer import from_checkpoint
-from boxless.gan.monitor import COLUMNS, Meter, Table, d_wins
 from boxless.gan.networks import Discriminator, Generator
-from boxless.gan.selection import Selection
 from boxless.gan.settings import GanTraining
-from boxless.gan.step import TERMS, Step, d_steps, seed_of
-from boxless.gan.stopping import PATIENCE, Judge
 from boxless.gan.training import Run, train_gan
-from boxless.settings import to_toml
+from boxless.gan.training_log import COLUMNS, Meter, d_wins
+from boxless.gan.training_step import TERMS, Step, d_steps, seed_of
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.run_folder import Table
+from boxless.runtime.toml_settings import to_toml
 
 SIZE = 16
 
@@ -150,7 +150,7 @@ def test_label_free_choice_is_kept_and_resumed(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_when_its_choice_has_stood_long_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxless.gan.selection.select", lambda scores, untrained: 2)
+    monkeypatch.setattr("boxless.gan.checkpoint_selection.select", lambda scores, untrained: 2)
     train_gan("dcgan", pictures(), tiny(stop="label-free", judge_every=1, iterations=99), tmp_path)
     assert checkpoint.read(tmp_path / "last.pt")["step"] == 2 + PATIENCE
     assert checkpoint.read(tmp_path / "best.pt")["step"] == 2

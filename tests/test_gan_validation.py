@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from boxless import checkpoint
 from boxless.cli.reproduce import app
-from boxless.errors import UsageError
-from boxless.experiments.gan_cell import GanCell, maps_file
-from boxless.experiments.gan_stopping import FIFTH, agreements, balances, course, spearman, summarise, validate, verdict
-from boxless.experiments.pages import page_of
+from boxless.reproduce.gan.run import GanCell, maps_file
+from boxless.reproduce.gan.stopping import FIFTH, agreements, balances, course, spearman, summarise, validate, verdict
+from boxless.reproduce.pages import page_of
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import UsageError
 
 
 def stage(step, lift, **criteria):

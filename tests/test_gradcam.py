@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from boxless.backbones import build_backbone
-from boxless.backbones.folding import folded
-from boxless.localizer import Localizer
+from boxless.backbones.fuse_batchnorm import folded
+from boxless.inference.localizer import Localizer
 from boxless.methods import METHODS, method_class
 from boxless.methods.cam import Cam
 from boxless.methods.gradcam import GradCam, weighted

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from boxless.backbones import build_backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam
 from boxless.methods.has import MIXED, Has
-from boxless.training import train_classifier
+from boxless.methods.training import train_classifier
+from boxless.runtime.errors import UsageError
 
 
 def network(backbone: str = "tiny", **options: object) -> Has:

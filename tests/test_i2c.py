@@ -10,9 +10,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from boxless.backbones import build_backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam
 from boxless.methods.i2c import I2c, Seeds, stochastic_consistency
+from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 0, 2, 2, 0, 1])
 

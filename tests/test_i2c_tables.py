@@ -8,15 +8,15 @@ import pytest
 from cells import SMALL, never, small_data, small_recipe
 from cyclopts import App
 
-from boxless.cli.reproduce_i2c import TABLES, register
+from boxless.cli.reproduce_classifiers import TABLES, register
 from boxless.data.folder import read_data
-from boxless.errors import UsageError
-from boxless.experiments.cells import Clock
-from boxless.experiments.comparisons import COMPARISONS
-from boxless.experiments.i2c_cost import cost
-from boxless.experiments.i2c_tables import ABLATIONS, RECIPES, cells, page, reproduce
-from boxless.experiments.study import Cell
 from boxless.methods.i2c import SQUARED
+from boxless.reproduce.classifier_runs import Cell
+from boxless.reproduce.cost_profile import cost
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.i2c.ablations import ABLATIONS, RECIPES, cells, page, reproduce
+from boxless.reproduce.i2c.comparisons import COMPARISONS
+from boxless.runtime.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boxless.data.images import JPEG_PIXEL_LIMIT, TURNS, read_picture, read_resized, read_shrunk, read_size, squash
-from boxless.errors import BrokenImageError
+from boxless.runtime.errors import BrokenImageError
 
 
 def photo(width: int = 96, height: int = 64, seed: int = 0) -> np.ndarray:

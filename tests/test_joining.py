@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from boxless.data.dataset import data_hash
 from boxless.data.folder import read_data
-from boxless.data.joining import joined
-from boxless.data.scenes import make_scenes
-from boxless.errors import BrokenImageError, UsageError
-from boxless.results import data_hash
+from boxless.data.splits import joined
+from boxless.data.synthetic import make_scenes
+from boxless.runtime.errors import BrokenImageError, UsageError
 
 
 @pytest.fixture

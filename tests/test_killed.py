@@ -9,8 +9,8 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless import checkpoint
-from boxless.training import train_classifier
+from boxless.methods.training import train_classifier
+from boxless.runtime import checkpoint
 
 PROGRAM = """
 import os, signal, sys
@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import torch
 from squares import make_squares, quick
-from boxless.training import train_classifier
+from boxless.methods.training import train_classifier
 
 root, moment = Path(sys.argv[1]), sys.argv[2]
 save, writes = torch.save, 0

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxless.boxes import find_boxes, normalise, resize
-from boxless.levels import best_ious, box_ious, largest_boxes, to_levels
+from boxless.boxes.all_thresholds import best_ious, largest_boxes, to_levels
+from boxless.boxes.from_heatmap import find_boxes, normalise, resize
+from boxless.boxes.iou import box_ious
 
 KINDS = ("random", "smooth", "flat", "rings", "noisy", "constant", "one pixel", "stripes")
 

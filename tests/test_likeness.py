@@ -6,8 +6,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from boxless.data.folder import read_data
 from boxless.data.images import read_resized
-from boxless.data.scenes import make_scenes
-from boxless.likeness import BYTES, NEAR, alike, fingerprint
+from boxless.data.near_duplicates import BYTES, NEAR, alike, fingerprint
+from boxless.data.synthetic import make_scenes
 
 
 def printed(image: Image.Image, quality: int = 90) -> np.ndarray:

@@ -9,20 +9,19 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless.data.streaming import Watch
-from boxless.errors import BoxlessError, UsageError
-from boxless.finders import discoverer
+from boxless.data.inference_batches import Watch
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.locking import LOCK, held
-from boxless.searching import search
-from boxless.training import train_classifier
-from boxless.writing import UNFINISHED
+from boxless.inference.factory import discoverer
+from boxless.inference.predict_folder import search
+from boxless.methods.training import train_classifier
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import LOCK, UNFINISHED, held
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from boxless.locking import held
+from boxless.runtime.files import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -103,8 +102,8 @@ def test_many_processes_take_turns_and_never_meet(tmp_path: Path) -> None:
 TURNS = """\
 import os, sys, time
 from pathlib import Path
-from boxless.locking import held
-from boxless.errors import UsageError
+from boxless.runtime.files import held
+from boxless.runtime.errors import UsageError
 while time.time() < float(sys.argv[2]): pass
 for _ in range(150):
     try:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from boxless.boxes import Readout, find_boxes
-from boxless.errors import BoxlessError
-from boxless.measurement import print_measurement
-from boxless.measuring import Split, measure
-from boxless.metrics import iou_table
-from boxless.protocols import PROTOCOLS
+from boxless.boxes.from_heatmap import Readout, find_boxes
+from boxless.cli.measurement_tables import print_measurement
+from boxless.evaluation.measure import Split, measure
+from boxless.evaluation.metrics import iou_table
+from boxless.evaluation.protocols import PROTOCOLS
+from boxless.runtime.errors import BoxlessError
 
 
 def made(images, seed=0, noise=0.15):

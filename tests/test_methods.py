@@ -12,19 +12,19 @@ from squares import SMALL, make_squares, part, quick
 from boxless import load
 from boxless.backbones import build_backbone
 from boxless.backbones.backbone import Backbone
-from boxless.backbones.folding import folded
-from boxless.boxes import Readout
-from boxless.data.loading import Pictures
-from boxless.data.sample import Dataset
-from boxless.data.streaming import Watch
+from boxless.backbones.fuse_batchnorm import folded
+from boxless.boxes.from_heatmap import Readout
+from boxless.data.dataset import Dataset
+from boxless.data.inference_batches import Watch
+from boxless.data.training_batches import Pictures
 from boxless.data.transforms import Resize, to_images
-from boxless.errors import UsageError
-from boxless.finders import trained
-from boxless.localizer import Localizer, fresh
-from boxless.measuring import Split, measure
+from boxless.evaluation.measure import Split, measure
+from boxless.inference.factory import trained
+from boxless.inference.localizer import Localizer, fresh
+from boxless.inference.predict_folder import search
 from boxless.methods import METHODS, method_class
-from boxless.searching import search
-from boxless.training import train_classifier
+from boxless.methods.training import train_classifier
+from boxless.runtime.errors import UsageError
 
 BLUNT = {"backprop"}
 """Methods whose maps cannot show a square of one colour: to the slopes of three layers, grey noise matters as much."""

@@ -6,10 +6,10 @@ import wsol_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxless import metrics
-from boxless.metrics import IouTable
-from boxless.protocols import PROTOCOLS
-from boxless.statistics import compare, interval
+from boxless.evaluation import metrics
+from boxless.evaluation.bootstrap import compare, interval
+from boxless.evaluation.metrics import IouTable
+from boxless.evaluation.protocols import PROTOCOLS
 
 
 def table(ious, name="boxless"):

@@ -6,10 +6,10 @@ from typing import get_type_hints
 
 import pytest
 
-from boxless.errors import UsageError
 from boxless.methods import TRAINED, method_class
-from boxless.options import method_options, method_summary, resolve_options
-from boxless.settings import RunSettings, Training, read_settings, training, write_settings
+from boxless.methods.options import method_options, method_summary, resolve_options
+from boxless.methods.settings import RunSettings, Training, read_settings, training, write_settings
+from boxless.runtime.errors import UsageError
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -30,8 +30,8 @@ def test_every_option_and_method_has_its_line_of_help(name: str) -> None:
 
 def test_reading_options_and_settings_does_not_import_torch() -> None:
     code = (
-        "import sys, boxless.settings, boxless.backbones\n"
-        "from boxless.options import method_options, TRAINED\n"
+        "import sys, boxless.methods.settings, boxless.backbones\n"
+        "from boxless.methods.options import method_options, TRAINED\n"
         "[method_options(name) for name in TRAINED]\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from cells import SMALL, small_data
 
-from boxless.errors import UsageError
-from boxless.experiments import i2c_tables, wsol_table
-from boxless.experiments.cells import Clock
-from boxless.experiments.pages import page_of
+from boxless.reproduce import wsol_table
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.i2c import ablations
+from boxless.reproduce.pages import page_of
+from boxless.runtime.errors import UsageError
 
 
 def results_in(out: Path) -> dict[str, dict[str, object]]:
@@ -21,7 +22,7 @@ def test_the_page_comes_from_the_json_alone(tmp_path: Path) -> None:
     data, small = small_data(tmp_path), SMALL | {"epochs": 1}
     wsol = wsol_table.reproduce([data], tmp_path / "wsol", Clock(), methods=["cam", "i2c"], seeds=[0], **small)
     assert page_of("wsol-table-made", results_in(tmp_path / "wsol")) == wsol
-    ours = i2c_tables.reproduce("i2c-table-4", [data], tmp_path / "i2c", Clock(), seeds=[0], **small)
+    ours = ablations.reproduce("i2c-table-4", [data], tmp_path / "i2c", Clock(), seeds=[0], **small)
     assert page_of("i2c-table-4-made", results_in(tmp_path / "i2c")) == ours
     with pytest.raises(UsageError, match="no table 'nothing'"):
         page_of("nothing", {})

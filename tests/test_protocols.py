@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import wsol_reference as reference
 
-from boxless.boxes import find_boxes
-from boxless.errors import UsageError
-from boxless.protocols import PROTOCOLS, protocol_named
+from boxless.boxes.from_heatmap import find_boxes
+from boxless.evaluation.protocols import PROTOCOLS, protocol_named
+from boxless.runtime.errors import UsageError
 
 V1, V2, BOXLESS = PROTOCOLS["wsoleval-v1"], PROTOCOLS["wsoleval-v2"], PROTOCOLS["boxless"]
 

@@ -13,22 +13,22 @@ import pytest
 import torch
 from squares import SIDE, make_squares, part, quick, write_boxes
 
-from boxless import checkpoint, load
+from boxless import load
 from boxless.backbones import build_backbone
-from boxless.backbones.folding import folded
-from boxless.boxes import find_boxes
+from boxless.backbones.fuse_batchnorm import folded
+from boxless.boxes.from_heatmap import find_boxes
 from boxless.cli import app
-from boxless.data.found import with_found
-from boxless.data.sample import Boxes, Dataset
-from boxless.data.scenes import make_scenes
-from boxless.data.streaming import Watch
-from boxless.errors import BoxlessError, UsageError
-from boxless.evaluating import evaluate
-from boxless.finders import trained, untrained
+from boxless.data.dataset import Boxes, Dataset
+from boxless.data.inference_batches import Watch
+from boxless.data.pseudo_boxes import with_found
+from boxless.data.synthetic import make_scenes
+from boxless.evaluation.evaluate import evaluate
+from boxless.inference.factory import trained, untrained
 from boxless.methods.psol import Psol, level_map
-from boxless.regressing import train_regressor
-from boxless.settings import read_settings
-from boxless.training import train_classifier
+from boxless.methods.settings import read_settings
+from boxless.methods.training import train_classifier, train_regressor
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError, UsageError
 
 HEAD = {"grid": 4, "hidden": 64}  # three layers see no borders, so that global averages cannot tell where a square is
 

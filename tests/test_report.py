@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boxless.boxes import Found
-from boxless.errors import BoxlessError
-from boxless.report import Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.boxes.from_heatmap import Found
+from boxless.report.html import Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.runtime.errors import BoxlessError
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}<!--"
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from boxless.boxes import Found
-from boxless.report import Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.boxes.from_heatmap import Found
+from boxless.report.html import Charts, Curve, Row, Score, Table, make_card, write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
 NAMES = "[...document.querySelectorAll('.card .file')].map((name) => name.textContent)"

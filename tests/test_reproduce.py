@@ -3,13 +3,12 @@ import json
 import pytest
 
 from boxless.cli.reproduce import app
-from boxless.data.scenes import make_scenes
-from boxless.errors import BoxlessError, UsageError
-from boxless.experiments.cells import Clock, results, run_grid
-from boxless.experiments.gan_cell import STAGES, GanCell, run_cell, steps
-from boxless.experiments.gan_readings import finished
-from boxless.experiments.gan_reference import schedule
-from boxless.experiments.gan_tables import (
+from boxless.data.synthetic import make_scenes
+from boxless.gan.settings import GanTraining
+from boxless.reproduce.gan.cam_reference import schedule
+from boxless.reproduce.gan.readings import finished
+from boxless.reproduce.gan.run import STAGES, GanCell, run_cell, steps
+from boxless.reproduce.gan.table_3 import (
     GROUP_ORDER,
     NOT_RUN,
     PAPER,
@@ -20,8 +19,9 @@ from boxless.experiments.gan_tables import (
     run_table_3,
     table_3_cells,
 )
-from boxless.experiments.pages import page_of
-from boxless.gan.settings import GanTraining
+from boxless.reproduce.grid import Clock, results, run_grid
+from boxless.reproduce.pages import page_of
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 class Killed(BaseException):
@@ -162,7 +162,7 @@ def test_columns_pick_their_stages_and_seeds_are_averaged():
 
 
 def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("boxless.experiments.gan_reference.UNTRAINED", 1)
+    monkeypatch.setattr("boxless.reproduce.gan.cam_reference.UNTRAINED", 1)
     cells = table_3_cells(["star", "beetle"], ["cam"], [0])
     assert [cell.name for cell in cells] == ["cam_star_augmented_0", "cam_beetle_augmented_0"]
     settings = training(2)

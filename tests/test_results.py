@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from test_measuring import made
 
-from boxless.boxes import Readout
-from boxless.measuring import Split, measure
-from boxless.results import in_words, provenance
+from boxless.boxes.from_heatmap import Readout
+from boxless.evaluation.measure import Split, measure
+from boxless.evaluation.results import in_words
+from boxless.runtime.provenance import provenance
 
 
 def measured(maps, sizes, truths):

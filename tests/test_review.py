@@ -10,16 +10,16 @@ import pytest
 from pycocotools.coco import COCO
 from reviewed import BOXES, make_review
 
-from boxless.boxes import Found
+from boxless.boxes.from_heatmap import Found
 from boxless.cli import app
+from boxless.data.annotation_files import read_truth
 from boxless.data.folder import read_data
-from boxless.errors import BoxlessError, UsageError
 from boxless.export import coco
-from boxless.finders import discoverer
+from boxless.inference.factory import discoverer
 from boxless.review.decisions import ACCEPTED, CORRECTED, EMPTY, REJECTED, WAITING
 from boxless.review.journal import Journal
 from boxless.review.opening import opened
-from boxless.truthfiles import read_truth
+from boxless.runtime.errors import BoxlessError, UsageError
 
 SIZE = (60, 40)
 
@@ -194,7 +194,7 @@ KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
 from boxless.review.opening import opened
-from boxless.truthfiles import read_truth
+from boxless.data.annotation_files import read_truth
 found, photos, out = map(Path, sys.argv[1:])
 random.seed(0)
 begun = time.monotonic()
@@ -260,7 +260,7 @@ def test_a_run_predicts_once_and_is_then_reviewed(paths, capfd, monkeypatch):
     run.mkdir()
     (run / "best.pt").touch()
     made = []
-    monkeypatch.setattr("boxless.finders.trained", lambda run: made.append(run) or discoverer("contrast"))
+    monkeypatch.setattr("boxless.inference.factory.trained", lambda run: made.append(run) or discoverer("contrast"))
     monkeypatch.setattr("boxless.review.server.serve", lambda review, port, told: told("http://here/"))
     for _ in range(2):
         code, words, err = told(capfd, run, photos, "--out", out)

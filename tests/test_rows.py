@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from boxless.experiments.rows import per_image, results_table, top_1
+from boxless.reproduce.tables import per_image, results_table, top_1
 
 
 def made(variant: str, seed: int, hits: str, known: str) -> dict[str, Any]:

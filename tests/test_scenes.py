@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from boxless.data import scenes
+from boxless.data import synthetic
 from boxless.data.folder import read_data, splits
 from boxless.data.images import read_picture
-from boxless.data.kinds import KINDS
-from boxless.data.scenes import LARGEST, SMALLEST, make_scene, make_scenes
-from boxless.errors import BoxlessError, UsageError
+from boxless.data.synthetic import LARGEST, SMALLEST, make_scene, make_scenes
+from boxless.data.synthetic_objects import KINDS
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 def scene(kind: str, index: int, size: int = 64) -> tuple[np.ndarray, tuple[int, int, int, int]]:
@@ -62,14 +62,14 @@ def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
 def test_the_box_is_tight_around_what_the_object_covers(kind: str, index: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Repainting the object alone, the last thing in a scene, changes pixels inside the box only, up to its edges."""
     painted = 0
-    rasterise = scenes._rasterise
+    rasterise = synthetic._rasterise
 
     def counting(*arguments: Any) -> Any:
         nonlocal painted
         painted += 1
         return rasterise(*arguments)
 
-    monkeypatch.setattr(scenes, "_rasterise", counting)
+    monkeypatch.setattr(synthetic, "_rasterise", counting)
     before, box = scene(kind, index, 96)
     last, painted = painted, 0
 
@@ -77,7 +77,7 @@ def test_the_box_is_tight_around_what_the_object_covers(kind: str, index: int, m
         colours, cover = counting(*arguments)
         return (cover[..., None] * (colours < 0.5 * cover[..., None]) if painted == last else colours), cover
 
-    monkeypatch.setattr(scenes, "_rasterise", repainting)
+    monkeypatch.setattr(synthetic, "_rasterise", repainting)
     after, same = scene(kind, index, 96)
     assert box == same
     rows, columns = np.nonzero(np.abs(before.astype(int) - after).max(2) > 20)

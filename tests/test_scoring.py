@@ -5,12 +5,13 @@ import cv2
 import numpy as np
 import pytest
 
-from boxless.errors import BoxlessError, UsageError
-from boxless.mapfiles import MapFiles
-from boxless.measuring import measure
-from boxless.pixels import combine, measure_pixels
-from boxless.scoring import print_scores, score
-from boxless.truthfiles import read_truth
+from boxless.cli.measurement_tables import print_scores
+from boxless.data.annotation_files import read_truth
+from boxless.evaluation.map_files import MapFiles
+from boxless.evaluation.measure import measure
+from boxless.evaluation.pixel_metrics import combine, measure_pixels
+from boxless.evaluation.score_files import score
+from boxless.runtime.errors import BoxlessError, UsageError
 
 COLUMNS = ["image", "class", "width", "height", "x0", "y0", "x1", "y1"]
 
@@ -209,7 +210,7 @@ def test_missing_double_and_surplus_maps(tmp_path):
 
 
 def test_maps_beyond_the_memory_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("boxless.mapfiles.MEMORY", 0)
+    monkeypatch.setattr("boxless.evaluation.map_files.MEMORY", 0)
     np.save(tmp_path / "one.npy", np.eye(3))
     maps = MapFiles(tmp_path, ["one.jpg"])
     assert np.array_equal(maps[0], np.eye(3))

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from boxless.data.folder import read_data
-from boxless.data.scenes import make_scenes
-from boxless.data.streaming import Watch
-from boxless.errors import BoxlessError
-from boxless.evaluating import evaluate, maps_of
-from boxless.finders import discoverer, untrained
-from boxless.searching import search
+from boxless.data.inference_batches import Watch
+from boxless.data.synthetic import make_scenes
+from boxless.evaluation.evaluate import evaluate, maps_of
+from boxless.inference.factory import discoverer, untrained
+from boxless.inference.predict_folder import search
+from boxless.runtime.errors import BoxlessError
 
 
 @pytest.fixture(scope="module")

@@ -17,19 +17,19 @@ import pytest
 from PIL import Image
 from squares import make_squares, quick
 
-from boxless.boxes import Readout
+from boxless.boxes.from_heatmap import Readout
+from boxless.data.dataset import Dataset, Sample
 from boxless.data.folder import read_data
-from boxless.data.sample import Dataset, Sample
-from boxless.data.source import FolderSource
-from boxless.data.streaming import Watch
-from boxless.devices import fabric_on
-from boxless.errors import BoxlessError, UsageError
-from boxless.finders import trained
-from boxless.predicting import Mapped
-from boxless.searching import search
-from boxless.shards import CLOSES, FOLDER
-from boxless.team import Team, arranged
-from boxless.training import train_classifier
+from boxless.data.inference_batches import Watch
+from boxless.data.sources import FolderSource
+from boxless.inference.factory import trained
+from boxless.inference.partial_results import CLOSES, FOLDER
+from boxless.inference.predict_folder import search
+from boxless.inference.predictors import Mapped
+from boxless.methods.training import train_classifier
+from boxless.runtime.devices import fabric_on
+from boxless.runtime.distributed import Team, arranged
+from boxless.runtime.errors import BoxlessError, UsageError
 
 fork = multiprocessing.get_context("fork")
 

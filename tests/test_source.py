@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from boxless.data.source import FolderSource, ZipSource, open_source
-from boxless.errors import BoxlessError, BrokenImageError
+from boxless.data.sources import FolderSource, ZipSource, open_source
+from boxless.runtime.errors import BoxlessError, BrokenImageError
 
 TREE = ["a/ä ü.jpg", "a/b/c.png", "a/z.jpg", "list.csv"]
 
@@ -122,7 +122,7 @@ def test_a_damaged_member_of_a_zip_is_named(tree: Path) -> None:
 
 
 def test_what_is_too_large_is_named_before_it_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxless.data.source.LARGEST_FILE", 6)
+    monkeypatch.setattr("boxless.data.file_names.LARGEST_FILE", 6)
     for source in (open_source(tree), open_source(zipped(tree))):
         with pytest.raises(BrokenImageError, match=r"a/b/c\.png has .* more than boxless reads"):
             source.read("a/b/c.png")

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from boxless.backbones import BACKBONES, build_backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam
+from boxless.methods.optimizer import make_optimizer
+from boxless.methods.settings import Training
 from boxless.methods.spg import IGNORED, TAPS, Spg, enlarged, scaled, seeded_loss, seeds
-from boxless.optimizing import make_optimizer
-from boxless.settings import Training
+from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 1, 2, 1])
 BRANCHES = ("side3", "side4", "side_all", "branch_c")

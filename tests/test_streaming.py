@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from boxless.data.folder import read_data
-from boxless.data.scenes import make_scenes
-from boxless.data.streaming import Watch, ahead, stream
+from boxless.data.inference_batches import Watch, ahead, stream
+from boxless.data.synthetic import make_scenes
 
 
 def test_ahead_is_map_in_order_however_long_each_item_takes():

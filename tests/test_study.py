@@ -10,16 +10,16 @@ from cells import SMALL, Looks, small_data
 
 from boxless.backbones import build_backbone
 from boxless.data.folder import read_data
-from boxless.errors import UsageError
-from boxless.evaluating import Maps
-from boxless.experiments.cells import Clock
-from boxless.experiments.remembering import Remembered
-from boxless.experiments.seed_places import places_inside, seed_places
-from boxless.experiments.study import Cell, Study, digits, first_of_each_class, spaced
+from boxless.evaluation.evaluate import Maps
 from boxless.methods import TRAINED
 from boxless.methods.cam import Cam
-from boxless.settings import Training
-from boxless.training import train_classifier
+from boxless.methods.settings import Training
+from boxless.methods.training import train_classifier
+from boxless.reproduce.classifier_runs import Cell, Study, digits, first_of_each_class, spaced
+from boxless.reproduce.feature_cache import Remembered
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.i2c.ablations import places_inside, seed_places
+from boxless.runtime.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless.data.streaming import Watch
-from boxless.experiments.ten_crops import TenCropped, ten_crops
-from boxless.localizer import load
-from boxless.predicting import How, TrainedFinder
-from boxless.training import train_classifier
+from boxless.data.inference_batches import Watch
+from boxless.inference.localizer import load
+from boxless.inference.predictors import How, TrainedFinder
+from boxless.methods.training import train_classifier
+from boxless.reproduce.ten_crops import TenCropped, ten_crops
 
 
 def test_the_crops_are_corners_and_centre_and_their_mirrors() -> None:

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from boxless import thresholds
-from boxless.metrics import IouTable, iou_table
-from boxless.protocols import PROTOCOLS
+from boxless.evaluation import thresholds
+from boxless.evaluation.metrics import IouTable, iou_table
+from boxless.evaluation.protocols import PROTOCOLS
 
 BOXLESS = PROTOCOLS["boxless"]
 

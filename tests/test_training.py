@@ -12,14 +12,15 @@ import pytest
 import torch
 from squares import SMALL, make_squares, part, quick, two_runs
 
-from boxless import checkpoint, load
-from boxless.data.loading import Batch
-from boxless.data.sample import Dataset, Sample
-from boxless.errors import BoxlessError, UsageError
+from boxless import load
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.training_batches import Batch
 from boxless.methods import METHODS, TRAINED
-from boxless.optimizing import make_optimizer, set_rates
-from boxless.settings import Training, read_settings
-from boxless.training import Run, train_classifier
+from boxless.methods.optimizer import make_optimizer, set_rates
+from boxless.methods.settings import Training, read_settings
+from boxless.methods.training import Run, train_classifier
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_the_best_checkpoint_has_the_highest_validation_accuracy(
     squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.5, 0.9, 0.7])
-    monkeypatch.setattr("boxless.training.classification_accuracy", lambda *args, **more: next(scores))
+    monkeypatch.setattr("boxless.methods.training.classification_accuracy", lambda *args, **more: next(scores))
     seen: dict[int, Any] = {}
     keep = Run.save
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data, splits
-from boxless.data.sample import Dataset
-from boxless.data.scenes import make_scenes
-from boxless.data.source import FolderSource, open_source
-from boxless.data.streaming import Watch
+from boxless.data.inference_batches import Watch
+from boxless.data.sources import FolderSource, open_source
+from boxless.data.synthetic import make_scenes
 from boxless.data.tar_source import TarSource
-from boxless.errors import BoxlessError, BrokenImageError, UsageError
-from boxless.finders import discoverer
-from boxless.searching import search
+from boxless.inference.factory import discoverer
+from boxless.inference.predict_folder import search
+from boxless.runtime.errors import BoxlessError, BrokenImageError, UsageError
 
 
 @pytest.fixture(scope="module")

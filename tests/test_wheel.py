@@ -54,7 +54,7 @@ def test_it_works_where_there_is_no_source(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     script = (
-        "from pathlib import Path\nimport boxless.cli\nfrom boxless.data.scenes import make_scenes\n"
+        "from pathlib import Path\nimport boxless.cli\nfrom boxless.data.synthetic import make_scenes\n"
         "assert Path(boxless.__file__).is_relative_to(Path('site').resolve()), boxless.__file__\n"
         "make_scenes(Path('scenes'), 4, size=48, test=0)\n"
         "boxless.cli.app.meta(['find', 'scenes', '--method', 'contrast', '--out', 'found', '--report'])\n"

@@ -1,7 +1,7 @@
 import pytest
 
-from boxless.errors import BoxlessError
-from boxless.writing import write_whole
+from boxless.runtime.errors import BoxlessError
+from boxless.runtime.files import write_whole
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from boxless.data.folder import read_data, splits
 from boxless.data.wsol_lists import read_wsol_lists
-from boxless.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError
 
 FILES = {
     "image_ids.txt": "002.emu/1.jpg\n001.cat/2 x.jpg\n002.emu/3.jpg\n",

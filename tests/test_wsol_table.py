@@ -7,13 +7,13 @@ import pytest
 from cells import SMALL, never, small_data, small_recipe
 from cyclopts import App
 
-from boxless.cli.reproduce_wsol import register
+from boxless.cli.reproduce_classifiers import register
 from boxless.data.folder import read_data
-from boxless.errors import UsageError
-from boxless.experiments.cells import Clock
-from boxless.experiments.recipes import FROZEN, RECIPES
-from boxless.experiments.wsol_table import cells, reproduce
 from boxless.methods import METHODS
+from boxless.reproduce.grid import Clock
+from boxless.reproduce.recipes import FROZEN, RECIPES
+from boxless.reproduce.wsol_table import cells, reproduce
+from boxless.runtime.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,6 @@ from pathlib import Path
 
 import torch
 
-import boxless.finders
-import boxless.gan.training
-import boxless.report
-import boxless.searching
-import boxless.training  # noqa: F401  # loaded here, so that no child has to
 from boxless.cli import app
 
 torch.set_num_threads(1)

@@ -21,7 +21,7 @@ from children import begin, end
 from kills import GAN, NETWORK, check_search
 from soak import make_pictures
 
-from boxless.results import provenance
+from boxless.runtime.provenance import provenance
 
 RESULTS = ("result.json", "results.json", "report.html")
 """What makes a folder look like a result."""
@@ -156,7 +156,7 @@ def measure(only: str) -> dict[str, Any]:
 
 def prepare(root: Path) -> None:
     """What the commands read: pictures, made scenes with boxes, a network, maps."""
-    from boxless.data.scenes import make_scenes
+    from boxless.data.synthetic import make_scenes
 
     make_pictures(root / "pictures", 20, 0)
     make_scenes(root / "scenes", 12, kinds=("beetle", "star"), size=64, test=0.5)

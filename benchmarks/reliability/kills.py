@@ -25,9 +25,9 @@ import torch
 from children import begin, end
 from soak import make_pictures
 
-from boxless import checkpoint
-from boxless.localizer import load
-from boxless.results import provenance
+from boxless.inference.localizer import load
+from boxless.runtime import checkpoint
+from boxless.runtime.provenance import provenance
 
 
 class Job(NamedTuple):

@@ -26,11 +26,11 @@ from malformed_annotations import malformed_annotations
 from malformed_archives import malformed_archives
 from malformed_images import malformed_images
 
+from boxless.data.annotation_files import read_truth
 from boxless.data.folder import read_data
 from boxless.data.images import read_picture, read_resized
-from boxless.errors import BoxlessError, BrokenImageError
-from boxless.mapfiles import MapFiles
-from boxless.truthfiles import read_truth
+from boxless.evaluation.map_files import MapFiles
+from boxless.runtime.errors import BoxlessError, BrokenImageError
 
 SECONDS = 5
 MEMORY = 2 * 10**9
@@ -173,7 +173,9 @@ def main() -> None:
                 print(f"{one['name']}: {one['outcome']}: {one['words']}", file=sys.stderr)
     content = summary(handled, given.seed)
     if given.out:
-        from boxless.results import provenance  # not before: it loads torch, whose memory every case would have
+        from boxless.runtime.provenance import (
+            provenance,  # not before: it loads torch, whose memory every case would have
+        )
 
         given.out.write_text(json.dumps(provenance() | content, indent=1) + "\n")
     print(json.dumps(content, indent=1))

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data
-from boxless.data.sample import Dataset
-from boxless.results import provenance
-from boxless.settings import Training
-from boxless.training import train_classifier
+from boxless.methods.settings import Training
+from boxless.methods.training import train_classifier
+from boxless.runtime.provenance import provenance
 
 SAMPLES = 41
 """Points of the curve that are committed."""

@@ -8,13 +8,13 @@ boxes, scores = boxless.find_boxes(heat[0].numpy(), (640, 480), model.readout.th
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boxless.boxes import find_boxes
-    from boxless.localizer import load
+    from boxless.boxes.from_heatmap import find_boxes
+    from boxless.inference.localizer import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "find_boxes", "load"]
 
-_HOMES = {"load": "boxless.localizer", "find_boxes": "boxless.boxes"}
+_HOMES = {"load": "boxless.inference.localizer", "find_boxes": "boxless.boxes.from_heatmap"}
 
 
 def __getattr__(name: str) -> Any:

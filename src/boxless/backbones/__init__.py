@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from boxless.errors import UsageError
+from boxless.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from boxless.backbones.backbone import Backbone
@@ -81,7 +81,7 @@ def build_backbone(name: str, *, stride: int | None = None, weights: str = "imag
     not fit.
     """
     if name.startswith("timm:"):
-        from boxless.backbones.from_timm import build_timm
+        from boxless.backbones.timm_backbone import build_timm
 
         backbone = build_timm(name, stride, pretrained=weights == "imagenet")
     else:

@@ -6,7 +6,7 @@ borders; CAM's unpadded ones give 11x11 at 227. CAM's two further convolutions a
 
 from collections.abc import Iterator
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 from torch import Tensor, nn

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boxless.errors import UsageError
+from boxless.runtime.errors import UsageError
 
 Step = tuple[str, nn.Module]
 After = Mapping[str, Callable[[Tensor], Tensor]]

@@ -6,7 +6,7 @@ TensorFlow, have batch normalisation and expect 2 x - 1.
 
 from collections.abc import Iterator
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 from torch import Tensor, nn

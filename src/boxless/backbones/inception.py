@@ -6,7 +6,7 @@ more 3x3 pool stands before Mixed_6a, as in wsolevaluation. Weights: torchvision
 
 from collections.abc import Iterator
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 import torch.nn.functional as F

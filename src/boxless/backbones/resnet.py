@@ -8,7 +8,7 @@ none, so that names and weights are timm's seresnet50 (ra2_in1k), and any state 
 from collections.abc import Iterator
 from typing import Any
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 import torch.nn.functional as F

@@ -6,7 +6,7 @@ The classifier is gone; a 3x3 mean after the last pool (ACoL's) smooths the map.
 from collections.abc import Iterator
 from itertools import groupby
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 from torch import Tensor, nn

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boxless import checkpoint
 from boxless.backbones.backbone import Backbone
-from boxless.errors import BoxlessError
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError
 
 State = dict[str, Tensor]
 

@@ -10,8 +10,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from boxless import __version__
-from boxless.errors import BoxlessError
-from boxless.progress import Progress, listening
+from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import Progress, listening
 
 app = App(
     name="boxless",

@@ -1,11 +1,17 @@
 """`boxless check`: what a data set holds, before any work is done on it."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
 
 from boxless.cli import console
+from boxless.data.check import PAIR, PLACES, Alike, Findings
+from boxless.data.near_duplicates import NEAR
 
 
 def check(
@@ -31,9 +37,9 @@ def check(
         Print everything that was found as JSON.
 
     """
-    from boxless.check_page import print_findings
-    from boxless.checking import check as look
-    from boxless.checking import plain
+    from boxless.cli.check import print_findings
+    from boxless.data.check import check as look
+    from boxless.data.check import plain
 
     findings = look(data, workers=workers)
     if json:
@@ -41,3 +47,121 @@ def check(
     else:
         print_findings(findings, console.out)
     return 0
+
+
+ROWS = 30
+"""Classes in the table; of more, the smallest are shown."""
+
+
+def print_findings(findings: Findings, console: Console) -> None:
+    """The page."""
+    for line in there_is(findings):
+        console.print(line, markup=False, highlight=False)
+    if findings.classes:
+        console.print(_classes(findings))
+    problems = list(to_look_at(findings))
+    console.print("\nTo look at" if problems else "\nNothing seems wrong.", markup=False)
+    for line in problems:
+        console.print(f"- {line}", markup=False, highlight=False)
+    console.print("\nNext", markup=False)
+    for line in next_steps(findings):
+        console.print(f"  {line}", markup=False, highlight=False)
+
+
+def there_is(findings: Findings) -> Iterator[str]:
+    """Images, classes, sizes and boxes, a sentence each."""
+    splits = ", ".join(f"{name} {count}" for name, count in findings.splits.items() if name)
+    classes = f" in {_count(len(findings.classes), 'class', 'classes')}" if findings.classes else ", no classes"
+    yield f"{findings.path}: {_count(findings.images, 'image')}{classes}{f'; splits: {splits}' if splits else ''}."
+    if findings.sizes:
+        sizes = ", ".join(f"{name} {width} x {height}" for name, (width, height) in findings.sizes.items())
+        yield f"Sizes in pixels: {sizes}."
+    on = f"{findings.boxes}, on {_count(findings.boxed, 'image')}" if findings.boxes else "none, and none are needed"
+    yield f"Boxes: {on}."
+
+
+def to_look_at(findings: Findings) -> Iterator[str]:
+    """What is wrong or might be, with what to do about it."""
+    for sentence in dict.fromkeys(findings.unreadable):
+        yield f"The annotations were not read: {sentence}"
+    if findings.broken:
+        reasons = [reason.rstrip(".") for reason in findings.broken.values()]
+        yield f"{_count(len(reasons), 'image')} cannot be read, and will be skipped: {_some(reasons, '; ')}."
+    for kind, words in WRONG.items():
+        if names := findings.wrong_boxes.get(kind):
+            yield f"{_count(len(names), 'image')} with {words}: {_some(names)}."
+    yield from _alike(findings)
+    if findings.unlabelled and findings.classes:
+        yield f"{_count(findings.unlabelled, 'image')} without a class beside others with one; train refuses such data."
+    if findings.small_classes and findings.classes:
+        few = findings.small_classes
+        counted = _count(len(few), "class", "classes")
+        yield f"{counted} with less than {PAIR} training images, which give i2c no pair: {_some(few)}."
+    if findings.unlisted:
+        yield f"{_count(findings.unlisted, 'image')} that no list of the data names, and that are not used."
+    if findings.others:
+        kinds = [f"{count} {kind}" for kind, count in findings.others.items()]
+        yield f"Other files, which are ignored: {_some(kinds)}."
+
+
+WRONG = {
+    "empty": "a box whose corners are swapped or equal, which is refused; x0 < x1 and y0 < y1 are expected",
+    "outside": "a box wholly outside of the picture, which is refused",
+    "reaching out": "a box that reaches out of the picture; it is cut off at the edge",
+    "stated for another size": "another size than the annotation states (turned by EXIF, or resized since?)",
+    "tiny": f"a box thinner than a {PLACES}th of the picture, which is less than one place of a heat map",
+}
+"""Kinds of wrong boxes, the worst first, in words."""
+
+
+def _alike(findings: Findings) -> Iterator[str]:
+    rest = [group for group in findings.duplicates if len(group.splits) == 1 and len(group.classes) < 2]
+    places = (
+        (findings.overlaps, "in two splits, so that scores on one of them flatter"),
+        (findings.contradictions, "in two classes"),
+        (rest, "more than once"),
+    )
+    for exact, words in ((True, "the same file"), (False, f"nearly the same picture (within {NEAR} of 128 bits)")):
+        for groups, where in places:
+            if chosen := [group for group in groups if group.exact == exact]:
+                shown = _some([_shown(group) for group in chosen], "; ")
+                yield f"{_count(len(chosen), 'group')} of {words} {where}: {shown}."
+
+
+def next_steps(findings: Findings) -> Iterator[str]:
+    """The commands that make sense for this data; no method that our own tables do not put above plainer ones."""
+    path = quote(findings.path)
+    if not findings.readable:
+        yield "Nothing can be done before some images can be read."
+        return
+    yield f"boxless find {path} --out found --report"
+    trainable = [name for name, counts in findings.classes.items() if counts]
+    if len(trainable) > 1 and not findings.unlabelled:
+        yield f"boxless train cam {path} --out runs/cam"
+    yield f"boxless find {path} --method contrast --out plain --report"
+    if findings.boxes and not findings.unreadable and not {"empty", "outside"} & findings.wrong_boxes.keys():
+        yield f"boxless evaluate ddt {path}"
+
+
+def _classes(findings: Findings) -> Table:
+    splits = list(findings.splits)
+    counts = sorted(findings.classes.items(), key=lambda item: sum(item[1].values()))
+    shown = counts[:ROWS]
+    title = None if len(counts) <= ROWS else f"The {ROWS} smallest of {len(counts)} classes"
+    table = Table("class", *[split or "images" for split in splits], box=None, title=title)
+    for name, by_split in shown if title else sorted(shown):
+        table.add_row(name.replace("[", r"\["), *[str(by_split.get(split, 0)) for split in splits])
+    return table
+
+
+def _shown(group: Alike) -> str:
+    more = f" and {len(group.names) - 3} more" if len(group.names) > 3 else ""
+    return " = ".join(group.names[:3]) + more
+
+
+def _count(things: int, one: str, many: str = "") -> str:
+    return f"{things} {one if things == 1 else many or one + 's'}"
+
+
+def _some(words: Sequence[str], between: str = ", ") -> str:
+    return between.join(words[:3]) + (f"{between}and {len(words) - 3} more" if len(words) > 3 else "")

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from boxless.progress import Progress
+from boxless.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from boxless.data.sample import Dataset
-    from boxless.data.streaming import Watch
+    from boxless.data.dataset import Dataset
+    from boxless.data.inference_batches import Watch
     from boxless.export import Format
-    from boxless.predicting import DivisibleFinder
-    from boxless.searching import Summary
-    from boxless.team import Team
+    from boxless.inference.predict_folder import Summary
+    from boxless.inference.predictors import DivisibleFinder
+    from boxless.runtime.distributed import Team
 
 
 class Asked(TypedDict):
@@ -129,7 +129,7 @@ def _words(done: int, total: int, lately: int, seconds: float, latest: Mapping[s
 @contextmanager
 def watching(title: str, total: int) -> Iterator["Watch"]:
     """A watch whose progress is shown; the broken images are named at the end."""
-    from boxless.data.streaming import Watch
+    from boxless.data.inference_batches import Watch
 
     with counting(title) as step:
         done = 0
@@ -160,8 +160,8 @@ def searched(
     **asked: Unpack["Asked"],
 ) -> int:
     """Search, with progress, and print what was found where; of a team, the first process speaks."""
-    from boxless.data.streaming import Watch
-    from boxless.searching import search
+    from boxless.data.inference_batches import Watch
+    from boxless.inference.predict_folder import search
 
     if not team.first:
         search(finder, data, out, Watch(), team=team, **asked)

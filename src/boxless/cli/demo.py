@@ -37,9 +37,9 @@ def demo(
         Print the results as JSON.
 
     """
-    from boxless.demo import run_demo
-    from boxless.errors import UsageError
-    from boxless.measurement import print_measurement
+    from boxless.cli.measurement_tables import print_measurement
+    from boxless.reproduce.demo import run_demo
+    from boxless.runtime.errors import UsageError
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty. Choose another --out, or remove it to run the demo again.")

@@ -68,11 +68,11 @@ def evaluate(
         Print the result as JSON.
 
     """
+    from boxless.cli.measurement_tables import print_measurement
     from boxless.data.splits import splits_for
-    from boxless.evaluating import evaluate as measure
-    from boxless.finders import finder_named, untrained
-    from boxless.measurement import print_measurement
-    from boxless.results import evaluation_result, write_evaluation, write_maps
+    from boxless.evaluation.evaluate import evaluate as measure
+    from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps
+    from boxless.inference.factory import finder_named, untrained
 
     test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
     options = {

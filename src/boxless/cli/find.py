@@ -89,10 +89,10 @@ def find(
     """
     from boxless.data.folder import read_data
     from boxless.data.splits import restricted
-    from boxless.devices import fabric_on
     from boxless.export import check_folder
-    from boxless.finders import discoverer
-    from boxless.team import Team
+    from boxless.inference.factory import discoverer
+    from boxless.runtime.devices import fabric_on
+    from boxless.runtime.distributed import Team
 
     if not resume:
         check_folder(out, format, overwrite=overwrite)

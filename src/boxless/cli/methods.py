@@ -12,7 +12,7 @@ def methods() -> int:
     from rich.table import Table
 
     from boxless.backbones import BACKBONES
-    from boxless.discover import DISCOVERERS
+    from boxless.discovery import DISCOVERERS
     from boxless.gan import GANS
     from boxless.methods import METHODS, REGRESSORS
 

@@ -69,10 +69,10 @@ def predict(
 
     """
     from boxless.data.folder import read_data
-    from boxless.devices import fabric_on
     from boxless.export import check_folder
-    from boxless.finders import trained
-    from boxless.team import Team
+    from boxless.inference.factory import trained
+    from boxless.runtime.devices import fabric_on
+    from boxless.runtime.distributed import Team
 
     if not resume:
         check_folder(out, format, overwrite=overwrite)

@@ -2,9 +2,8 @@
 
 from cyclopts import App
 
-from boxless.cli import reproduce_gan, reproduce_i2c, reproduce_wsol
+from boxless.cli import reproduce_classifiers, reproduce_gan
 
 app = App(name="reproduce", help="Rebuild a paper's table: cell after cell, within given minutes, beside controls.")
 reproduce_gan.register(app)
-reproduce_i2c.register(app)
-reproduce_wsol.register(app)
+reproduce_classifiers.register(app)

@@ -11,7 +11,7 @@ from boxless.cli.reproduce_options import numbers
 from boxless.gan import Preset
 
 if TYPE_CHECKING:
-    from boxless.experiments.gan_cell import GanCell
+    from boxless.reproduce.gan.run import GanCell
 
 FIGURES = {
     "gan-figure-1": "Samples of each GAN at the same iteration, CIFAR-10 birds (Choe, Park and Shim, Figure 1).",
@@ -79,9 +79,9 @@ def gan_table_3(
         Folder for cells/*.json, the runs and gan-table-3.md.
 
     """
-    from boxless.experiments.cells import Clock
-    from boxless.experiments.gan_tables import groups_in, run_table_3, table_3_cells
     from boxless.gan.settings import GanTraining
+    from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_cells
+    from boxless.reproduce.grid import Clock
 
     clock = Clock(minutes)
     training = GanTraining(
@@ -115,9 +115,9 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         device: str = "auto",
         out: Path | None = None,
     ) -> int:
-        from boxless.experiments.cells import Clock
-        from boxless.experiments.gan_figures import FIGURES, run_figure
         from boxless.gan.settings import GanTraining
+        from boxless.reproduce.gan.figures import FIGURES, run_figure
+        from boxless.reproduce.grid import Clock
 
         clock = Clock(minutes)
         training = GanTraining(
@@ -199,8 +199,8 @@ def gan_readings(
         The table's folder, whose finished runs are read.
 
     """
-    from boxless.experiments.cells import Clock
-    from boxless.experiments.gan_readings import run_readings
+    from boxless.reproduce.gan.readings import run_readings
+    from boxless.reproduce.grid import Clock
 
     _print(run_readings(data, out, Clock(minutes), on=on, device=device, begun=_told))
     return 0
@@ -219,7 +219,7 @@ def gan_stopping(*, data: Path, out: Path = Path("runs/gan-table-3")) -> int:
         The table's folder, whose finished cells are read.
 
     """
-    from boxless.experiments.gan_stopping import validate
+    from boxless.reproduce.gan.stopping import validate
 
     _print(validate(out, data.name))
     return 0

@@ -1,6 +1,6 @@
 """What the commands that rebuild tables of classifiers have in common: their flags in words and as values."""
 
-from boxless.errors import UsageError
+from boxless.runtime.errors import UsageError
 
 HELP = """data
     Folder or zip with train and test (or val) images in class folders, and boxes_train.csv and boxes_test.csv; several
@@ -38,7 +38,7 @@ def changed(
     recipe: str, epochs: int | None, freeze: str | None, size: int | None, workers: int
 ) -> dict[str, int | str]:
     """The settings of training that differ from the recipe's; the margin for crops grows with the size."""
-    from boxless.experiments.recipes import RECIPES
+    from boxless.reproduce.recipes import RECIPES
 
     base = RECIPES[recipe].training
     found: dict[str, int | str] = {"workers": workers}

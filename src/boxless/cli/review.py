@@ -76,8 +76,8 @@ def _told(address: str, *, browse: bool) -> None:
 def _predicted(run: Path, photos: Path, found: Path) -> Path:
     """The boxes of a trained run, found the first time that it is reviewed."""
     from boxless.data.folder import read_data
-    from boxless.finders import trained
-    from boxless.searching import search
+    from boxless.inference.factory import trained
+    from boxless.inference.predict_folder import search
 
     if not (found / "boxes.csv").is_file():
         data = read_data(photos, "all")

@@ -40,9 +40,9 @@ def score(
         Print the result as JSON.
 
     """
-    from boxless.results import write_json
-    from boxless.scoring import print_scores
-    from boxless.scoring import score as measure
+    from boxless.cli.measurement_tables import print_scores
+    from boxless.evaluation.score_files import score as measure
+    from boxless.runtime.files import write_json
 
     scores = measure(maps, truth, protocols=protocol, predictions=predictions, masks=masks)
     if out is not None:

@@ -13,12 +13,12 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import App, Parameter
 
 from boxless.cli import console
-from boxless.config import read_config
+from boxless.cli.config import read_config
 from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
 from boxless.methods import METHODS, REGRESSORS
-from boxless.options import method_options, method_summary
-from boxless.settings import Training
+from boxless.methods.options import method_options, method_summary
+from boxless.methods.settings import Training
 
 app = App(name="train", help="Train a method. Labels are the names of the class folders; no true boxes are ever read.")
 
@@ -28,7 +28,7 @@ def _train_classifier(
 ) -> int:
     from boxless.data.folder import read_data, splits
     from boxless.data.splits import restricted, split_named
-    from boxless.training import train_classifier
+    from boxless.methods.training import train_classifier
 
     options, settings = _parted(method, values)
     there = splits(data)
@@ -44,7 +44,7 @@ def _train_regressor(
 ) -> int:
     from boxless.data.folder import read_data, splits
     from boxless.data.splits import restricted, split_named
-    from boxless.regressing import train_regressor
+    from boxless.methods.training import train_regressor
 
     boxes = values.pop("boxes")
     values["resize"] = values["resize"] or values["size"]
@@ -66,7 +66,7 @@ def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | Non
     from boxless.data.splits import restricted, split_named
     from boxless.gan.data import read_images
     from boxless.gan.training import train_gan
-    from boxless.team import alone
+    from boxless.runtime.distributed import alone
 
     alone("A GAN")
     settings = GanTraining(**values)

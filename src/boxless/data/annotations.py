@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from boxless.data.sample import Boxes
-from boxless.data.source import Source, open_source
-from boxless.errors import BoxlessError
+from boxless.data.dataset import Boxes
+from boxless.data.sources import Source, open_source
+from boxless.runtime.errors import BoxlessError, brief
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
@@ -48,12 +48,6 @@ def class_number(value: object, where: str) -> int:
     if label >= MOST_CLASSES:
         raise BoxlessError(f"{where}: the class {label}. Expected numbers that count the classes from 0.")
     return label
-
-
-def brief(value: object, length: int = 60) -> str:
-    """A value as an error message quotes it: escaped, and cut off where it is long."""
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
 
 
 def _number(value: object) -> float:

@@ -10,19 +10,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from boxless.data.annotations import (
-    Box,
-    Size,
-    brief,
-    checked_box,
-    numbers,
-    require_images,
-    source_holding,
-    stacked,
-    whole,
-)
-from boxless.data.sample import Boxes, Dataset, Sample
-from boxless.errors import BoxlessError
+from boxless.data.annotations import Box, Size, checked_box, numbers, require_images, source_holding, stacked, whole
+from boxless.data.dataset import Boxes, Dataset, Sample
+from boxless.runtime.errors import BoxlessError, brief
 
 
 class Listed(NamedTuple):

@@ -18,15 +18,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from boxless.data import wsol_lists
-from boxless.data.annotations import Box, Size, brief, checked_box, numbers, stacked, text_of, whole
-from boxless.data.catalogue import recognise
+from boxless.data.annotations import Box, Size, checked_box, numbers, stacked, text_of, whole
 from boxless.data.coco import read_coco
-from boxless.data.names import class_folder, is_image
-from boxless.data.sample import Dataset, Sample
-from boxless.data.source import SPLITS, Source, open_source
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.file_names import SPLITS, class_folder, is_image
+from boxless.data.published_datasets import recognise
+from boxless.data.sources import Source, open_source
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
-from boxless.errors import BoxlessError, UsageError
+from boxless.runtime.errors import BoxlessError, UsageError, brief
 
 EVERYTHING = "all"
 """In the place of a split: the images of all of them."""

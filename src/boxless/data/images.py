@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from boxless.errors import BrokenImageError
+from boxless.runtime.errors import BrokenImageError
 
 JPEG_PIXEL_LIMIT = 200_000_000
 """A JPEG with more pixels is refused; telephones make photographs of 199.8 megapixels."""

@@ -1,12 +1,14 @@
 """Which images a measurement is about: the split that is scored, and the other one that may choose thresholds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxless.data.catalogue import GROUPS
+from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data, select, splits
-from boxless.data.sample import Dataset
-from boxless.errors import UsageError
+from boxless.data.published_datasets import GROUPS
+from boxless.data.sources import JoinedSource
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 def splits_for(
@@ -48,3 +50,64 @@ def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = Fa
         return dataset
     name = classes if classes in GROUPS else "object"
     return replace(dataset, samples=[replace(sample, label=0) for sample in dataset.samples], classes=[str(name)])
+
+
+def check_labels(method: str, train: Dataset, validation: Dataset | None) -> None:
+    """Raise BoxlessError for labels that `method` cannot learn from: missing, out of range, of one class only."""
+    for dataset in (train,) if validation is None else (train, validation):
+        _check_range(method, dataset)
+    if len(train.classes) < 2:
+        raise BoxlessError(
+            f"{method} learns to tell classes apart, and {train.source.root} has one class. Expected two or more; "
+            "for images of one category there are `boxless find` and the GANs."
+        )
+    seen = {sample.label for sample in train.samples}
+    if empty := [name for label, name in enumerate(train.classes) if label not in seen]:
+        raise BoxlessError(f"There are no training images of the class {empty[0]!r}. Add some, or remove the class.")
+    if validation is not None and validation.classes != train.classes:
+        other = sorted(set(validation.classes) ^ set(train.classes)) or validation.classes
+        raise BoxlessError(
+            f"The training and the validation images have different classes ({other[0]!r} is one of them). "
+            "Expected the same class names in both."
+        )
+
+
+def _check_range(method: str, dataset: Dataset) -> None:
+    where = f"{dataset.source.root}{f', split {dataset.split}' if dataset.split else ''}"
+    labels = [sample.label for sample in dataset.samples]
+    if not labels:
+        raise BoxlessError(f"There are no images in {where}. Expected one folder of images for each class.")
+    if without := sum(label is None for label in labels):
+        raise BoxlessError(
+            f"{method} learns from class labels, and {without} of the {len(labels)} images in {where} have none. "
+            "Put them into one folder per class, or use `boxless find`, which needs no labels."
+        )
+    if wrong := [label for label in labels if label is not None and not 0 <= label < len(dataset.classes)]:
+        raise BoxlessError(
+            f"An image in {where} has the label {wrong[0]}, and there are {len(dataset.classes)} class names. "
+            "Expected labels that count them from 0."
+        )
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """The samples of all parts, sorted by name, under the union of their classes; one part is returned as it is.
+
+    Raises UsageError for parts that have an image of the same name.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    classes = sorted({name for part in parts for name in part.classes})
+    position = {name: label for label, name in enumerate(classes)}
+    samples = [
+        replace(sample, label=None if sample.label is None else position[part.classes[sample.label]])
+        for part in parts
+        for sample in part.samples
+    ]
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.name in seen:
+            roots = ", ".join(str(part.source.root) for part in parts)
+            raise UsageError(f"Two of {roots} have an image {sample.name}. Expected parts without common images.")
+        seen.add(sample.name)
+    source = JoinedSource([(part.source, [sample.name for sample in part.samples]) for part in parts])
+    return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, parts[0].split)

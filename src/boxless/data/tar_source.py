@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from boxless.data.source import SPLITS, check_length, hidden
-from boxless.errors import BoxlessError, BrokenImageError
-from boxless.progress import tracked
+from boxless.data.file_names import SPLITS, check_length, hidden
+from boxless.runtime.errors import BoxlessError, BrokenImageError
+from boxless.runtime.progress import tracked
 
 TEXTS = (".cls", ".json")
 """Files of annotation."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from boxless.data.images import Picture, read_picture, read_resized
-from boxless.settings import Resizing
+from boxless.data.resizing import Resizing
 
 WHOLE = np.array([0.0, 0.0, 1.0])
 """The draw that takes a square picture as it is."""

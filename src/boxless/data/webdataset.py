@@ -10,11 +10,11 @@ Boxes are half-open pixels of the upright picture. The size is read where boxes 
 import json
 from typing import Any, NamedTuple
 
-from boxless.data.annotations import Box, Size, brief, checked_box, class_number, numbers, stacked, whole
-from boxless.data.names import class_folder, is_image
-from boxless.data.sample import Dataset, Sample
+from boxless.data.annotations import Box, Size, checked_box, class_number, numbers, stacked, whole
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.file_names import class_folder, is_image
 from boxless.data.tar_source import TarSource, key_of
-from boxless.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError, brief
 
 CLASSES = "classes.txt"
 

@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from boxless.data.annotations import (
     Box,
     Size,
-    brief,
     checked_box,
     class_number,
     numbers,
@@ -26,9 +25,9 @@ from boxless.data.annotations import (
     stacked,
     whole,
 )
-from boxless.data.sample import Dataset, Sample
-from boxless.data.source import FolderSource
-from boxless.errors import BoxlessError
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.sources import FolderSource
+from boxless.runtime.errors import BoxlessError, brief
 
 IDS, LABELS, SIZES, BOXES = "image_ids.txt", "class_labels.txt", "image_sizes.txt", "localization.txt"
 

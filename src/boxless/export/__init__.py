@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from boxless.boxes import Found
-from boxless.errors import BoxlessError, UsageError
+from boxless.boxes.from_heatmap import Found
 from boxless.export import boxes_csv, coco, voc, yolo
+from boxless.runtime.errors import BoxlessError, UsageError
 
 Format = Literal["coco", "voc", "yolo", "csv"]
 

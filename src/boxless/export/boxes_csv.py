@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxless.boxes import Found
+from boxless.boxes.from_heatmap import Found
 
 COLUMNS = "image,class,width,height,x0,y0,x1,y1,score"
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from boxless.boxes import Found
+from boxless.boxes.from_heatmap import Found
 
 
 def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str) -> None:

@@ -7,8 +7,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from boxless.boxes import Found
-from boxless.export import mirrored
+from boxless.boxes.from_heatmap import Found
+from boxless.export import sidecar_files
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold in any spelling."""
@@ -50,7 +50,7 @@ def write(found: Iterable[Found], folder: Path, *, note: str) -> None:
     """Write Annotations/, one xml per image; an image in which nothing was found has no <object>."""
     (folder / "Annotations").mkdir()
     for one in found:
-        mirrored.create(folder / "Annotations", one.name, ".xml", _picture(one, note))
+        sidecar_files.create(folder / "Annotations", one.name, ".xml", _picture(one, note))
 
 
 def _picture(one: Found, note: str) -> str:

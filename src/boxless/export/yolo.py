@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from boxless.boxes import Found
-from boxless.export import mirrored
+from boxless.boxes.from_heatmap import Found
+from boxless.export import sidecar_files
 
 NOTE = (
     "labels/: one text file per picture with a line `class cx cy w h` per box, as fractions of width and height; empty "
@@ -24,7 +24,7 @@ def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str
     (folder / "labels").mkdir()
     for one in found:
         lines = _lines(one, index[one.label]) if len(one.boxes) else ""
-        stem = mirrored.create(folder / "labels", one.name, ".txt", lines)
+        stem = sidecar_files.create(folder / "labels", one.name, ".txt", lines)
         if pictures is not None:
             _link(folder / "images" / f"{stem}{PurePosixPath(one.name).suffix}", pictures.resolve() / one.name)
     (folder / "data.yaml").write_text(_yaml(classes, note), encoding="utf-8")

@@ -9,7 +9,7 @@ authors trained it.
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from boxless.errors import UsageError
+from boxless.runtime.errors import UsageError
 
 Loss = Literal["non-saturating", "minimax", "wasserstein"]
 Penalty = Literal["none", "wgan-gp", "dragan"]

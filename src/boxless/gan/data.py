@@ -2,17 +2,18 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from boxless.data.dataset import Dataset
 from boxless.data.images import read_resized
-from boxless.data.sample import Dataset
-from boxless.errors import BoxlessError, BrokenImageError
-from boxless.progress import tracked
+from boxless.runtime.errors import BoxlessError, BrokenImageError
+from boxless.runtime.progress import tracked
 
 log = logging.getLogger("boxless")
 
@@ -64,3 +65,12 @@ def check_images(images: Tensor, size: int, batch: int) -> None:
             len(images),
             batch,
         )
+
+
+Images = UInt8[Tensor, "n size size 3"]
+
+
+def chunks(images: Images, size: int = 128) -> Iterator[Float[Tensor, "_batch 3 size size"]]:
+    """uint8 images (n, h, w, 3) -> batches of D's input (batch, 3, h, w) in -1..1."""
+    for part in torch.split(images, size):
+        yield part.permute(0, 3, 1, 2).float().div(127.5).sub(1)

@@ -6,18 +6,19 @@ their whitened distance from those along the image's own border. Each can be mad
 `smoothgrad` asks where D's logit would change most if the image did.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from boxless.boxes import Readout
-from boxless.errors import UsageError
+from boxless.boxes.from_heatmap import Readout
+from boxless.discovery.descriptors import _away_from_border, _principal_direction, _whitening
+from boxless.gan.attribution import smoothgrad
+from boxless.gan.data import Images, chunks
 from boxless.gan.networks import Discriminator, Layer
 from boxless.gan.settings import Finer, Reading
-from boxless.gan.smoothgrad import smoothgrad
+from boxless.runtime.errors import UsageError
 
 READOUTS = {
     "cam": Readout(0.2, "fixed: a fifth of the map's range, as in the codes of the paper's first author", "minmax"),
@@ -28,8 +29,6 @@ READOUTS = {
     "smoothgrad": Readout(0.45, "fixed: the reading's default, chosen once on boxes of Tiny ImageNet birds", "minmax"),
 }
 """How maps of each reading become boxes."""
-
-Images = UInt8[Tensor, "n size size 3"]
 Heat = Float[Tensor, "batch h w"]
 
 
@@ -187,50 +186,6 @@ def estimate_statistics(discriminator: Discriminator, images: Images) -> None:
     discriminator.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-def chunks(images: Images, size: int = 128) -> Iterator[Float[Tensor, "_batch 3 size size"]]:
-    """uint8 images (n, h, w, 3) -> batches of D's input (batch, 3, h, w) in -1..1."""
-    for part in torch.split(images, size):
-        yield part.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-
-
-def _principal_direction(
-    maps: Iterable[Float[Tensor, "_batch c h w"]],
-) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
-    """Mean and first principal direction of all descriptors, pointing from the borders of images to their inside."""
-    count, total, inwards, outer = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
-    for part in maps:
-        places = part.double().permute(1, 0, 2, 3).flatten(1)
-        count += places.shape[1]
-        total = total + places.sum(1)
-        outer = outer + places @ places.t()
-        inwards = inwards + _away_from_border(part).double().mean((0, 2, 3))
-    mean = total / count
-    direction = torch.linalg.eigh(outer / count - torch.outer(mean, mean)).eigenvectors[:, -1]
-    if direction @ inwards < 0:
-        direction = -direction
-    return mean.float(), direction.float()
-
-
-def _ring(maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c place"]:
-    """The descriptors of the outermost places."""
-    ring = torch.ones(maps.shape[-2:], dtype=torch.bool, device=maps.device)
-    ring[1:-1, 1:-1] = False
-    return maps[:, :, ring]
-
-
-def _away_from_border(maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
-    return maps - _ring(maps).mean(2)[:, :, None, None]
-
-
-def _whitening(maps: Iterable[Float[Tensor, "_batch c h w"]]) -> Float[Tensor, "c c"]:
-    """W with W Wᵀ the inverse covariance of border descriptors about their image's mean, ridged by a hundredth."""
-    rings = [_ring(_away_from_border(part)).double() for part in maps]
-    outer = torch.stack([torch.einsum("bcn,bdn->cd", ring, ring) for ring in rings]).sum(0)
-    values, vectors = torch.linalg.eigh(outer / sum(ring.numel() // ring.shape[1] for ring in rings))
-    whitening: Tensor = (vectors / (values + 0.01 * values.mean().clamp(min=1e-12)).sqrt()).float()
-    return whitening
 
 
 def _stride(layers: list[Layer]) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boxless.gan import Latent, Norm
-from boxless.gan.spectral import add_spectral_norm
+from boxless.gan.spectral_norm import add_spectral_norm
 
 LATENT = 128
 GRID = 4

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from boxless.gan import Latent
-from boxless.gan.diversity import similarity_of_pairs
 from boxless.gan.networks import Generator, draw_z, frozen_statistics
+from boxless.gan.sample_metrics import similarity_of_pairs
 
 SIDE = 8
 

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from boxless.errors import UsageError
 from boxless.gan import Loss, Norm, Penalty, Preset, Recipe, recipe
-from boxless.settings import Precision
+from boxless.runtime.device_options import Precision
+from boxless.runtime.errors import UsageError
 
 Reading = Literal["cam", "ddt", "border", "smoothgrad"]
 Finer = Literal["none", "shift", "stride"]

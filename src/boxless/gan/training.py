@@ -14,26 +14,24 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from boxless import checkpoint
-from boxless.devices import bf16_is_fast, device_named
-from boxless.errors import BoxlessError, UsageError
 from boxless.gan import check_combination
 from boxless.gan.augmentation import Batches
+from boxless.gan.checkpoint_selection import Judge, Selection
 from boxless.gan.data import check_images
 from boxless.gan.localizer import READOUTS, GanLocalizer
-from boxless.gan.monitor import COLUMNS, Meter, Table, d_wins
 from boxless.gan.networks import Discriminator, Generator
 from boxless.gan.samples import save_samples, similarity
-from boxless.gan.selection import Selection
 from boxless.gan.settings import READING, GanTraining
-from boxless.gan.step import Step
-from boxless.gan.stopping import Judge
-from boxless.interrupt import postponed
-from boxless.locking import held
-from boxless.progress import Progress, heard
-from boxless.run_folder import check_run_folder
-from boxless.settings import to_toml
-from boxless.writing import write_whole
+from boxless.gan.training_log import COLUMNS, Meter, d_wins
+from boxless.gan.training_step import Step
+from boxless.runtime import checkpoint
+from boxless.runtime.devices import bf16_is_fast, device_named
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import held, write_whole
+from boxless.runtime.interrupt import postponed
+from boxless.runtime.progress import Progress, heard
+from boxless.runtime.run_folder import Table, check_run_folder
+from boxless.runtime.toml_settings import to_toml
 
 log = logging.getLogger("boxless")
 

@@ -21,8 +21,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam, accuracy, class_maps, new_head
+from boxless.runtime.errors import UsageError
 
 
 class Losses(NamedTuple):

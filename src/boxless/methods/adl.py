@@ -27,8 +27,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam, Head, Losses, accuracy
+from boxless.runtime.errors import UsageError
 
 NECK = "neck"
 """Name of the place behind the convolutions of a head that has some; the others are steps of the backbone."""

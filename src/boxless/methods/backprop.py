@@ -24,10 +24,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.boxes import Readout
-from boxless.errors import UsageError
+from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import Cam
 from boxless.methods.gradcam import class_slopes
+from boxless.runtime.errors import UsageError
 
 
 class Backprop(Cam):

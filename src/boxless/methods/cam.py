@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
-from boxless.boxes import Readout
-from boxless.errors import UsageError
+from boxless.boxes.from_heatmap import Readout
+from boxless.runtime.errors import UsageError
 
 Head = Literal["linear", "conv", "published"]
 PUBLISHED = {"alexnet": (512, 512), "googlenet": (1024,), "vgg16": (1024,)}

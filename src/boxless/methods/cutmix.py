@@ -18,9 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam, Head, Losses, accuracy
-from boxless.processes import collected, world_and_rank
+from boxless.runtime.distributed import collected, world_and_rank
+from boxless.runtime.errors import UsageError
 
 
 class Box(NamedTuple):

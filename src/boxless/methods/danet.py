@@ -30,10 +30,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
-from boxless.boxes import Readout
-from boxless.errors import UsageError
+from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import accuracy
-from boxless.methods.hierarchy import parsed, resolved
+from boxless.methods.class_hierarchy import parsed, resolved
+from boxless.runtime.errors import UsageError
 
 
 class Tap(NamedTuple):

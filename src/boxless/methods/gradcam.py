@@ -30,9 +30,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.boxes import Readout
+from boxless.backbones.gradients import slopes_of
+from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import Cam
-from boxless.slopes import slopes_of
 
 Variant = Literal["gradcam", "gradcam++", "layercam"]
 

@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam, Head, Losses
-from boxless.processes import draw
+from boxless.runtime.distributed import draw
+from boxless.runtime.errors import UsageError
 
 MIXED = (0, 16, 32, 44, 56)
 """Sides in pixels of HaS-Mixed; with 0 the image stays whole."""

@@ -23,9 +23,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam, accuracy
-from boxless.processes import collected, draw, world_and_rank
+from boxless.runtime.distributed import collected, draw, world_and_rank
+from boxless.runtime.errors import UsageError
 
 SQUARED = 0.01
 """What the published factors are multiplied by for squared distances: they were found with the code's plain ones.

@@ -16,7 +16,7 @@ than half a place of the map, 1/256 of the side, is put on the border.
 
 from typing import Literal, NamedTuple
 
-import boxless.torchvision_guard  # noqa: F401
+import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert, box_iou
 
 from boxless.backbones.backbone import Backbone
-from boxless.boxes import Readout
+from boxless.boxes.from_heatmap import Readout
 
 SIDE = 128
 """Places of the map on a side; a box smaller than two of them is drawn as large as two."""

@@ -32,8 +32,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
-from boxless.errors import UsageError
 from boxless.methods.cam import Cam, accuracy
+from boxless.runtime.errors import UsageError
 
 IGNORED = 255.0
 """What a mask holds where nothing is asked; 1 is object, 0 background."""

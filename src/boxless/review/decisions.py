@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from boxless.boxes import Found
-from boxless.errors import BoxlessError, UsageError
+from boxless.boxes.from_heatmap import Found
 from boxless.export import boxes_csv
 from boxless.review.journal import Journal
 from boxless.review.proposals import Proposal, SourcedBox
-from boxless.writing import write_whole
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import write_whole
 
 PERSON = "reviewed"
 """Who found a box that a person has drawn or changed."""

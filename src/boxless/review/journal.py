@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from boxless.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError
 
 
 class Journal:

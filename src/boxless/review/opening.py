@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from boxless.data.folder import read_data
-from boxless.errors import BoxlessError, UsageError
 from boxless.export import write_boxes
-from boxless.locking import held
 from boxless.review.decisions import Review
 from boxless.review.journal import Journal
 from boxless.review.pictures import Pictures, lies_inside
 from boxless.review.proposals import boxes_file, proposals
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import held
 
 Export = Literal["coco", "voc", "yolo"]
 """Formats to write; the fourth, csv, is there all the time."""

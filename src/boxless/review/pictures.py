@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 
 from boxless.data.images import read_shrunk, read_size
-from boxless.data.source import FolderSource, Source
-from boxless.errors import BrokenImageError
+from boxless.data.sources import FolderSource, Source
+from boxless.runtime.errors import BrokenImageError
 
 THUMBNAIL, VIEW = 320, 1600
 """The longer side in pixels, in the gallery and where boxes are drawn."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from boxless.data.sample import Dataset
-from boxless.errors import BoxlessError, UsageError
-from boxless.truthfiles import COLUMNS, Truth, read_truth
+from boxless.data.annotation_files import COLUMNS, Truth, read_truth
+from boxless.data.dataset import Dataset
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 @dataclass(frozen=True, slots=True)

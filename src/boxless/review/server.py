@@ -17,11 +17,11 @@ from typing import Any, get_args
 from aiohttp import web
 
 from boxless.data.annotations import checked_box, numbers
-from boxless.errors import BoxlessError, BrokenImageError, UsageError
-from boxless.pages import render
+from boxless.report.pages import render
 from boxless.review.decisions import PERSON, Place
 from boxless.review.opening import Export, Opened
 from boxless.review.pictures import THUMBNAIL, VIEW
+from boxless.runtime.errors import BoxlessError, BrokenImageError, UsageError
 
 HOSTS = {"127.0.0.1", "localhost"}
 BOXES_LIMIT = 1000
@@ -114,7 +114,10 @@ class _Pages:
             "links": self.opened.links,
             "version": version("boxless"),
         }
-        styles, scripts = ("gallery.css", "review/review.css"), ("gallery.js", "review/editor.js", "review/review.js")
+        styles, scripts = (
+            ("report/gallery.css", "review/review.css"),
+            ("report/gallery.js", "review/editor.js", "review/review.js"),
+        )
         text = "".join(render("review/page.html.jinja", styles=styles, scripts=scripts, content=content))
         return web.Response(text=text.encode(errors="replace").decode(), content_type="text/html")
 

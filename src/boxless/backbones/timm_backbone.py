@@ -1,0 +1,154 @@
+"""Any network of timm (Wightman, PyTorch Image Models) as a backbone: `timm:resnet18`, `timm:convnext_atto.d2_in1k`.
+
+Most convolutional networks are a chain of their children; that is tried out once when the network is built, and then
+the children are the steps, under timm's names. Of all others, transformers too, the last map is the one step. A finer
+map than the network's own comes by timm's dilation (`output_stride`), where timm offers it.
+"""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+import boxless.runtime.torchvision_compat  # noqa: F401
+
+# isort: split
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from boxless.backbones.backbone import Backbone, Step
+from boxless.runtime.errors import BoxlessError, UsageError
+
+_TRIED = 192
+"""Pixels of the image that a network is tried out with: not 224, which some networks are bound to."""
+
+
+class TimmBackbone(Backbone):
+    """A network of timm under its own parameter names; its steps are the parts called `names`, else all is one step."""
+
+    def __init__(self, net: nn.Module, names: tuple[str, ...], **rest: Any) -> None:
+        super().__init__(net, **rest)
+        self.names = names
+
+    def steps(self) -> Iterator[Step]:
+        """The network in the order in which it runs."""
+        if not self.names:
+            yield "features", LastMap(self.net)
+        yield from ((name, self.net.get_submodule(name)) for name in self.names)
+
+
+class LastMap(nn.Module):
+    """A whole network as one step: (batch, 3, H, W) -> (batch, channels, h, w), tokens back in their places."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channels h w"]:
+        """The last map, normalised where the network does so."""
+        net: Any = self.net
+        maps: list[Tensor] = net.forward_intermediates(
+            images, indices=1, output_fmt="NCHW", intermediates_only=True, norm=True
+        )
+        return maps[-1]
+
+
+def build_timm(name: str, stride: int | None, *, pretrained: bool) -> Backbone:
+    """The network that `name` calls, timm:NAME, with random weights or timm's pretrained ones.
+
+    Raises BoxlessError where timm is missing or its weights are, UsageError for a network that timm does not have, or
+    that gives no map for images of any size, or not at `stride`.
+    """
+    timm, called = _timm(), name.partition(":")[2]
+    known = [*timm.list_models(), *timm.list_models(include_tags=True)]
+    if called not in known:
+        near = get_close_matches(called, known, n=3, cutoff=0)
+        raise UsageError(f"timm has no network {called!r}. Near to that: {', '.join(near)}.")
+    options, net = _created(timm, called, stride)
+    reached = net.feature_info[-1]["reduction"] if hasattr(net, "feature_info") else None
+    if reached is None or stride not in (None, reached):
+        raise UsageError(f"timm's {called} cannot be built at stride {stride}. Its own is {reached}.")
+    if pretrained:
+        net = _filled(timm, called, options, net.pretrained_cfg)
+    expected = net.pretrained_cfg
+    names, channels = _tried(net, called)
+    return TimmBackbone(
+        net, names, name=name, stride=reached, channels=channels, mean=expected["mean"], std=expected["std"]
+    )
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise BoxlessError("Backbones called timm:NAME need timm. Install it: pip install 'boxless[timm]'.") from error
+    return timm
+
+
+def _created(timm: Any, called: str, stride: int | None) -> tuple[dict[str, Any], Any]:
+    """The network without classifier and pooling, and the options it took: transformers, images of any size."""
+    tries: list[dict[str, Any]] = [] if stride is None else [{"output_stride": stride}]
+    tries += [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}, {}]
+    for more in tries:
+        options = {"num_classes": 0, "global_pool": "", **more}
+        try:
+            return options, timm.create_model(called, **options)
+        except (TypeError, AssertionError, NotImplementedError):  # an option or a stride that this network has not
+            continue
+    raise UsageError(f"timm's {called} cannot be built without its classifier. Choose another network.")
+
+
+def _filled(timm: Any, called: str, options: dict[str, Any], config: dict[str, Any]) -> Any:
+    hub, address = config.get("hf_hub_id"), config.get("url")
+    if not hub and not address:
+        raise UsageError(f"timm has no weights for {called}. Give --weights none, or the path of a state dict.")
+    try:
+        return timm.create_model(called, pretrained=True, **options)
+    except Exception as error:  # the hub's client has many kinds for one thing: the file could not be had
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        source = f"https://huggingface.co/{hub}/resolve/main/pytorch_model.bin" if hub else address
+        raise BoxlessError(
+            f"The weights of timm's {called} are not in {HF_HUB_CACHE} and could not be downloaded "
+            f"({type(error).__name__}). Download {source} on another machine and give the file with --weights, or "
+            "choose lite0, whose weights come with pip."
+        ) from error
+
+
+def _tried(net: nn.Module, called: str) -> tuple[tuple[str, ...], int]:
+    """The parts that, run in order, are the network (none where they are not), and how many channels leave it."""
+    mode, image = net.training, torch.linspace(-1, 1, 3 * _TRIED**2).view(1, 3, _TRIED, _TRIED)
+    net.eval()
+    names = tuple(_parts(net))
+    with torch.inference_mode():
+        if not _are_chain(net, names, image):
+            names = ()
+        try:
+            last: Tensor = net(image) if names else LastMap(net)(image)
+        except Exception as error:  # whatever networks raise that give no map
+            raise UsageError(f"timm's {called} gives no map ({type(error).__name__}: {error}).") from error
+    net.train(mode)
+    return names, last.shape[1]
+
+
+def _are_chain(net: nn.Module, names: tuple[str, ...], image: Tensor) -> bool:
+    """Whether running the parts in order gives the network's map, which has to be (batch, channels, h, w)."""
+    if getattr(net, "output_fmt", "NCHW") != "NCHW":
+        return False
+    try:
+        whole, chained = net(image), image
+        for name in names:
+            chained = net.get_submodule(name)(chained)
+    except Exception:  # whatever parts raise that are no chain
+        return False
+    alike = whole.ndim == 4 and chained.shape == whole.shape
+    return alike and (whole.is_meta or torch.allclose(chained, whole, atol=1e-5))
+
+
+def _parts(net: nn.Module) -> Iterator[str]:
+    """The children of a network, sequences opened, without what does nothing."""
+    for name, child in net.named_children():
+        if isinstance(child, nn.Sequential):
+            yield from (f"{name}.{inner}" for inner, _ in child.named_children())
+        elif not isinstance(child, nn.Identity) and name != "global_pool":
+            yield name

@@ -1,0 +1,1 @@
+"""Heat map -> boxes at one threshold or at all of them, and IoU."""

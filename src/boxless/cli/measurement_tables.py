@@ -1,0 +1,83 @@
+"""Measurements as tables on the terminal."""
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from boxless.evaluation.measurement import Measurement, Row
+from boxless.evaluation.pixel_metrics import PixelMeasurement
+from boxless.evaluation.score_files import Scores
+
+
+def print_measurement(measurement: Measurement, console: Console) -> None:
+    """Print a row for each: accuracy at IoU 0.3, 0.5, 0.7, mean, interval, lift over it, threshold and origin."""
+    title = f"{measurement.protocol.name}: {len(measurement.indices)} images"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("", "IoU 0.3", "0.5", "0.7", "mean", "95 %", "lift of the first row", "threshold"):
+        table.add_column(heading, justify="left" if heading in ("", "threshold") else "right")
+    for row in measurement.rows:
+        table.add_row(*_cells(measurement, row), style="dim" if row.kind == "control" else None)
+    console.print(table)
+    for name, (value, low, high) in measurement.scores().items():
+        console.print(f"{name} {value:.1f} ({low:.1f} to {high:.1f})", highlight=False)
+    counts = ", ".join(f"{kind} {count}" for kind, count in measurement.anatomy.totals().items())
+    console.print(f"boxes of the first row: {counts}", highlight=False)
+    if measurement.skipped:
+        console.print(f"{measurement.skipped} images without boxes were left out", highlight=False)
+
+
+def _cells(measurement: Measurement, row: Row) -> list[str]:
+    accuracies, (low, high) = measurement.accuracies(row), measurement.interval(row)
+    at = "/".join(f"{threshold:.2f}" for threshold in row.threshold)
+    lift = ""
+    if row.kind == "control":
+        told = measurement.lift(row)
+        lift = f"{told.difference:+.1f} ({told.low:+.1f} to {told.high:+.1f}), p {told.p:.2g}"
+    numbers = [f"{a:.1f}" for a in (*accuracies, float(np.mean(accuracies)))]
+    return [row.name, *numbers, f"{low:.1f} to {high:.1f}", lift, ", ".join(part for part in (at, row.origin) if part)]
+
+
+def print_pixels(measurement: PixelMeasurement, console: Console) -> None:
+    """PxAP with its interval, and the lift over each control."""
+    told = measurement.to_dict()
+    low, high = told["intervals"]["PxAP"]
+    console.print(
+        f"pxap: {told['images']} images, PxAP {measurement.value:.1f} ({low:.1f} to {high:.1f})", highlight=False
+    )
+    for name, control in told["controls"].items():
+        lift = control["lift"]
+        console.print(
+            f"  {name} {control['metrics']['PxAP']:.1f}, lift {lift['difference']:+.1f} "
+            f"({lift['low']:+.1f} to {lift['high']:+.1f})",
+            highlight=False,
+        )
+
+
+def print_scores(scores: Scores, console: Console) -> None:
+    """The protocols side by side for the same maps, then each in full."""
+    boxes = {name: m for name, m in scores.measurements.items() if isinstance(m, Measurement)}
+    if len(boxes) > 1:
+        console.print(_side_by_side(boxes))
+    for measurement in scores.measurements.values():
+        console.print()
+        if isinstance(measurement, Measurement):
+            print_measurement(measurement, console)
+        else:
+            print_pixels(measurement, console)
+    for note in scores.notes:
+        console.print(note, highlight=False)
+
+
+def _side_by_side(measurements: dict[str, Measurement]) -> Table:
+    """A column for each protocol: the headline's and the controls' mean over IoU 0.3, 0.5, 0.7."""
+    table = Table(title="The same maps under each protocol (IoU 0.5, and mean over 0.3, 0.5, 0.7)", box=None)
+    table.add_column("")
+    for name in measurements:
+        table.add_column(name, justify="right")
+    told = [{row.name: m.accuracies(row) for row in reversed(m.rows)} for m in measurements.values()]
+    for name in reversed(told[0]):
+        cells = [f"{a[name][1]:.1f}  {np.mean(a[name]):.1f}" if name in a else "" for a in told]
+        table.add_row(name, *cells)
+    table.add_row("threshold", *["/".join(f"{t:.2f}" for t in m.rows[0].threshold) for m in measurements.values()])
+    table.add_row("", *[m.rows[0].origin.partition(":")[0] for m in measurements.values()])
+    return table

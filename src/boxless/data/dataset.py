@@ -1,0 +1,56 @@
+"""The one currency of the data rooms: a sample, and the data set it belongs to."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32
+
+from boxless.data.sources import Source
+
+Boxes = Float32[np.ndarray, "_box 4"]
+"""Boxes as float32 x0 y0 x1 y1 in pixels of the original, upright image; half-open: x1 is one past the last pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image: its name in the source, and what is known of it (None = not known)."""
+
+    name: str
+    label: int | None = None
+    boxes: Boxes | None = None
+    size: tuple[int, int] | None = None
+    """Width and height in pixels as people see the picture, where an annotation states it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples of one split, the names of their classes, and the source that their bytes come from."""
+
+    source: Source
+    samples: list[Sample]
+    classes: list[str] = field(default_factory=list)
+    split: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every sample has a class label."""
+        return bool(self.samples) and all(sample.label is not None for sample in self.samples)
+
+    @property
+    def boxed(self) -> bool:
+        """Whether at least one sample has boxes, so that something can be measured."""
+        return any(sample.boxes is not None for sample in self.samples)
+
+
+def data_hash(dataset: Dataset) -> str:
+    """Sixteen hex digits of the names, labels and boxes of a data set: the same for the same images and annotations."""
+    digest = hashlib.sha256()
+    for sample in sorted(dataset.samples, key=lambda sample: sample.name):
+        boxes = "" if sample.boxes is None else np.asarray(sample.boxes, np.float32).tolist()
+        label = "" if sample.label is None else dataset.classes[sample.label]
+        digest.update(f"{sample.name}\0{label}\0{boxes}\n".encode())
+    return digest.hexdigest()[:16]

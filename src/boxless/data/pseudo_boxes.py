@@ -1,0 +1,50 @@
+"""Boxes that a method found, as what another one learns from; true boxes that come with the images are never read."""
+
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from boxless.data.annotation_files import read_truth
+from boxless.data.dataset import Dataset
+from boxless.runtime.errors import BoxlessError
+
+
+def with_found(dataset: Dataset, path: Path) -> Dataset:
+    """The images that `path` (boxes.csv, COCO json or wsolevaluation lists) has a box for, each with that box alone.
+
+    Of several boxes of an image the largest is taken. Raises BoxlessError for a file without boxes, for an image that
+    the data does not have, and when no image is left.
+    """
+    found = read_truth(path)
+    known = {
+        name: (size, boxes)
+        for name, size, boxes in zip(found.names, found.sizes, found.boxes, strict=True)
+        if boxes is not None
+    }
+    if not known:
+        raise BoxlessError(f"{path} has no boxes. Expected those that `boxless find` or `boxless predict` wrote.")
+    there = set(dataset.source.names())
+    if unknown := [name for name in known if name not in there]:
+        example = dataset.samples[0].name if dataset.samples else "CLASS/img.jpg"
+        raise BoxlessError(
+            f"{path} has a box for {unknown[0]}, which is not in {dataset.source.root}. Expected boxes that were found "
+            f"in that folder, with names such as {example}."
+        )
+    samples = []
+    for sample in dataset.samples:
+        if sample.name in known:
+            size, boxes = known[sample.name]
+            largest = int((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).argmax())
+            samples.append(replace(sample, size=size, boxes=boxes[largest : largest + 1]))
+    if not samples:
+        raise BoxlessError(f"{path} has no box for any of the {len(dataset)} training images of {dataset.source.root}.")
+    return replace(dataset, samples=samples)
+
+
+def digest(dataset: Dataset) -> str:
+    """A hash of names and boxes: whether two runs learn from the same."""
+    whole = sha256()
+    for sample in dataset.samples:
+        whole.update(sample.name.encode("utf-8", "surrogateescape") + b"\0")
+        whole.update(b"" if sample.boxes is None else sample.boxes.tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,201 @@
+"""The data sets of the field as their authors distribute them, and the named groups of classes that papers use.
+
+A layout is recognised by a file that only it has. Its reader gives half-open boxes, whatever the authors wrote:
+CUB-200-2011 has x y width height, counted from 0 (its smallest x is 0, its largest x + width the picture's width);
+ILSVRC has the first and the last pixel counted from 0 (500 pixels are 0..499); so has Tiny ImageNet (0..63).
+"""
+
+import csv
+import io
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from boxless.data.annotations import Box, checked_box, numbers, require_images, rows_of, stacked, text_of, whole
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.sources import FolderSource
+from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
+
+GROUPS = {
+    "artiodactyla": ("n02410509", "n02403003", "n02415577", "n02423022", "n02437312"),
+    "bottle": ("n03983396", "n02823428"),
+    "bird": ("n02058221", "n02002724", "n01855672"),
+    "cat": ("n02123045", "n02123394", "n02124075", "n02125311"),
+    "dog": ("n02113799", "n02094433", "n02099601", "n02099712", "n02106662", "n02085620"),
+    "vehicle": (
+        *("n03100240", "n04146614", "n04487081", "n04285008"),
+        *("n03977966", "n03796401", "n03670208", "n02814533"),
+    ),
+}
+"""The co-localization groups of Choe, Park and Shim (arXiv 1806.00236, Table 2) on Tiny ImageNet: 500 images of each
+class for training, 50 for testing."""
+
+
+class Layout(NamedTuple):
+    """A distribution of a data set: what it is recognised by, its splits, and what reads one of them."""
+
+    name: str
+    mark: str
+    splits: tuple[str, ...]
+    read: Callable[[Path, str], Dataset]
+
+
+def recognise(path: Path) -> Layout | None:
+    """The layout of the folder `path`, None if it is none of LAYOUTS."""
+    return next((layout for layout in LAYOUTS if (path / layout.mark).exists()), None)
+
+
+def read_cub(root: Path, split: str) -> Dataset:
+    """CUB-200-2011 (Wah et al. 2011): 200 species, 5,994 training and 5,794 test images with one box each."""
+    lists = FolderSource(root)
+    names = dict(_pairs(lists, "images.txt"))
+    classes = dict(_pairs(lists, "classes.txt"))
+    label_of = {key: label for label, key in enumerate(classes)}
+    class_of = dict(_pairs(lists, "image_class_labels.txt"))
+    if stranger := next((key for key in class_of.values() if key not in classes), None):
+        raise BoxlessError(f"image_class_labels.txt in {root}: the class {brief(stranger)} is not in classes.txt.")
+    boxes = {values[0]: _corner_and_extent(values, where) for where, values in rows_of(lists, "bounding_boxes.txt", 5)}
+    wanted = {"train": "1", "test": "0"}[split]
+    flags = _pairs(lists, "train_test_split.txt")
+    if odd := next((flag for _, flag in flags if flag not in ("0", "1")), None):
+        raise BoxlessError(
+            f"train_test_split.txt in {root}: expected 1 for training or 0 for test, found {brief(odd)}."
+        )
+    chosen = [image for image, flag in flags if flag == wanted]
+    for file, there in (("images.txt", names), ("image_class_labels.txt", class_of)):
+        if unknown := next((image for image in chosen if image not in there), None):
+            raise BoxlessError(f"{file} in {root} lacks the image {brief(unknown)} of train_test_split.txt.")
+    samples = [
+        Sample(f"images/{names[key]}", label_of[class_of[key]], stacked([boxes[key]] if key in boxes else []))
+        for key in chosen
+    ]
+    require_images({sample.name: "images.txt" for sample in samples}, lists)
+    return Dataset(lists, samples, list(classes.values()), split)
+
+
+def read_ilsvrc(root: Path, split: str) -> Dataset:
+    """ILSVRC 2012 classification and localization (Russakovsky et al. 2015): 1,000 synsets in the order of their ids.
+
+    Boxes are read for val alone: from the xml annotations where they are there, else from LOC_val_solution.csv.
+    """
+    source = FolderSource(root / "ILSVRC" / "Data" / "CLS-LOC")
+    if split == "train":
+        names = [f"train/{name}" for name in FolderSource(source.root / "train").names()]
+        classes = sorted({name.split("/")[1] for name in names})
+        label_of = {wnid: label for label, wnid in enumerate(classes)}
+        return Dataset(source, [Sample(name, label_of[name.split("/")[1]]) for name in names], classes, split)
+    annotations = root / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
+    read = _from_xml if annotations.is_dir() else _from_solution
+    truth = read(annotations if annotations.is_dir() else root)
+    require_images({f"{name}.JPEG": "the list of val images" for name in truth}, FolderSource(source.root / "val"))
+    classes = _synsets(root) or sorted({wnid for wnid, *_ in truth.values()})
+    label_of = {wnid: label for label, wnid in enumerate(classes)}
+    stranger = next((name for name, (wnid, *_) in truth.items() if wnid not in label_of), None)
+    if stranger is not None:
+        raise BoxlessError(
+            f"{stranger} in {root} is of the synset {brief(truth[stranger][0])}, which is not a class there."
+        )
+    samples = [
+        Sample(f"val/{name}.JPEG", label_of[wnid], stacked(boxes), size) for name, (wnid, size, boxes) in truth.items()
+    ]
+    return Dataset(source, samples, classes, split)
+
+
+def read_tiny_imagenet(root: Path, split: str) -> Dataset:
+    """Tiny ImageNet: 200 classes of 500 training and 50 validation images, 64 x 64 pixels, with one box each."""
+    source = FolderSource(root)
+    classes = sorted(values[0] for _, values in rows_of(source, "wnids.txt", 1))
+    samples, wanted = [], {}
+    if split == "val":
+        for where, (name, wnid, *sides) in rows_of(source, "val/val_annotations.txt", 6):
+            if wnid not in classes:
+                raise BoxlessError(f"{where}: {brief(wnid)} is not in wnids.txt.")
+            samples.append(_tiny(f"val/images/{name}", classes.index(wnid), sides, where))
+            wanted[samples[-1].name] = where
+    else:
+        for label, wnid in enumerate(classes):
+            try:
+                rows = rows_of(source, f"train/{wnid}/{wnid}_boxes.txt", 5)
+            except BrokenImageError as error:
+                raise BoxlessError(
+                    f"wnids.txt in {root} names {brief(wnid)}, whose boxes are missing: {error}"
+                ) from error
+            for where, (name, *sides) in rows:
+                samples.append(_tiny(f"train/{wnid}/images/{name}", label, sides, where))
+                wanted[samples[-1].name] = where
+    require_images(wanted, source)
+    return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split)
+
+
+LAYOUTS = (
+    Layout("CUB-200-2011", "train_test_split.txt", ("train", "test"), read_cub),
+    Layout("ILSVRC", "ILSVRC/Data/CLS-LOC", ("train", "val"), read_ilsvrc),
+    Layout("Tiny ImageNet", "wnids.txt", ("train", "val"), read_tiny_imagenet),
+)
+"""The distributions that are recognised."""
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+Truth = tuple[str, tuple[int, int] | None, list[Box]]
+
+
+def _pairs(lists: FolderSource, name: str) -> list[tuple[str, str]]:
+    return [(values[0], values[1]) for _, values in rows_of(lists, name, 2)]
+
+
+def _corner_and_extent(values: list[str], where: str) -> Box:
+    x, y, width, height = numbers(values[1:5], where)
+    return checked_box(x, y, x + width, y + height, None, where)
+
+
+def _tiny(name: str, label: int, sides: list[str], where: str) -> Sample:
+    return Sample(name, label, stacked([_inclusive(sides, (64, 64), where)]), (64, 64))
+
+
+def _inclusive(sides: Sequence[str | None], size: tuple[int, int] | None, where: str) -> Box:
+    """First and last pixel, counted from 0 -> half-open."""
+    x0, y0, x1, y1 = numbers(sides[:4], where)
+    return checked_box(x0, y0, x1 + 1, y1 + 1, size, where)
+
+
+def _synsets(root: Path) -> list[str]:
+    """The synset of every class, from LOC_synset_mapping.txt or the names of the training folders; may be empty."""
+    if (root / "LOC_synset_mapping.txt").is_file():
+        return sorted(values[0] for _, values in rows_of(FolderSource(root), "LOC_synset_mapping.txt", 1))
+    train = root / "ILSVRC" / "Data" / "CLS-LOC" / "train"
+    return sorted(folder.name for folder in train.iterdir() if folder.is_dir()) if train.is_dir() else []
+
+
+def _from_xml(annotations: Path) -> dict[str, Truth]:
+    """The synset, size and boxes of every image that has an xml file."""
+    found: dict[str, Truth] = {}
+    for path in sorted(annotations.glob("*.xml")):
+        try:
+            tree = ElementTree.parse(path).getroot()
+        except ElementTree.ParseError as error:
+            raise BoxlessError(f"{path}, line {error.position[0]}: not xml ({error}).") from error
+        except (OSError, LookupError, ValueError) as error:  # an encoding that Python does not know
+            raise BoxlessError(f"{path} cannot be read: {error}.") from error
+        width, height = whole([tree.findtext("size/width"), tree.findtext("size/height")], str(path))
+        corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in tree.iter("object")]
+        boxes = [_inclusive(corner, (width, height), str(path)) for corner in corners]
+        name = tree.findtext("object/name")
+        if not name:
+            raise BoxlessError(f"{path} has no <object> with a <name>. Expected the synset of the image.")
+        found[path.stem] = (name, (width, height), boxes)
+    return found
+
+
+def _from_solution(root: Path) -> dict[str, Truth]:
+    """The synset and boxes of every line of LOC_val_solution.csv: ImageId,"synset x0 y0 x1 y1 synset x0 ..."."""
+    found: dict[str, Truth] = {}
+    file = "LOC_val_solution.csv"
+    for row in csv.DictReader(io.StringIO(text_of(FolderSource(root), file))):
+        words = (row.get("PredictionString") or "").split()
+        where = f"{file} in {root}, image {row.get('ImageId')}"
+        if not words or len(words) % 5:
+            raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {brief(' '.join(words))}.")
+        boxes = [_inclusive(words[start + 1 : start + 5], None, where) for start in range(0, len(words), 5)]
+        found[str(row["ImageId"])] = (words[0], None, boxes)
+    return found

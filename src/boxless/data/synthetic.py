@@ -1,0 +1,181 @@
+"""Made photographs with exactly known boxes: one object on a cluttered, textured background.
+
+Place, size, rotation, aspect, colours, texture, background, light and noise are drawn at random and alike for all kinds
+of object (kinds.py), so that nothing but its structure tells them apart, and no constant box fits. Pixels depend on
+(seed, index) alone.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from boxless.data.synthetic_objects import KINDS, Part, distractor
+from boxless.runtime.errors import BoxlessError, UsageError
+
+FINE = 4
+"""Shapes are drawn on a grid this many times as fine as the picture and then averaged: smooth edges, known cover."""
+
+SMALLEST, LARGEST = 0.25, 0.65
+"""The longer side of the object's box as a fraction of the picture's side."""
+
+Colour = Float[np.ndarray, "3"]
+Image = Float[np.ndarray, "h w 3"]
+Layer = Float[np.ndarray, "h w"]
+Box = tuple[int, int, int, int]
+
+
+def make_scenes(
+    out: Path, count: int, *, kinds: Sequence[str] = ("beetle",), size: int = 128, test: float = 0.25, seed: int = 0
+) -> None:
+    """Write `count` pictures of `size` x `size` pixels as a data folder with boxes_train.csv and boxes_test.csv.
+
+    The kinds take turns; the fraction `test` of the pictures becomes the test split. Raises UsageError for a kind
+    that is not in KINDS or a size below 32, BoxlessError when `out` is in use.
+    """
+    if size < 32:
+        raise UsageError(f"Made photographs of {size} pixels show nothing. Choose a size of 32 or more.")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"There is no kind of object called {kind!r}. Choose from {', '.join(KINDS)}.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BoxlessError(f"{out} exists and is not an empty folder. Choose another folder for the made photographs.")
+    first_test = count - round(count * test)
+    for split, indices in (("train", range(first_test)), ("test", range(first_test, count))):
+        rows = [_write_scene(out, split, kinds[index % len(kinds)], size, seed, index) for index in indices]
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / f"boxes_{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["image", "class", "width", "height", "x0", "y0", "x1", "y1"])
+            writer.writerows(rows)
+
+
+def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], Box]:
+    """One RGB picture (size, size, 3) and the tight half-open box of all pixels that the object covers by half."""
+    picture, grain = _background(rng, size), _noise(rng, size, 4, 5) - 0.5
+    body = _standing_out(rng, picture, 2)
+    for _ in range(rng.integers(4, 8)):
+        # As striking as the object or more: what stands out must not tell where the object is.
+        near = body if rng.random() < 0.4 else _standing_out(rng, picture, 4)
+        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.08, 0.35))
+    tones = [body, body * rng.uniform(0.2, 0.4), 0.25 * body + 0.75 * _colour(rng, 0.95)]
+    (left, top), cover = _paint(rng, picture, grain, KINDS[kind](rng), tones, rng.uniform(SMALLEST, LARGEST))
+    columns, rows = (np.flatnonzero((cover >= 0.5).any(axis)) for axis in (0, 1))
+    box = left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1
+    return _develop(rng, picture), box
+
+
+def _write_scene(out: Path, split: str, kind: str, size: int, seed: int, index: int) -> list[str | int]:
+    rng = np.random.default_rng([seed, index])
+    picture, box = make_scene(rng, kind, size)
+    name = f"{split}/{kind}/{index:05d}.jpg"
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(85, 96))]
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    (out / name).write_bytes(data.tobytes())
+    return [name, kind, size, size, *box]
+
+
+def _paint(
+    rng: np.random.Generator, picture: Image, grain: Layer, parts: list[Part], tones: list[Colour], length: float
+) -> tuple[tuple[int, int], Float[np.ndarray, "patch_h patch_w"]]:
+    """Draw parts into `picture`, turned and placed at random, with a shadow: where, and how they cover it."""
+    size = len(picture)
+    placed = _place(rng, parts, length * size, size)
+    points = np.concatenate([outline for outlines, _ in placed for outline in outlines])
+    margin = size // 10  # room for the shadow
+    left, top = (max(int(side) - margin, 0) for side in points.min(0))
+    window = np.s_[top : int(points[:, 1].max()) + margin, left : int(points[:, 0].max()) + margin]
+    patch = picture[window]
+    colours, cover = _rasterise(placed, tones, np.array([left, top]), patch.shape[:2])
+    shift = np.array([[1, 0, rng.uniform(-0.03, 0.03) * size], [0, 1, rng.uniform(0.01, 0.05) * size]])
+    shadow = cv2.GaussianBlur(cv2.warpAffine(cover, shift, patch.shape[1::-1]), (0, 0), 0.02 * size)
+    patch *= (1 - cover[..., None]) * (1 - rng.uniform(0.2, 0.5) * shadow)[..., None]
+    texture = rng.uniform(0.1, 0.35) * grain[window] + 0.5 * _ramp(rng, patch.shape[:2])
+    patch += colours * (0.75 + texture)[..., None]
+    return (left, top), cover
+
+
+def _rasterise(
+    parts: list[Part], tones: list[Colour], origin: Int[np.ndarray, "2"], shape: tuple[int, ...]
+) -> tuple[Image, Layer]:
+    """The colours (h, w, 3), black where nothing is, and how much of each pixel is covered (h, w), 0..1."""
+    height, width = shape
+    colours = np.zeros((height * FINE, width * FINE, 3), np.uint8)
+    cover = np.zeros((height * FINE, width * FINE), np.uint8)
+    for outlines, tone in parts:
+        grid = [np.round((points - origin) * FINE).astype(np.int32) for points in outlines]
+        cv2.fillPoly(cover, grid, 255)
+        cv2.fillPoly(colours, grid, (tones[tone] * 255).tolist())
+    small, share = (cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA) for layer in (colours, cover))
+    return np.float32(1 / 255) * small, np.float32(1 / 255) * share
+
+
+def _place(rng: np.random.Generator, parts: list[Part], length: float, size: int) -> list[Part]:
+    """The parts turned, stretched, and moved to a random place where they fit; `length`: their longer side."""
+    turn, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.0)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([stretch, 1.0])
+    turned = [Part([points @ matrix.T for points in outlines], tone) for outlines, tone in parts]
+    everything = np.concatenate([points for outlines, _ in turned for points in outlines])
+    low, extent = everything.min(0), np.ptp(everything, 0)
+    scale = length / extent.max()
+    corner = rng.uniform(0, 1, 2) * (size - 1 - extent * scale)
+    return [Part([(points - low) * scale + corner for points in outlines], tone) for outlines, tone in turned]
+
+
+def _background(rng: np.random.Generator, size: int) -> Image:
+    """Clouds of three colours, with stripes or blobs over a part of them."""
+    ground, second, third = (_colour(rng, rng.uniform(0.3, 0.9), 0.5) for _ in range(3))
+    mix = _noise(rng, size, int(rng.integers(2, 5)), 6)[..., None]
+    picture = ground * (1 - mix) + second * mix
+    if rng.random() < 0.5:
+        wave = np.sin(2 * np.pi * (rng.uniform(4, 14) * _ramp(rng, mix.shape[:2]) + 2 * _noise(rng, size, 2, 3)))
+        over = 0.5 + 0.5 * np.clip(wave * rng.uniform(1, 4), -1, 1)
+    else:
+        over = np.clip(8 * (_noise(rng, size, int(rng.integers(6, 16)), 3) - 0.5), 0, 1)
+    over = (over * np.clip(4 * (_noise(rng, size, 2, 2) - 0.35), 0, 1) * rng.uniform(0.3, 0.8))[..., None]
+    fine = 0.15 * (rng.random((size, size, 3), np.float32) - 0.5) * rng.random()
+    return np.asarray(picture * (1 - over) + third * over + fine, np.float32)
+
+
+def _develop(rng: np.random.Generator, picture: Image) -> UInt8[np.ndarray, "h w 3"]:
+    """What a camera adds: uneven light, a little blur, noise, 8 bits."""
+    size = len(picture)
+    light = (
+        rng.uniform(0.8, 1.15) * (0.75 + 0.5 * _ramp(rng, picture.shape[:2])) * (0.85 + 0.3 * _noise(rng, size, 2, 2))
+    )
+    blurred = cv2.GaussianBlur(picture * light[..., None], (0, 0), rng.uniform(0.3, 0.8))
+    noisy = blurred + rng.uniform(0.005, 0.03) * rng.standard_normal(picture.shape, np.float32)
+    return np.asarray(np.clip(noisy * 255, 0, 255), dtype=np.uint8)
+
+
+def _noise(rng: np.random.Generator, size: int, cells: int, octaves: int) -> Layer:
+    """Value noise in 0..1: random grids of `cells`, 2 `cells`, 4 `cells` ... a side, each weaker by a third."""
+    total = np.zeros((size, size), np.float32)
+    for octave in range(octaves):
+        grid = rng.random((cells * 2**octave, cells * 2**octave), np.float32)
+        total += 0.65**octave * cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray((total - total.min()) / np.ptp(total), np.float32)
+
+
+def _standing_out(rng: np.random.Generator, picture: Image, among: int) -> Colour:
+    """Of `among` colours the one that differs most from the picture's mean."""
+    mean = picture.mean((0, 1))
+    return max((_colour(rng) for _ in range(among)), key=lambda colour: float(np.abs(mean - colour).sum()))
+
+
+def _ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Layer:
+    """A plane (h, w) that rises from 0 to 1 in a random direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    plane = np.add.outer(np.arange(shape[0]) * np.sin(angle), np.arange(shape[1]) * np.cos(angle))
+    return np.asarray((plane - plane.min()) / np.ptp(plane), np.float32)
+
+
+def _colour(rng: np.random.Generator, value: float | None = None, vivid: float = 0.8) -> Colour:
+    """Any hue; saturation up to `vivid`."""
+    bright = rng.uniform(0.3, 0.95) if value is None else value
+    hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, vivid), bright]]], np.float32)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0])

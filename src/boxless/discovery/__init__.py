@@ -1,0 +1,70 @@
+"""Training-free co-localization: what the images of one category share, read from features that somebody else trained.
+
+A discoverer sees every image once (`describe`), learns from the descriptors as they stream by (`learn`), and then turns
+each image's descriptors into a heat map (`heatmap`). Names map to import paths, so that help does not import torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from boxless.boxes.from_heatmap import Readout
+
+DISCOVERERS = {
+    "ddt": "boxless.discovery.ddt:Ddt",
+    "contrast": "boxless.discovery.contrast:Contrast",
+}
+
+
+@runtime_checkable
+class Discoverer(Protocol):
+    """A training-free method, for one category at a time: forget, describe and learn every image, finish, heatmap."""
+
+    size: int
+    """Side of the square that images are resized to by default, in pixels."""
+    stride: int
+    """Pixels of that square per place of the map."""
+    readout: "Readout"
+
+    @classmethod
+    def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discoverer":
+        """The method over a network, None for its own choice; raises UsageError for what it cannot use."""
+        ...
+
+    def to(self, device: "torch.device") -> "Discoverer":
+        """Move what it computes with, and return it."""
+        ...
+
+    def untrained(self, seed: int) -> "Discoverer | None":
+        """The same method over a network of random weights, its control; None where nothing was trained."""
+        ...
+
+    def forget(self) -> None:
+        """Start a new category."""
+        ...
+
+    def describe(self, images: "Float[Tensor, 'batch 3 height width']") -> "Float[Tensor, 'batch d h w']":
+        """Images in 0..1 -> a descriptor of every place."""
+        ...
+
+    def learn(self, descriptors: "Float[Tensor, 'batch d h w']") -> None:
+        """Take in a batch of the category."""
+        ...
+
+    def finish(self) -> None:
+        """All of the category has been learnt; raises BoxlessError when that is too little."""
+        ...
+
+    def heatmap(self, descriptors: "Float[Tensor, 'batch d h w']") -> "Float[Tensor, 'batch h w']":
+        """Descriptors -> raw heat maps."""
+        ...
+
+
+def discoverer_class(name: str) -> Any:
+    """The class of the training-free method called `name`; raises KeyError for a name DISCOVERERS does not hold."""
+    module, _, attribute = DISCOVERERS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

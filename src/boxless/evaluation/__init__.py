@@ -1,0 +1,1 @@
+"""Heat maps and true boxes -> numbers, beside baselines."""

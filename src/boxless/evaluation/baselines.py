@@ -1,0 +1,99 @@
+"""What no method scores: every number stands beside these, on the same images.
+
+On close photographs the whole image or one centred box reach more than published methods do, and a map that knows
+nothing of its image still knows that objects are in the middle. A method's worth is its lift over the controls.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Int, UInt8
+
+from boxless.boxes.from_heatmap import Heat
+from boxless.data.dataset import Boxes
+from boxless.evaluation.protocols import DELTAS, Size
+
+DEFAULT_SHARE = (0.8, 0.8)
+"""Width and height of the centred box, as shares of the image's, where there are no other images to fit it on."""
+Item = TypeVar("Item")
+
+
+def centred_box(size: Size, share: tuple[float, float] = DEFAULT_SHARE) -> Boxes:
+    """The centred box (1, 4) whose width and height are `share` of the image's; (1, 1) is the whole image."""
+    (width, height), (across, down) = size, share
+    x, y = width * (1 - across) / 2, height * (1 - down) / 2
+    return np.array([[x, y, width - x, height - y]], np.float32)
+
+
+def fit_centred_box(sizes: Sequence[Size], truths: Sequence[Boxes], steps: int = 20) -> tuple[float, float]:
+    """The share (width, height), of a grid of `steps` each, whose centred box hits most: mean over IoU 0.3, 0.5, 0.7.
+
+    To be fitted on other images than are scored. Of shares that hit equally often the one with the higher mean IoU.
+    """
+    grid = np.arange(1, steps + 1) / steps
+    shares = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)  # (share, 2)
+    won = np.zeros(len(shares))
+    for size, boxes in zip(sizes, truths, strict=True):
+        best = np.zeros(len(shares))
+        far = np.array(size) * (1 + shares) / 2
+        near = np.array(size) * (1 - shares) / 2
+        for box in boxes.astype(np.float64):
+            overlap = np.clip(np.minimum(far, box[2:]) - np.maximum(near, box[:2]), 0, None).prod(axis=1)
+            union = (far - near).prod(axis=1) + (box[2:] - box[:2]).prod() - overlap
+            best = np.maximum(best, overlap / union)
+        won += sum(best >= delta for delta in DELTAS) + best / (
+            len(sizes) + 1
+        )  # all IoUs together weigh less than a hit
+    across, down = shares[int(np.argmax(won))]
+    return float(across), float(down)
+
+
+def saliency(picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "64 64"]:
+    """Saliency without learning, (h, w, 3) -> (64, 64): spectral residual (Hou and Zhang, CVPR 2007) x centre.
+
+    The residual is the part of the log spectrum that its 3 x 3 mean does not explain; its image is blurred (sigma 6)
+    and weighed by a Gaussian at the centre (sigma 20), both in pixels of the 64 x 64 picture.
+    """
+    grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
+    spectrum = np.fft.fft2(grey.astype(np.float64))
+    size = np.log(np.abs(spectrum) + 1e-9)
+    residual = size - cv2.blur(size, (3, 3))
+    shown = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
+    centre = np.exp(-((np.arange(64) - 31.5) ** 2) / (2 * 20.0**2))
+    return np.asarray(cv2.GaussianBlur(shown, (0, 0), 6.0) * np.outer(centre, centre), np.float32)
+
+
+def derangement(images: int, seed: int = 0) -> Int[np.ndarray, "image"]:
+    """For every image the index of another one, each used once; all in one random cycle. Needs two images."""
+    order = np.random.default_rng(seed).permutation(images)
+    other = np.empty(images, np.intp)
+    other[order] = np.roll(order, 1)
+    return other
+
+
+class Reordered(Sequence[Item]):
+    """Some of the items (maps, pictures) in another order, still read one at a time."""
+
+    def __init__(self, items: Sequence[Item], order: Int[np.ndarray, "image"]) -> None:
+        self.items, self.order = items, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> Item:  # type: ignore[override]
+        return self.items[int(self.order[index])]
+
+
+class Salient(Sequence[Heat]):
+    """The saliency map of each picture, made when it is asked for."""
+
+    def __init__(self, pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> None:
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Heat:  # type: ignore[override]
+        return saliency(self.pictures[index])

@@ -1,0 +1,130 @@
+"""A finder and two splits -> a measurement: threshold and centred box from the one, scores on the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import UInt8
+
+from boxless.boxes.from_heatmap import Heat
+from boxless.data.dataset import Boxes, Dataset, Sample
+from boxless.data.images import read_resized
+from boxless.data.inference_batches import Watch
+from boxless.evaluation.measure import Headline, Split, measure
+from boxless.evaluation.measurement import Measurement
+from boxless.evaluation.protocols import PROTOCOLS, Protocol
+from boxless.inference.predictors import Finder
+from boxless.runtime.errors import BoxlessError
+
+
+@dataclass(slots=True)
+class Maps:
+    """All maps of one data set by one finder, in memory: a map is a few hundred values."""
+
+    samples: list[Sample] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    heats: list[Heat] = field(default_factory=list)
+    ranked: list[tuple[int, ...]] = field(default_factory=list)
+
+    @property
+    def truths(self) -> list[Boxes | None]:
+        """The true boxes, None where an image has no annotation."""
+        return [sample.boxes for sample in self.samples]
+
+    def boxed(self) -> "Maps":
+        """Those that have boxes, as thresholds and the centred box are fitted on them."""
+        kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
+        lists = (self.samples, self.sizes, self.heats, self.ranked)
+        return Maps(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
+
+    def split(self) -> Split:
+        """Maps, sizes and true boxes of maps that all have boxes."""
+        return Split(self.heats, self.sizes, [boxes for boxes in self.truths if boxes is not None])
+
+
+class Pictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
+    """The pictures of some samples, small, read when asked for."""
+
+    def __init__(self, dataset: Dataset, samples: list[Sample], size: int = 64) -> None:
+        self.dataset, self.samples, self.size = dataset, samples, size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:  # type: ignore[override]
+        name = self.samples[index].name
+        return read_resized(self.dataset.source.read(name), name, self.size)[0]
+
+
+def maps_of(finder: Finder, dataset: Dataset, watch: Watch) -> Maps:
+    """Every map of the data set; of the true classes where the finder has classes of its own."""
+    if finder.classes and dataset.classes and finder.classes != dataset.classes:
+        dataset = _in_the_finders_classes(dataset, finder.classes)
+    found = Maps()
+    for mapped in finder.maps(dataset, watch, labels=bool(finder.classes) and dataset.labelled):
+        found.samples.append(mapped.sample)
+        found.sizes.append(mapped.size)
+        found.heats.append(mapped.heat)
+        found.ranked.append(mapped.ranked)
+    if not found.samples:
+        raise BoxlessError(f"None of the {len(dataset)} images could be read; nothing can be measured.")
+    return found
+
+
+def evaluate(
+    finder: Finder,
+    test: Dataset,
+    watch: Watch,
+    *,
+    fit: Dataset | None = None,
+    untrained: Finder | None = None,
+    headline: Headline = "own",
+    protocol: Protocol = PROTOCOLS["boxless"],
+    seed: int = 0,
+) -> tuple[Measurement, Maps]:
+    """Measure `finder` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
+
+    `headline` says whose threshold the first row and the controls have: the finder's own, or the transferred one.
+    Raises BoxlessError when `test` has no boxes, or classes that the finder does not know.
+    """
+    if not test.boxed:
+        where = f"the {test.split} split of {test.source.root}" if test.split else str(test.source.root)
+        raise BoxlessError(f"No image of {where} has a box; nothing can be measured. Add a boxes.csv, or use predict.")
+    found = maps_of(finder, test, watch)
+    known = bool(finder.classes) and test.labelled
+    other = maps_of(finder, fit, watch).boxed() if fit is not None and fit.boxed else None
+    measured = measure(
+        found.heats,
+        found.sizes,
+        found.truths,
+        readout=finder.readout,
+        fit=other.split() if other else None,
+        untrained=maps_of(untrained, test, watch).heats if untrained is not None else None,
+        pictures=Pictures(test, found.samples),
+        fit_pictures=Pictures(fit, other.samples) if fit is not None and other else None,
+        labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,
+        predictions=np.array(found.ranked) if known and all(found.ranked) and len(finder.classes) > 1 else None,
+        classes=test.classes,
+        names=[sample.name for sample in found.samples],
+        headline=headline,
+        protocol=protocol,
+        seed=seed,
+    )
+    return measured, found
+
+
+def _in_the_finders_classes(dataset: Dataset, classes: list[str]) -> Dataset:
+    missing = sorted(set(dataset.classes) - set(classes))
+    if len(classes) == 1:  # a GAN knows one category, whatever the folders are called
+        return dataset
+    if missing:
+        raise BoxlessError(
+            f"The data has classes that the network was not trained on: {', '.join(missing[:5])}. "
+            f"It knows {len(classes)}: {', '.join(classes[:5])}..."
+        )
+    index = {name: position for position, name in enumerate(classes)}
+    samples = [
+        Sample(s.name, None if s.label is None else index[dataset.classes[s.label]], s.boxes, s.size)
+        for s in dataset.samples
+    ]
+    return Dataset(dataset.source, samples, classes, dataset.split)

@@ -1,0 +1,147 @@
+"""One table iou[image, threshold]; every metric is a short reduction of it.
+
+A hit is an IoU that reaches delta; accuracies are percentages of images, or means of the classes' percentages. Errors
+are 100 - accuracy (`error`). Intervals and comparisons of these numbers: `statistics.py`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int, Num, UInt8
+
+from boxless.boxes.from_heatmap import Heat
+from boxless.data.dataset import Boxes
+from boxless.evaluation.protocols import Protocol, Size, Thresholds
+from boxless.runtime.progress import tracked
+
+Ious = Float32[np.ndarray, "image"]
+Hits = Bool[np.ndarray, "image"]
+Labels = Int[np.ndarray, "image"]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class IouTable:
+    """IoU of every image's box with its truth at every threshold of a protocol."""
+
+    ious: Float32[np.ndarray, "image threshold"]
+    thresholds: Thresholds
+    protocol: Protocol
+    labels: Labels | None = None
+    """Classes, over which a protocol may take the mean."""
+
+    def at(self, threshold: float) -> Ious:
+        """The column of a threshold that the table holds; raises KeyError for another."""
+        (columns,) = np.nonzero(self.thresholds == threshold)
+        if not columns.size:
+            raise KeyError(threshold)
+        return np.asarray(self.ious[:, columns[0]])
+
+
+def each_image(work: Callable[[int], Result], images: int, threads: int | None = None) -> list[Result]:
+    """`work(i)` for every image, in order, on `threads` threads (one a processor); kernels release Python's lock."""
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        return list(tracked(pool.map(work, range(images)), "measuring", images))
+
+
+def iou_table(
+    maps: Sequence[Heat],
+    sizes: Sequence[Size],
+    truths: Sequence[Boxes],
+    protocol: Protocol,
+    *,
+    extra: Sequence[float] = (),
+    labels: Labels | None = None,
+    threads: int | None = None,
+) -> IouTable:
+    """Raw maps -> iou[image, threshold] under `protocol`, at its own thresholds and the `extra` ones."""
+    thresholds = np.unique(np.concatenate([protocol.thresholds, np.asarray(extra, np.float64)]))
+    rows = each_image(lambda i: protocol.ious(maps[i], sizes[i], truths[i], thresholds), len(truths), threads)
+    ious = np.stack(rows) if rows else np.zeros((0, thresholds.size), np.float32)
+    return IouTable(ious, thresholds, protocol, labels)
+
+
+def hits(ious: Float32[np.ndarray, "*any"], delta: float = 0.5, strictly: bool = False) -> Bool[np.ndarray, "*any"]:
+    """Whether each IoU reaches `delta`, or exceeds it with `strictly`; compared in float32, as the table is kept."""
+    return np.asarray(ious > np.float32(delta) if strictly else ious >= np.float32(delta))
+
+
+def accuracy(
+    hit: Bool[np.ndarray, "image *more"] | Float64[np.ndarray, "image *more"], labels: Labels | None = None
+) -> Float64[np.ndarray, "*more"]:
+    """Percentage of hits over images, or with `labels` the mean of the classes' percentages; nan without images."""
+    if not len(hit):
+        return np.full(hit.shape[1:], np.nan)
+    if labels is None:
+        return np.asarray(100.0 * hit.mean(axis=0))
+    return np.asarray(np.mean([100.0 * hit[labels == label].mean(axis=0) for label in np.unique(labels)], axis=0))
+
+
+def error(accuracy: float) -> float:
+    """The same number as an error: 100 - accuracy, as I2C and CAM print it."""
+    return 100.0 - accuracy
+
+
+def curve(table: IouTable, delta: float = 0.5) -> Float64[np.ndarray, "threshold"]:
+    """Box accuracy in percent at every threshold; over classes where the protocol says so and they are known."""
+    over = table.labels if table.protocol.mean_over == "classes" else None
+    return accuracy(hits(table.ious, delta, table.protocol.strictly), over)
+
+
+def max_box_accuracy(table: IouTable, delta: float = 0.5) -> tuple[float, float]:
+    """MaxBoxAcc (Choe et al., CVPR 2020): the best of the curve and its threshold, which is one for all images."""
+    accuracies = curve(table, delta)
+    best = int(np.argmax(accuracies))
+    return float(accuracies[best]), float(table.thresholds[best])
+
+
+def max_box_accuracy_v2(table: IouTable, deltas: Sequence[float] = (0.3, 0.5, 0.7)) -> float:
+    """MaxBoxAccV2 (Choe et al., TPAMI 2022): the mean over deltas of each one's best, from a table of all contours."""
+    return float(np.mean([max_box_accuracy(table, delta)[0] for delta in deltas]))
+
+
+def gt_known(ious: Ious, delta: float = 0.5, strictly: bool = False) -> float:
+    """GT-known localization accuracy: the box of the true class's map hits, whatever was predicted."""
+    return float(accuracy(hits(ious, delta, strictly)))
+
+
+def in_top(predictions: Int[np.ndarray, "image k"], labels: Labels, k: int) -> Hits:
+    """Whether the true class is among the first `k` predicted."""
+    return np.asarray((predictions[:, :k] == labels[:, None]).any(axis=1))
+
+
+def top_k_localization(hit: Hits, predictions: Int[np.ndarray, "image k"], labels: Labels, k: int = 1) -> float:
+    """Top-k Loc: class among the first k and its box right; the box of the true class is the same one GT-known asks."""
+    return float(accuracy(hit & in_top(predictions, labels, k)))
+
+
+def classification_error(predictions: Int[np.ndarray, "image k"], labels: Labels, k: int = 1) -> float:
+    """Percentage of images whose class is not among the first `k` predicted."""
+    return error(float(accuracy(in_top(predictions, labels, k))))
+
+
+def corloc(ious: Ious, labels: Labels) -> float:
+    """CorLoc (Deselaers et al., IJCV 2012): images whose box has IoU > 0.5 with some truth, meaned over classes."""
+    return float(accuracy(hits(ious, 0.5, strictly=True), labels))
+
+
+def score_histograms(
+    warm: Float64[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"], thresholds: Thresholds
+) -> Int[np.ndarray, "2 bin"]:
+    """Scores of object (mask 1) and background pixels (mask 0) in bins [t_i, t_i+1), [last, 1), [1, 2), [2, 3]."""
+    edges = np.concatenate([thresholds, [1.0, 2.0, 3.0]])
+    return np.stack([np.histogram(warm[mask == kind], bins=edges)[0] for kind in (1, 0)])
+
+
+def pxap(histograms: Num[np.ndarray, "2 bin"]) -> float:
+    """PxAP (Choe et al., CVPR 2020): area under precision over recall of all pixels; nan without object pixels."""
+    true, false = (np.cumsum(histogram[::-1]).astype(np.float64) for histogram in histograms)
+    if true[-1] == 0:
+        return float("nan")
+    with np.errstate(invalid="ignore"):
+        precision, recall = true / (true + false), true / true[-1]
+    return float(100.0 * np.nansum(precision[1:] * np.diff(recall)))

@@ -1,0 +1,147 @@
+"""A result as data: the numbers with all that is needed to judge and repeat them; and the page that shows it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boxless.boxes.from_heatmap import Found, find_boxes
+from boxless.data.dataset import Dataset, data_hash
+from boxless.data.images import read_shrunk
+from boxless.data.inference_batches import Watch
+from boxless.evaluation.evaluate import Maps
+from boxless.evaluation.measurement import Measurement
+from boxless.inference.predictors import Finder, TrainedFinder
+from boxless.report.html import THUMBNAIL, Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.runtime.errors import BoxlessError
+from boxless.runtime.files import replacing, write_json
+from boxless.runtime.provenance import provenance
+
+
+def evaluation_result(
+    measured: Measurement, finder: Finder, test: Dataset, fit: Dataset | None, watch: Watch, *, seed: int
+) -> dict[str, Any]:
+    """The measurement of one finder on one split, with its provenance."""
+    return {
+        "method": finder.name,
+        "data": {
+            "name": test.source.root.name,
+            "split": test.split,
+            "classes": test.classes,
+            "hash": data_hash(test),
+            "fit_split": fit.split if fit else None,
+            "fit_hash": data_hash(fit) if fit else None,
+            "broken": watch.broken,
+        },
+        "readout": finder.readout.to_dict(),
+        "network": _network(finder),
+        "seed": seed,
+        **provenance(),
+        "measurement": measured.to_dict(),
+    }
+
+
+def _network(finder: Finder) -> dict[str, Any]:
+    """What a checkpoint says of its network and of how far it was trained; nothing for a method without training."""
+    content = finder.localizer.content if isinstance(finder, TrainedFinder) else {}
+    return {key: content[key] for key in ("backbone", "options", "settings", "step", "boxes") if key in content}
+
+
+def write_maps(path: Path, maps: Maps) -> None:
+    """Write raw heat maps as one .npz under their images' names; raises BoxlessError when it cannot be written."""
+    named = {sample.name: heat for sample, heat in zip(maps.samples, maps.heats, strict=True)}
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **named)
+    except OSError as error:
+        raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another file.") from error
+
+
+def write_evaluation(
+    out: Path, content: dict[str, Any], measured: Measurement, maps: Maps, test: Dataset, finder: Finder
+) -> None:
+    """Write result.json and report.html into the folder `out`."""
+    write_json(out / "result.json", content)
+    write_report(
+        out / "report.html",
+        title=f"{finder.name} on {test.source.root.name}",
+        summary=[*in_words(measured, finder.name), f"Threshold {finder.readout.threshold:g}: {finder.readout.origin}."],
+        tables=[measurement_table(measured, finder.name)],
+        charts=charts(measured),
+        cards=cards(measured, maps, test, finder),
+        images=len(measured.indices),
+    )
+
+
+def in_words(measured: Measurement, name: str) -> list[str]:
+    """The headline, and whether it beats the best of the controls, which are what no method scores: a sentence each."""
+    row, best = measured.rows[0], max(measured.controls, key=lambda row: np.mean(measured.accuracies(row)))
+    accuracies, (low, high), lift = measured.accuracies(row), measured.interval(row), measured.lift(best)
+    points = f"{abs(lift.difference):.1f} points (95 % interval of the difference {lift.low:+.1f} to {lift.high:+.1f})"
+    if lift.low > 0:
+        verdict = f"{name} is above it by {points}"
+    elif lift.high < 0:
+        verdict = f"{name} is below it by {points} and finds less than no method at all"
+    else:
+        verdict = f"{name} differs from it by {points}, which may be chance: it has not shown that it finds anything"
+    return [
+        f"{name} boxes {accuracies[1]:.1f} % of {len(measured.indices)} images with an IoU of at least 0.5. The mean "
+        f"over IoU 0.3, 0.5 and 0.7 is {np.mean(accuracies):.1f} % (95 % interval {low:.1f} to {high:.1f}).",
+        f"The best control, {best.name}, has a mean of {np.mean(measured.accuracies(best)):.1f} %. {verdict}.",
+    ]
+
+
+def measurement_table(measured: Measurement, name: str) -> Table:
+    """The rows of a measurement as a table of the report."""
+    rows = []
+    for row in measured.rows:
+        accuracies, (low, high) = measured.accuracies(row), measured.interval(row)
+        at = "/".join(f"{threshold:.2f}" for threshold in row.threshold)
+        scores = [*(Score(value) for value in accuracies), Score(float(np.mean(accuracies)), low, high)]
+        rows.append(
+            Row(
+                row.name.replace("heat maps", name) if row.kind != "control" else row.name,
+                scores,
+                control=row.kind == "control",
+                note=", ".join(part for part in (at, row.origin) if part),
+            )
+        )
+    return Table(
+        f"Localization accuracy in percent, protocol {measured.protocol.name}, {len(measured.indices)} images",
+        ["IoU 0.3", "IoU 0.5", "IoU 0.7", "mean"],
+        rows,
+        "Brackets: 95 % bootstrap interval of the mean over images.",
+    )
+
+
+def charts(measured: Measurement) -> Charts:
+    """Threshold curve, IoU histogram and anatomy of a measurement."""
+    told = measured.to_dict()
+    counts, _ = np.histogram(told["ious"], bins=20, range=(0, 1))
+    threshold = measured.rows[0].threshold
+    return Charts(
+        Curve(told["thresholds"], told["curves"], threshold[0] if len(threshold) == 1 else None),
+        counts.tolist(),
+        told["anatomy"],
+    )
+
+
+def cards(measured: Measurement, maps: Maps, test: Dataset, finder: Finder) -> Iterator[Card]:
+    """A card for every measured image, boxed at the headline's threshold for IoU 0.5."""
+    threshold = measured.rows[0].threshold
+    readout = replace(finder.readout, threshold=threshold[len(threshold) // 2])
+    for place, index in enumerate(measured.indices):
+        sample, size, heat = maps.samples[index], maps.sizes[index], maps.heats[index]
+        boxes, scores = find_boxes(heat, size, readout.threshold, normalisation=readout.normalisation)
+        label = test.classes[sample.label] if sample.label is not None and test.classes else "object"
+        yield make_card(
+            Found(sample.name, size, boxes, scores, label),
+            read_shrunk(test.source.read(sample.name), sample.name, THUMBNAIL)[0],
+            heat,
+            truth=sample.boxes,
+            iou=float(measured.anatomy.ious[place]),
+            outcome=measured.anatomy.kind(place),
+            normalisation=readout.normalisation,
+        )

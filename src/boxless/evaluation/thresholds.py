@@ -1,0 +1,88 @@
+"""Where a threshold comes from: fixed, transferred from other images, label-free, or the test boxes (oracle).
+
+A threshold is a fraction of the normalised map's range. Its origin travels with it in words, into every table.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from boxless.boxes.from_heatmap import Heat, Normalisation, Readout, normalise
+from boxless.data.dataset import Boxes
+from boxless.evaluation.metrics import IouTable, curve, each_image, iou_table, max_box_accuracy
+from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Protocol, Size
+
+
+def mean_curve(table: IouTable, deltas: Sequence[float] = DELTAS) -> Float64[np.ndarray, "threshold"]:
+    """Mean over IoU 0.3, 0.5 and 0.7 of the box accuracy at every threshold, in percent."""
+    return np.asarray(np.mean([curve(table, delta) for delta in deltas], axis=0))
+
+
+def best_threshold(table: IouTable) -> float:
+    """The threshold with the best mean over IoU 0.3, 0.5 and 0.7; of several equal ones the middle one."""
+    accuracies = mean_curve(table)
+    (best,) = np.nonzero(accuracies == accuracies.max())
+    return float(table.thresholds[best[(best.size - 1) // 2]])
+
+
+def transferred(
+    maps: Sequence[Heat],
+    sizes: Sequence[Size],
+    truths: Sequence[Boxes],
+    protocol: Protocol = PROTOCOLS["boxless"],
+    threads: int | None = None,
+) -> Readout:
+    """The threshold that is best on these images (mean over IoU 0.3, 0.5, 0.7), for use on others."""
+    table = iou_table(maps, sizes, truths, protocol, threads=threads)
+    origin = f"transferred from {len(truths)} other images"
+    return Readout(best_threshold(table), origin, protocol.normalisation)
+
+
+def oracle(table: IouTable, deltas: Sequence[float] = DELTAS) -> tuple[float, ...]:
+    """The best threshold for each delta on the very images it is scored on: an upper bound, never to stand alone."""
+    return tuple(max_box_accuracy(table, delta)[1] for delta in deltas)
+
+
+def otsu(heat: Heat, normalisation: Normalisation = "minmax") -> float:
+    """Otsu's threshold (1979) of one map: where the variance between the two sides of 256 bins is largest.
+
+    0.5 for a constant map. Of equally good thresholds the middle one.
+    """
+    values = normalise(heat, normalisation)
+    counts = np.histogram(values, bins=256, range=(0.0, 1.0))[0].astype(np.float64)
+    centres = (np.arange(256) + 0.5) / 256
+    below, total = np.cumsum(counts), counts.sum()
+    weighted = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (weighted[-1] * below / total - weighted) ** 2 / (below * (total - below))
+    between = np.where(np.isfinite(between), between, 0.0)
+    if between.max() <= 0:
+        return 0.5
+    (best,) = np.nonzero(between >= between.max() * (1 - 1e-12))
+    return float((best[(best.size - 1) // 2] + 1) / 256)
+
+
+def label_free(maps: Sequence[Heat], normalisation: Normalisation = "minmax", threads: int | None = None) -> Readout:
+    """One threshold for all images without any box: the median of the maps' Otsu thresholds."""
+    each = each_image(lambda i: otsu(maps[i], normalisation), len(maps), threads)
+    return Readout(float(np.median(each)), f"label-free: median of Otsu's over {len(maps)} maps", normalisation)
+
+
+def area_matched(
+    maps: Sequence[Heat],
+    sizes: Sequence[Size],
+    protocol: Protocol = PROTOCOLS["boxless"],
+    share: float = 0.5,
+    threads: int | None = None,
+) -> Readout:
+    """One threshold for all images without any box: the one whose boxes cover `share` of the image on average."""
+    grid = protocol.thresholds
+
+    def covered(i: int) -> Float64[np.ndarray, "threshold"]:
+        boxes = protocol.boxes(maps[i], sizes[i], grid).astype(np.float64)
+        return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / np.prod(sizes[i]))
+
+    shares = np.mean(each_image(covered, len(maps), threads), axis=0)
+    origin = f"label-free: boxes cover {share:.0%} of the image on average"
+    return Readout(float(grid[np.argmin(np.abs(shares - share))]), origin, protocol.normalisation)

@@ -1,0 +1,1 @@
+"""A checkpoint or a method's name -> a predictor; a folder -> heat maps -> boxes on disk."""

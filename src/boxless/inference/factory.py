@@ -1,0 +1,114 @@
+"""Names and run folders -> finders: the one place that knows how each kind of method is put together."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from boxless.backbones.backbone import Backbone
+from boxless.backbones.fuse_batchnorm import folded
+from boxless.boxes.from_heatmap import Readout
+from boxless.data.dataset import Dataset
+from boxless.data.inference_batches import Watch, stream
+from boxless.discovery import DISCOVERERS, discoverer_class
+from boxless.inference.localizer import Localizer, fresh, load
+from boxless.inference.predictors import DiscoveringFinder, Finder, How, TrainedFinder
+from boxless.runtime.devices import bf16_is_fast, device_named
+from boxless.runtime.errors import UsageError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def discoverer(
+    method: str,
+    *,
+    backbone: str | None = None,
+    stride: int | None = None,
+    size: int | None = None,
+    threshold: float | None = None,
+    batch_size: int = 16,
+    workers: int = 2,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> DiscoveringFinder:
+    """The finder of a training-free method, its own choice where None; raises UsageError for what it cannot use."""
+    if method not in DISCOVERERS:
+        raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
+    kind = discoverer_class(method)
+    place = device_named(device)
+    how = How(batch_size, workers, place, bf16=_bf16(precision, place))
+    built = kind.build(backbone=backbone, stride=stride).to(place)
+    found = DiscoveringFinder(built, method, size=size or kind.size, how=how)
+    found.readout = with_threshold(found.readout, threshold)
+    return found
+
+
+def trained(
+    run: Path,
+    *,
+    threshold: float | None = None,
+    batch_size: int = 16,
+    workers: int = 2,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> TrainedFinder:
+    """The finder of a trained run: its folder (best.pt) or one of its checkpoints."""
+    place = device_named(device)
+    localizer = load(run)
+    if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
+        localizer.network.backbone = folded(backbone)
+    found = TrainedFinder(localizer.to(place), How(batch_size, workers, place, bf16=_bf16(precision, place)))
+    found.readout = with_threshold(found.readout, threshold)
+    return found
+
+
+def _bf16(precision: Precision, device: torch.device) -> bool:
+    return bf16_is_fast(device) if precision == "auto" else precision == "bf16"
+
+
+def finder_named(name: str, **options: object) -> Finder:
+    """A finder from what a user types: the name of a training-free method, or the path of a run."""
+    if name in DISCOVERERS:
+        return discoverer(name, **options)  # type: ignore[arg-type]  # the same names as there
+    if not Path(name).exists():
+        raise UsageError(
+            f"{name!r} is neither a training-free method ({', '.join(DISCOVERERS)}) nor a run folder or checkpoint."
+        )
+    return trained(Path(name), **options)  # type: ignore[arg-type]
+
+
+def with_threshold(readout: Readout, threshold: float | None) -> Readout:
+    """The readout with the user's threshold instead of its own; raises UsageError outside 0 to 1."""
+    if threshold is None:
+        return readout
+    if not 0 <= threshold < 1:
+        raise UsageError(f"The threshold {threshold} is not a fraction of the map's range. Expected 0 to 1.")
+    return replace(readout, threshold=threshold, origin="fixed by the user")
+
+
+def untrained(finder: Finder, images: Dataset, *, seed: int = 0) -> Finder | None:
+    """The control of a finder: the same read-out of the same network with random weights; None where it has none.
+
+    `images` are those that the read-out of a GAN's discriminator is prepared on, as the trained one's was.
+    """
+    if isinstance(finder, DiscoveringFinder):
+        method = finder.method.untrained(seed)
+        if method is None:
+            return None
+        found: Finder = DiscoveringFinder(method, finder.name, size=finder.size, how=finder.how)
+    elif isinstance(finder, TrainedFinder):
+        found = TrainedFinder(_prepared(fresh(finder.localizer, seed), images).to(finder.how.device), finder.how)
+    else:
+        raise TypeError(f"no untrained control for {type(finder).__name__}")
+    found.readout = finder.readout
+    return found
+
+
+def _prepared(localizer: Localizer, images: Dataset) -> Localizer:
+    if localizer.content["kind"] != "gan":
+        return localizer
+    pictures = [batch.pictures for batch in stream(images, localizer.size, Watch())]
+    localizer.network.prepare(torch.from_numpy(np.concatenate(pictures)))  # type: ignore[operator]
+    return localizer

@@ -1,0 +1,233 @@
+"""A finder over a folder -> boxes on disk, a summary of what happened, and a report to look at."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from boxless import __version__
+from boxless.boxes.from_heatmap import Found, Heat
+from boxless.data.dataset import Dataset, Sample, data_hash
+from boxless.data.images import read_shrunk
+from boxless.data.inference_batches import Watch, ahead
+from boxless.data.sources import FolderSource
+from boxless.export import STAGING, Format, check_folder, write_boxes
+from boxless.inference.partial_results import Shards, Writer
+from boxless.inference.predictors import DivisibleFinder, Mapped, found_in
+from boxless.report.html import THUMBNAIL, Card, make_card, write_report
+from boxless.runtime.distributed import Team
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import write_json
+from boxless.runtime.progress import tracked
+
+REPORT_LIMIT = 5000
+"""Images shown in a report; the rest are in the boxes."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a search did: counts, what was found nowhere, what could not be read, and how the boxes were drawn."""
+
+    method: str
+    images: int
+    threshold: dict[str, Any]
+    boxes: int = 0
+    nothing: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    taken_over: int = 0
+    """Images that an earlier process had done before it was stopped."""
+    finished_before: bool = False
+    """An earlier process had done all of it, and this one nothing."""
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Summary":
+        """What an earlier process wrote into summary.json."""
+        names = {"nothing": "nothing_found"}
+        kept = (one.name for one in fields(cls) if one.name != "finished_before")
+        return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
+
+    def counted(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Pass `found` on, counted."""
+        for one in found:
+            self.boxes += len(one.boxes)
+            if not len(one.boxes):
+                self.nothing.append(one.name)
+            yield one
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for summary.json."""
+        return {
+            "boxless": __version__,
+            "method": self.method,
+            "images": self.images,
+            "boxes": self.boxes,
+            "nothing_found": self.nothing,
+            "broken": self.broken,
+            "threshold": self.threshold,
+            "seconds": round(self.seconds, 2),
+            "taken_over": self.taken_over,
+        }
+
+    def words(self) -> list[str]:
+        """The same, for people: a sentence each."""
+        done = self.images - len(self.broken)
+        rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} a second)" if self.seconds else ""
+        hit = done - len(self.nothing)
+        told = ["Finished before; nothing was done again."] if self.finished_before else []
+        told += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
+        if self.taken_over:
+            told.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
+        if self.nothing:
+            told.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
+        if self.broken:
+            told.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
+        told.append(f"Method {self.method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
+        return told
+
+
+def search(
+    finder: DivisibleFinder,
+    dataset: Dataset,
+    out: Path,
+    watch: Watch,
+    *,
+    format: Format,
+    report: bool = False,
+    multiple: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    team: Team | None = None,
+) -> Summary:
+    """Write boxes for every readable image into `out`, with summary.json and, if asked for, report.html.
+
+    What is found is kept in shards until all is done: with `resume` a search that was killed goes on, one that is
+    finished stays as it is, and the processes of a `team` share the work. The files are the same either way. Raises
+    BoxlessError when there is no image or none could be read, UsageError when another process writes into `out`, and
+    what `write_boxes` and `Shards.begin` raise.
+    """
+    if not dataset.samples:
+        raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
+    work = _Search(finder, dataset, out, format, report=report, multiple=multiple)
+    team = team or Team()
+    with team.holding(out):
+        if resume and not overwrite and (finished := team.lead(work.finished)):
+            watch.broken.update(finished.broken)
+            return finished
+        done = team.lead(lambda: work.begin(resume=resume, overwrite=overwrite))
+        with team.together():
+            mine = team.share([piece for piece in range(len(work.pieces)) if piece not in done])
+            watch.expect(sum(len(work.pieces[piece]) for piece in mine))
+            with work.shards.writing(team.rank) as writer:
+                work.look(mine, writer, watch)
+        summary = team.lead(lambda: work.merge(done, overwrite=overwrite or bool(done)))
+    watch.broken.update(summary.broken)
+    return summary
+
+
+class _Search:
+    """One search: its pieces, and its shards on disk."""
+
+    def __init__(
+        self, finder: DivisibleFinder, dataset: Dataset, out: Path, format: Format, *, report: bool, multiple: bool
+    ) -> None:
+        self.finder, self.dataset, self.out, self.format = finder, dataset, out, format
+        self.report, self.multiple = report, multiple
+        self.classes = finder.classes or dataset.classes or ["object"]
+        self.pieces = finder.pieces(dataset)
+        self.started = time.monotonic()
+        job = {"boxless": __version__, **finder.identity(), **finder.readout.to_dict(), "images": data_hash(dataset)}
+        self.shards = Shards(out, {**job, "classes": self.classes, "report": report, "multiple": multiple})
+
+    def finished(self) -> Summary | None:
+        """What this search wrote when it was done, None if it is not; raises UsageError where another one was done."""
+        path = self.out / "summary.json"
+        if self.shards.folder.exists() or not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            summary, job, format = Summary.from_dict(content), dict(content["job"]), content["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BoxlessError(
+                f"{path} is no summary of a search ({error!r}). Begin anew with --overwrite, or choose another --out."
+            ) from error
+        self.shards.refuse_other(job, "finished")
+        if format != self.format:
+            raise UsageError(
+                f"The finished search in {self.out} wrote the format {format}, not {self.format}. Begin anew with "
+                "--overwrite, or choose another --out."
+            )
+        return summary
+
+    def begin(self, *, resume: bool, overwrite: bool) -> set[int]:
+        """The pieces that are done already; what a killed process was about to move into place goes."""
+        for stale in self.out.glob(f"{STAGING}*"):
+            shutil.rmtree(stale)
+        done = self.shards.begin(resume=resume, overwrite=overwrite)
+        check_folder(self.out, self.format, overwrite=overwrite or bool(done))
+        return done
+
+    def look(self, pieces: list[int], writer: Writer, watch: Watch) -> None:
+        """Find the boxes of some pieces, in their order, and close each when it is done."""
+        left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
+        starts = list(accumulate(map(len, self.pieces), initial=0))
+
+        def box(mapped: Mapped) -> tuple[Sample, Found, Heat]:
+            label = self.classes[mapped.label]
+            return mapped.sample, found_in(mapped, self.finder.readout, label, multiple=self.multiple), mapped.heat
+
+        boxed = ahead(box, self.finder.maps(left, watch), workers=2, window=8)
+        following = next(boxed, None)
+        for piece in pieces:
+            broken = {}
+            for position, sample in enumerate(self.pieces[piece], starts[piece]):
+                if following is None or following[0] is not sample:
+                    broken[sample.name] = watch.broken[sample.name]
+                    continue
+                _, found, heat = following
+                shown = self.report and position < REPORT_LIMIT
+                writer.add(found, self._card(found, heat) if shown else None)
+                following = next(boxed, None)
+            writer.close(piece, broken)
+
+    def _card(self, found: Found, heat: Heat) -> Card:
+        picture, _ = read_shrunk(self.dataset.source.read(found.name), found.name, THUMBNAIL)
+        return make_card(found, picture, heat, normalisation=self.finder.readout.normalisation)
+
+    def merge(self, done: set[int], *, overwrite: bool) -> Summary:
+        """Everything that was found -> the files that are asked for; `done` is what an earlier process had found."""
+        self.shards.scan()
+        broken, dataset = self.shards.broken, self.dataset
+        summary = Summary(self.finder.name, len(dataset), self.finder.readout.to_dict(), broken=broken)
+        summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
+        if len(broken) == len(dataset):
+            self.shards.remove()
+            raise BoxlessError(
+                f"None of the {len(dataset)} images could be read: {'; '.join(list(broken.values())[:3])}"
+            )
+        merged = (one for one, _ in self.shards.found(len(self.pieces)))
+        found = summary.counted(tracked(merged, "writing boxes", len(dataset) - len(broken)))
+        pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
+        write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
+        summary.seconds = time.monotonic() - self.started
+        write_json(self.out / "summary.json", {**summary.to_dict(), "format": self.format, "job": self.shards.job})
+        if self.report:
+            write_report(
+                self.out / "report.html",
+                title=f"{self.finder.name} on {dataset.source.root.name}",
+                summary=summary.words(),
+                cards=(card for _, card in self.shards.found(len(self.pieces)) if card),
+                images=len(dataset) - len(broken),
+                limit=REPORT_LIMIT,
+            )
+        self.shards.remove()
+        return summary
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more (all in summary.json)"

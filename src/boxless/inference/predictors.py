@@ -1,0 +1,212 @@
+"""Any folder -> heat maps -> boxes, streamed: reading, network and boxes overlap, and memory does not grow.
+
+A finder turns a data set into a stream of maps. A trained network needs one look at each image; a training-free method
+has to see a whole category before it can judge the first image of it, so its descriptors wait in a temporary file on
+disk (half precision, about 125 kB an image with the defaults) instead of being computed twice.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import IO, Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from boxless.boxes.from_heatmap import Found, Heat, Readout, find_boxes
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.inference_batches import Batch, Watch, ahead, stream
+from boxless.discovery import Discoverer
+from boxless.inference.localizer import Localizer
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How images go through a network: how many at once, read by how many threads, where, and in which numbers."""
+
+    batch_size: int = 16
+    workers: int = 2
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    bf16: bool = False
+
+    def stream(self, dataset: Dataset, size: int, watch: Watch) -> Iterator[Batch]:
+        """The data set as batches of pictures of `size` pixels."""
+        return stream(dataset, size, watch, batch_size=self.batch_size, workers=self.workers)
+
+    def precision(self) -> torch.autocast:
+        """A context, to be entered by the thread that runs the network."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The raw heat map of one image, with its upright size and the classes a network saw in it, likeliest first."""
+
+    sample: Sample
+    size: tuple[int, int]
+    heat: Heat
+    ranked: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> int:
+        """The class that the boxes are given: the likeliest, else the category that the image came with."""
+        return self.ranked[0] if self.ranked else self.sample.label or 0
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """Whatever turns images into heat maps: a trained network or a training-free method."""
+
+    name: str
+    readout: Readout
+    classes: list[str]
+
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+        """A map for every readable image; of its true class with `labels`, else of the class the finder sees in it."""
+        ...
+
+
+@runtime_checkable
+class DivisibleFinder(Finder, Protocol):
+    """A finder whose work can be stopped, gone on with, and shared by several processes."""
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values that differ wherever its maps of an image could."""
+        ...
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """The samples in the order of `maps`, cut where it does not matter: the maps of one piece need no other."""
+        ...
+
+
+def found_in(mapped: Mapped, readout: Readout, label: str, *, multiple: bool = False) -> Found:
+    """The boxes of one map, in pixels of its image."""
+    boxes, scores = find_boxes(
+        mapped.heat, mapped.size, readout.threshold, normalisation=readout.normalisation, multiple=multiple
+    )
+    note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    return Found(mapped.sample.name, mapped.size, boxes, scores, label, note)
+
+
+class TrainedFinder:
+    """A trained network: one forward pass an image."""
+
+    def __init__(self, localizer: Localizer, how: How) -> None:
+        self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
+        self.localizer, self.how = localizer, how
+
+    def identity(self) -> dict[str, Any]:
+        """The weights, and how images go through them."""
+        digest = hashlib.sha256()
+        for name, value in self.localizer.network.state_dict().items():
+            digest.update(name.encode() + value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        how = {"size": self.localizer.size, "batch size": self.how.batch_size, "bf16": self.how.bf16}
+        return {"method": self.name, "weights": digest.hexdigest()[:16], **how}
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """Batch by batch."""
+        size = self.how.batch_size
+        return [dataset.samples[start : start + size] for start in range(0, len(dataset), size)]
+
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+        """Heat maps in the order of the data set."""
+
+        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
+            true = torch.tensor([sample.label for sample in batch.samples]) if labels else None
+            with self.how.precision():
+                return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
+
+        batches = self.how.stream(dataset, self.localizer.size, watch)
+        with one_thread_a_lane() as lanes:
+            for batch, heat, ranked in ahead(look, batches, workers=lanes, window=lanes + 1):
+                for index, sample in enumerate(batch.samples):
+                    yield Mapped(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
+                watch.advance(len(batch.samples))
+
+
+class DiscoveringFinder:
+    """A training-free method, category after category."""
+
+    def __init__(self, method: Discoverer, name: str, *, size: int, how: How) -> None:
+        self.name, self.readout, self.classes = name, method.readout, list[str]()
+        self.method, self.size, self.how = method, size, how
+
+    def identity(self) -> dict[str, Any]:
+        """The method, its network, and how images go through it."""
+        backbone = getattr(getattr(self.method, "backbone", None), "name", None)
+        how = {"size": self.size, "batch size": self.how.batch_size, "bf16": self.how.bf16}
+        return {"method": self.name, "backbone": backbone, "stride": self.method.stride, **how}
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """Category by category."""
+        return [list(samples) for _, samples in groupby(sorted(dataset.samples, key=_category), key=_category)]
+
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+        """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
+        for samples in self.pieces(dataset):
+            yield from self._category(replace(dataset, samples=samples), watch)
+
+    def _category(self, dataset: Dataset, watch: Watch) -> Iterator[Mapped]:
+        self.method.forget()
+        batches = self.how.stream(dataset, self.size, watch)
+
+        def look(batch: Batch) -> tuple[Batch, Tensor]:
+            with self.how.precision():
+                return batch, self.method.describe(to_images(batch.pictures, self.how.device))
+
+        kept: list[tuple[Sample, tuple[int, int]]] = []
+        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file, one_thread_a_lane() as lanes:
+            shape: tuple[int, ...] = ()
+            for batch, descriptors in ahead(look, batches, workers=lanes, window=lanes + 1):
+                self.method.learn(descriptors)
+                shape = tuple(descriptors.shape[1:])
+                file.write(descriptors.half().cpu().numpy().tobytes())
+                kept += zip(batch.samples, batch.sizes, strict=True)
+                watch.advance(len(batch.samples))
+            if not kept:  # every image of the category was broken, and each is named in the watch
+                return
+            self.method.finish()
+            for start, heat in self._waiting(file, shape, len(kept)):
+                for (sample, size), map_ in zip(kept[start:], heat, strict=False):
+                    yield Mapped(sample, size, map_)
+
+    def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, np.ndarray]]:
+        file.seek(0)
+        for start in range(0, count, self.how.batch_size):
+            rows = min(self.how.batch_size, count - start)
+            raw = np.frombuffer(bytearray(file.read(2 * rows * int(np.prod(shape)))), np.float16)
+            descriptors = torch.from_numpy(raw.reshape(rows, *shape)).to(self.how.device)
+            yield start, self.method.heatmap(descriptors.float()).cpu().numpy()
+
+
+def _category(sample: Sample) -> int:
+    return -1 if sample.label is None else sample.label
+
+
+def to_images(
+    pictures: UInt8[np.ndarray, "batch size size 3"], device: torch.device
+) -> Float[Tensor, "batch 3 size size"]:
+    """Pictures -> float images in 0..1 on the device, channels last in memory (as they already lie)."""
+    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+@contextmanager
+def one_thread_a_lane() -> Iterator[int]:
+    """Run as many networks side by side as torch has threads, each on one thread; yields that number.
+
+    On a CPU, batches side by side are faster than one batch split over the cores: no thread waits for another after
+    every layer, and reading fills the gaps.
+    """
+    threads = torch.get_num_threads()
+    lanes = 1 if torch.cuda.is_available() else min(threads, os.cpu_count() or 1)
+    torch.set_num_threads(max(1, threads // lanes))
+    try:
+        yield lanes
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,363 @@
+"""The one loop that trains everything but GANs, on one device or several (Fabric), and can be killed at any time.
+
+Nothing random is carried along: the order of an epoch is drawn from (seed, epoch), crops from (seed, epoch, step), and
+torch's generator (dropout) is seeded anew at every step. A run that was stopped and taken up again is therefore bit
+for bit the run that was not. The best checkpoint is chosen by classification accuracy on the validation images, never
+by boxes; without validation images it is the last one.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from boxless.backbones import build_backbone
+from boxless.data.dataset import Dataset
+from boxless.data.pseudo_boxes import digest, with_found
+from boxless.data.sampler import make_sampler
+from boxless.data.splits import check_labels
+from boxless.data.training_batches import Batch, Pictures, Request, batches, box_target, label_target
+from boxless.data.transforms import WHOLE, Resize, draws, to_images
+from boxless.methods import REGRESSORS, build_method, options_for
+from boxless.methods.optimizer import load_state, make_optimizer, set_rates
+from boxless.methods.options import resolve_options
+from boxless.methods.settings import Training
+from boxless.runtime import checkpoint
+from boxless.runtime.devices import launch_fabric
+from boxless.runtime.distributed import Team, arranged
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.interrupt import Interruption, postponed
+from boxless.runtime.progress import Progress, heard, unheard
+from boxless.runtime.run_folder import RunFolder, check_run_folder
+
+log = logging.getLogger("boxless")
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_LOOK = 100
+"""Steps between two looks at whether the loss is still a number; only then, and after an epoch, the host waits."""
+
+
+_STATE = ("epoch", "step", "terms", "sums", "history", "seconds", "best")
+"""What of a Run is saved as it is."""
+
+
+def train_classifier(
+    method: str,
+    options: Mapping[str, Any],
+    train: Dataset,
+    validation: Dataset | None,
+    settings: Training,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train `method` on labelled images -> the run folder `out` (settings.toml, metrics.csv, last.pt, best.pt).
+
+    Raises UsageError for an `out` that already holds a run (unless `resume`) or that another process writes into and
+    for options that do not exist, BoxlessError for labels that cannot be learnt from, for a loss that stops being a
+    number and for a full disk (the last good checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with
+    everything saved.
+    """
+    if method in REGRESSORS:  # it would learn the true boxes that the data may come with
+        raise UsageError(f"{method} learns from boxes that another method found, and not from labels.")
+    check_labels(method, train, validation)
+    return train_network(method, options, train, validation, settings, out, resume=resume, progress=progress)
+
+
+def train_network(
+    method: str,
+    options: Mapping[str, Any],
+    train: Dataset,
+    validation: Dataset | None,
+    settings: Training,
+    out: Path,
+    told: Mapping[str, Any] = _NOTHING,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train any method on what is known to fit it; `told` is what its checkpoints say beside what a classifier's do."""
+    chosen = resolve_options(method, options)
+    fabric = make_fabric(settings)
+    team = Team(fabric)
+    with team.holding(out), torch.random.fork_rng([]):
+        team.lead(lambda: check_run_folder(out, resume=resume))
+        run = Run(method, chosen, train, validation, settings, out, told, resume=resume, fabric=fabric)
+        try:
+            with heard(f"training {method}", progress if team.first else unheard) as step:
+                run.train(step)
+        except OSError as error:
+            raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
+    return out
+
+
+class Run:
+    """One network in training."""
+
+    def __init__(
+        self,
+        method: str,
+        options: dict[str, Any],
+        train: Dataset,
+        validation: Dataset | None,
+        settings: Training,
+        out: Path,
+        told: Mapping[str, Any] = _NOTHING,
+        *,
+        resume: bool,
+        fabric: Fabric | None = None,
+    ) -> None:
+        self.fabric = fabric or make_fabric(settings)
+        self.team = Team(self.fabric)
+        torch.manual_seed(settings.seed)
+        weights = "none" if resume else settings.weights
+        backbone = build_backbone(settings.backbone, stride=settings.stride, weights=weights)
+        if settings.freeze:
+            backbone.freeze(settings.freeze)
+        options = options_for(method, options, train.classes)
+        self.network: nn.Module = build_method(method, backbone, len(train.classes), options)
+        check_size(method, self.network, settings.size)
+        self.network.to(memory_format=torch.channels_last)
+        devices, nodes = arranged(settings.devices, settings.nodes)
+        self.settings = settings = replace(settings, stride=backbone.stride, devices=devices, nodes=nodes)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.module, self.stepper = self.fabric.setup(self.network, self.optimizer)
+        self.module.mark_forward_method("loss")
+        labels = [sample.label or 0 for sample in train.samples]  # None only where a regressor reads none
+        images = getattr(self.network, "images_per_class", 1)
+        self.sampler = make_sampler(
+            labels, settings.batch_size, images, seed=settings.seed, rank=self.team.rank, world=self.team.world
+        )
+        self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
+        self.target = box_target if method in REGRESSORS else label_target
+        self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
+        described = describe(method, options, train.classes, settings, self.network)
+        self.folder = RunFolder(out, {**described, **told}, settings)
+        self.epoch = self.step = 0
+        self.terms: list[str] = []
+        self.sums: Tensor | None = None
+        self.history: list[dict[str, float]] = []
+        self.seconds, self.best = 0.0, -1.0
+        if resume:
+            with checkpoint.resuming(out / "last.pt"):
+                self.load(self.folder.load())
+
+    def train(self, progress: Progress) -> None:
+        """Every epoch that is left; always leaves last.pt and best.pt."""
+        if self.team.first:
+            self.folder.begin()
+        began = time.monotonic() - self.seconds
+        if not self.epoch and not self.step:
+            self.save(best=True)  # a run that is killed in its first epoch can be resumed too
+        length = len(self.sampler)
+        with postponed() as interruption:  # over epochs too: between two of them Ctrl-C would be noted and forgotten
+            while self.epoch < self.settings.epochs:
+                if self.team.any(interruption.asked, self.fabric.device):
+                    raise KeyboardInterrupt
+                setattr(self.network, "epoch", self.epoch)  # noqa: B010  # read by methods that change after some epochs
+                for _ in self.steps(interruption):
+                    self.seconds = time.monotonic() - began
+                    last = self.history[-1] if self.history else {}
+                    progress(self.epoch * length + self.step, self.settings.epochs * length, last)
+                self.finish_epoch()
+
+    def steps(self, interruption: Interruption) -> Iterator[None]:
+        """What is left of this epoch, step by step; saved now and then and at Ctrl-C."""
+        self.network.train()
+        saved = time.monotonic()
+        for batch in self.batches():
+            self.learn(batch)
+            self.step += 1
+            yield
+            looked = self.step % _LOOK == 0
+            if looked:
+                self.refuse_broken()
+            if looked or self.team.world == 1:  # several processes have to save and to stop at the same step
+                stop = self.team.any(interruption.asked, self.fabric.device)
+                late = self.team.any(time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device)
+                if stop or late:
+                    self.save()
+                    saved = time.monotonic()
+                if stop:
+                    raise KeyboardInterrupt
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of this epoch from the current step on."""
+        rank, world = self.team.rank, self.team.world
+
+        def requests() -> Iterator[Request]:
+            for step, indices in enumerate(self.sampler.batches(self.epoch)):
+                # The crops of the whole step are drawn, so that one process cuts what several would.
+                cuts = draws(len(indices) * world, self.settings.seed, self.epoch, step)
+                yield Request(indices, cuts[rank * len(indices) : (rank + 1) * len(indices)])
+
+        left = islice(requests(), self.step, None)
+        size, workers = self.settings.size, self.settings.workers
+        return batches(self.pictures, left, size, workers, fill=world > 1, target=self.target)
+
+    def learn(self, batch: Batch) -> None:
+        """One step of the optimizer; nothing in it waits for the device."""
+        if not len(batch.targets):
+            if self.team.world > 1:  # the other processes would wait for this one
+                raise BoxlessError(f"All images of a batch are broken. {next(iter(self.pictures.broken.values()), '')}")
+            return
+        key = (self.settings.seed, self.epoch, self.step)  # the same in every process: some draws must agree
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+        set_rates(self.optimizer, self.settings, self.epoch + self.step / len(self.sampler))
+        targets = batch.targets.to(self.fabric.device, non_blocking=True)
+        losses = self.module.loss(to_images(batch.pictures, self.fabric.device), targets)
+        self.fabric.backward(losses.total)
+        self.stepper.step()
+        self.stepper.zero_grad()
+        values = torch.stack([*(term.detach().float() for term in losses), torch.ones_like(losses.total)]) * len(
+            targets
+        )
+        self.sums = values if self.sums is None else self.sums + values
+        self.terms = list(losses._fields)
+
+    def finish_epoch(self) -> None:
+        """Write a row of metrics.csv and the checkpoints; the best one has the highest validation accuracy."""
+        row = {"epoch": self.epoch + 1, **self.means()}
+        for reason in self.pictures.newly_broken():
+            log.warning("skipped: %s", reason)
+        if self.checked is not None:
+            batch_size, workers = self.settings.batch_size, self.settings.workers
+            row["validation_accuracy"] = classification_accuracy(
+                self.module, self.checked, self.fabric, batch_size=batch_size, workers=workers
+            )
+        self.history.append({**row, "seconds": round(self.seconds, 2)})
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, None
+        accuracy = row.get("validation_accuracy", 1.0)
+        better = accuracy >= self.best
+        self.best = max(accuracy, self.best)
+        self.save(best=better)
+
+    def means(self) -> dict[str, float]:
+        """The mean of every term of the loss over the images of this epoch, on all processes."""
+        self.refuse_broken()
+        if self.sums is None:
+            raise BoxlessError(f"No training image could be read. {next(iter(self.pictures.broken.values()), '')}")
+        sums: Tensor = self.fabric.all_reduce(self.sums, reduce_op="sum")  # type: ignore[assignment]
+        return dict(zip(self.terms, (sums[:-1] / sums[-1]).tolist(), strict=True))
+
+    def refuse_broken(self) -> None:
+        """Raise BoxlessError when the loss is no longer a number, before anything broken is saved."""
+        if self.sums is None:
+            return
+        if self.team.any(not bool(torch.isfinite(self.sums).all()), self.fabric.device):
+            raise BoxlessError(
+                f"Training stopped in epoch {self.epoch + 1}: the loss is no longer a number. "
+                f"{self.folder.out / 'last.pt'} is from before that and good. What helps: a lower learning rate."
+            )
+
+    def save(self, *, best: bool = False) -> None:
+        """Write the checkpoints of this moment."""
+        self.refuse_broken()
+        if self.sums is not None:  # the first process has what all have summed, so that nothing is counted twice
+            total: Tensor = self.fabric.all_reduce(self.sums, reduce_op="sum")  # type: ignore[assignment]
+            self.sums = total * self.team.first
+        if self.team.first:
+            trainer = {name: getattr(self, name) for name in _STATE}
+            trainer["optimizer"] = self.optimizer.state_dict()["state"]
+            self.folder.save(self.network.state_dict(), trainer, best=best)
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Take over the state of a saved run."""
+        trainer = content["trainer"]
+        self.network.load_state_dict(content["model"])
+        load_state(self.optimizer, trainer["optimizer"])
+        for name in _STATE:
+            if name != "sums" and not isinstance(trainer[name], type(getattr(self, name))):
+                raise TypeError(f"{name} = {trainer[name]!r}")
+            setattr(self, name, trainer[name])
+        if self.sums is not None:
+            self.sums = self.sums.to(self.fabric.device) * self.team.first
+
+
+def check_size(method: str, network: nn.Module, size: int) -> None:
+    """Raise UsageError where `network` cannot be trained on images of `size` pixels."""
+    smallest = getattr(network, "smallest", 1)
+    if size < smallest:
+        raise UsageError(
+            f"size is {size} pixels, and {method} with these options needs {smallest} or more. "
+            "Give a larger --size, or other options of the method."
+        )
+
+
+@torch.no_grad()
+def classification_accuracy(
+    module: nn.Module, pictures: Pictures, fabric: Fabric, *, batch_size: int, workers: int
+) -> float:
+    """Fraction of the pictures, uncut, whose best class is the label; every process classifies its share of them."""
+    module.eval()
+    mine = np.arange(fabric.global_rank, len(pictures.dataset), fabric.world_size)
+    parts = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+    requests = (Request(part, np.tile(WHOLE, (len(part), 1))) for part in parts)
+    counts = torch.zeros(2, device=fabric.device)
+    for batch in batches(pictures, requests, pictures.resize.size, workers):
+        if len(batch.targets):
+            logits = module(to_images(batch.pictures, fabric.device))
+            right = logits.argmax(1) == batch.targets.to(fabric.device)
+            counts += torch.stack([right.sum(), right.new_tensor(len(right), dtype=torch.long)])
+    right_ones, all_ones = fabric.all_reduce(counts, reduce_op="sum").tolist()  # type: ignore[union-attr]
+    return float(right_ones / max(all_ones, 1.0))
+
+
+def train_regressor(
+    method: str,
+    options: Mapping[str, Any],
+    train: Dataset,
+    boxes: Path,
+    settings: Training,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train `method` of REGRESSORS on images and the boxes that were found in them -> the run folder `out`.
+
+    `boxes` is a file as `with_found` reads it; the boxes and labels that `train` came with are not looked at. Raises
+    what `train_classifier` raises, and BoxlessError for boxes that do not belong to the images.
+    """
+    if method not in REGRESSORS:
+        raise UsageError(f"{method!r} does not learn from boxes. Choose from: {', '.join(REGRESSORS)}.")
+    found = replace(with_found(train, boxes), classes=[])
+    if left := len(train) - len(found):
+        log.warning("%d of the %d training images have no box in %s and are left out", left, len(train), boxes)
+    told = {"kind": "regressor", "boxes": {"images": len(found), "sha256": digest(found)}}
+    return train_network(method, options, found, None, settings, out, told, resume=resume, progress=progress)
+
+
+def make_fabric(settings: Training) -> Fabric:
+    """Fabric for the settings, launched; raises BoxlessError when CUDA is asked for and absent."""
+    if settings.accelerator == "cuda" and not torch.cuda.is_available():
+        raise BoxlessError("There is no CUDA device that torch can use. Use the accelerator cpu or auto.")
+    cuda = settings.accelerator != "cpu" and torch.cuda.is_available()
+    precision = ("bf16-mixed" if cuda else "32-true") if settings.precision == "auto" else settings.precision
+    devices, nodes = arranged(settings.devices, settings.nodes)
+    return launch_fabric(cuda, devices, nodes, strategy="ddp" if devices * nodes > 1 else "auto", precision=precision)
+
+
+def describe(
+    method: str, options: Mapping[str, Any], classes: Sequence[str], settings: Training, network: Any
+) -> dict[str, Any]:
+    """What a checkpoint says of a method's network beside its weights."""
+    return {
+        "kind": "classifier",
+        "method": method,
+        "options": dict(options),
+        "backbone": {"name": settings.backbone, "stride": settings.stride},
+        "classes": list(classes),
+        "size": settings.size,
+        "readout": network.readout.to_dict(),
+    }

@@ -1,0 +1,1 @@
+"""Results to look at: the HTML page, its gallery, drawn pictures."""

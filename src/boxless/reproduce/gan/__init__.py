@@ -1,0 +1,1 @@
+"""The tables and figures of GANs for Unsupervised Object Co-localization."""

@@ -1,0 +1,211 @@
+"""Figures 1 to 4 of "Generative Adversarial Networks for Unsupervised Object Co-localization" (Choe, Park and Shim).
+
+    gan-figure-1   samples of each GAN after the same iterations, CIFAR-10 birds
+    gan-figure-2   image with box, heat map, both: each GAN on the categories of CIFAR-10
+    gan-figure-3   the same for SN-DCGAN on the groups of Tiny ImageNet
+    gan-figure-4   samples of SN-DCGAN with and without augmentation, four-legged animals
+
+Each leaves a picture, a page and a json with the numbers behind what the paper says of it. A run is shared by all
+figures, and with a gan-table-3 of the same options, that have the same --out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from boxless.data.dataset import Dataset, data_hash
+from boxless.data.folder import read_data, splits
+from boxless.data.splits import split_named, splits_for
+from boxless.gan.data import read_images
+from boxless.gan.settings import GanTraining
+from boxless.gan.training import train_gan
+from boxless.report.drawing import save
+from boxless.reproduce.gan.figure_panels import measured, sample_sheet, triptych_sheet
+from boxless.reproduce.gan.run import GanCell, trained_at
+from boxless.reproduce.gan.table_3 import deciding, groups_in
+from boxless.reproduce.grid import Clock, Result, results, run_grid
+from boxless.reproduce.tables import table
+from boxless.runtime import checkpoint
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import write_json, write_whole
+from boxless.runtime.progress import Progress
+from boxless.runtime.provenance import provenance
+
+COLUMNS = (
+    "GAN", "category", "augmented", "seed", "iterations", "MS-SSIM of generated pairs", "of real pairs",
+    "KID of generated", "of real halves", "correlation of two images' maps", "untrained D",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure: its runs, how they are drawn, and what the paper says that it shows."""
+
+    says: str
+    """What the paper reads in it."""
+    gans: tuple[str, ...]
+    groups: tuple[str, ...]
+    """Categories; none for all that the data holds."""
+    augment: tuple[bool, ...]
+    size: int
+    maps: bool
+    """Heat maps are drawn, else samples."""
+
+    def cells(self, gans: Sequence[str], groups: Sequence[str], seed: int) -> list[GanCell]:
+        """Its runs, in the order in which they are drawn."""
+        return [
+            GanCell(gan=gan, group=group, augment=augment, seed=seed)
+            for gan in gans
+            for group in groups
+            for augment in self.augment
+        ]
+
+
+_FIVE = ("sn-dcgan", "dragan", "sn-wgan-gp", "dcgan", "wgan-gp")
+FIGURES = {
+    "gan-figure-1": Figure(
+        "SN-DCGAN simplifies the appearance of objects; DRAGAN and SN-WGAN-GP show complex ones and backgrounds.",
+        _FIVE, ("bird",), (False,), 32, False,
+    ),
+    "gan-figure-2": Figure(
+        "SN-DCGAN's maps follow the objects; those of SN-WGAN-GP and DRAGAN are nearly identical for all images.",
+        _FIVE, (), (False,), 32, True,
+    ),
+    "gan-figure-3": Figure(
+        "D attends to the dominant object of an image.",
+        ("sn-dcgan",), (), (False,), 64, True,
+    ),
+    "gan-figure-4": Figure(
+        "With augmentation the samples are more diverse and show other things than the target object.",
+        ("sn-dcgan",), ("artiodactyla",), (False, True), 64, False,
+    ),
+}  # fmt: skip
+
+
+def run_figure(
+    name: str,
+    data: Path,
+    training: GanTraining,
+    out: Path,
+    clock: Clock,
+    progress: Callable[[GanCell], Progress | None],
+    *,
+    gans: Sequence[str] = (),
+    groups: Sequence[str] = (),
+) -> list[str]:
+    """Train what a figure still lacks within the clock's minutes -> its page; leaves NAME.jpg, .json and .md in `out`.
+
+    Runs that the clock did not reach are left out of the picture and named on the page. Raises what `train_gan` and
+    `run_grid` raise.
+    """
+    figure = FIGURES[name]
+    cells = figure.cells(gans or figure.gans, groups or figure.groups or categories(data), training.seed)
+    settings = {"data": data.name, **deciding(training)}
+
+    def work(cell: GanCell, clock: Clock) -> Result | None:
+        return run(cell, data, training, out / "runs" / cell.name, clock, progress(cell))
+
+    try:
+        run_grid(cells, work, out / "figures", settings, clock)
+    finally:  # also after Ctrl-C: what there is makes a picture
+        done = results(cells, out / "figures", settings)
+        page = figure_page(name, figure, cells, done)
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / f"{name}.md", ["\n".join(page) + "\n"], "the page")
+        drawn = [cell for cell in cells if "step" in done.get(cell.name, {})]
+        if drawn:
+            draw(figure, drawn, data, out / f"{name}.jpg", out / "runs")
+        content = {"figure": name, "settings": settings, "seed": training.seed, **provenance(), "cells": done}
+        write_json(out / f"{name}.json", content)
+    return page
+
+
+def run(
+    cell: GanCell, data: Path, training: GanTraining, folder: Path, clock: Clock, progress: Progress | None
+) -> Result | None:
+    """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
+    test, train = unlabelled_splits(data, cell.group)
+    settings = replace(training, augment=cell.augment, seed=cell.seed, minutes=clock.left)
+    images = read_images(train, settings.size)
+    train_gan(cell.gan, images, settings, folder, resume=(folder / "last.pt").exists(), progress=progress)
+    content = checkpoint.read(folder / "last.pt")
+    if content["step"] > settings.iterations:
+        raise UsageError(f"{folder} went on to iteration {content['step']}. Use that number, or choose another --out.")
+    if content["step"] < settings.iterations:
+        return None
+    hashes = {"data": {"name": data.name, "hash": data_hash(test), "train_hash": data_hash(train)}}
+    return measured(content, images, test, cell.seed) | hashes
+
+
+def unlabelled_splits(data: Path, group: str) -> tuple[Dataset, Dataset]:
+    """The test and training images of a category; raises BoxlessError without a training split."""
+    test, train = splits_for(data, classes=group, one_category=True)
+    if train is None:
+        raise BoxlessError(f"{data} has no train split. Expected train/CLASS/img and test/CLASS/img (or val).")
+    return test, train
+
+
+def categories(data: Path) -> list[str]:
+    """The paper's groups that the data holds, else each of its classes."""
+    try:
+        return groups_in(data)
+    except UsageError:
+        return read_data(data, split_named(splits(data), "train")).classes
+
+
+def draw(figure: Figure, cells: Sequence[GanCell], data: Path, path: Path, runs: Path) -> None:
+    """Write the picture of the runs of `cells`; raises BoxlessError when it cannot be written."""
+    read: list[tuple[GanCell, dict[str, Any]]] = [
+        (cell, checkpoint.read(runs / cell.name / "last.pt")) for cell in cells
+    ]
+    if figure.maps:
+        whole = []
+        for cell, content in read:
+            test, train = unlabelled_splits(data, cell.group)
+            whole.append((cell, content, read_images(train, content["size"]), test))
+        picture = triptych_sheet(whole)
+    else:
+        picture = sample_sheet(read)
+    try:
+        save(path, picture)
+    except OSError as error:
+        raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another --out.") from error
+
+
+def figure_page(name: str, figure: Figure, cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[str]:
+    """The lines of a markdown page: what the paper says, and the numbers of every run."""
+    ready = [cell for cell in cells if "step" in done.get(cell.name, {})]
+    page = [
+        f"# {name}: Choe, Park and Shim, Figure {name[-1]}",
+        "",
+        f"The paper says: {figure.says}",
+        "",
+        *(f"Trained {trained_at(done[cell.name]['training'])}.\n" for cell in ready[:1]),
+        "MS-SSIM is high where images are alike, over disjoint pairs. KID (x 1000) reads EfficientNet-Lite0's features "
+        "and is 0 for images of one distribution; its standard deviation is over subsets of 100 images. The "
+        "correlation is that of the class activation maps of two different images, 1 where the map does not depend on "
+        "the image. Brackets: 95 % bootstrap intervals.",
+        "",
+        *table(COLUMNS, [row(cell, done[cell.name]) for cell in ready]),
+    ]
+    page += [f"\nFailed: {c.name}: {done[c.name]['failed']}" for c in cells if "failed" in done.get(c.name, {})]
+    missing = [cell.name for cell in cells if cell.name not in done]
+    return page + ([f"\nNot run: {', '.join(missing)}."] if missing else [])
+
+
+def row(cell: GanCell, result: Result) -> list[str]:
+    """The numbers of one run."""
+    similarity, distance, maps = result["ms_ssim"], result["kid"], result["map_correlation"]
+    untrained = [one["mean"] for one in maps["untrained"]]
+    return [
+        cell.gan, cell.group, "yes" if cell.augment else "no", str(cell.seed), f"{result['step']:,}",
+        bracketed(similarity["generated"]), bracketed(similarity["real"]),
+        *("{mean:.0f} (sd {deviation:.0f})".format(**distance[kind]) for kind in ("generated", "real")),
+        bracketed(maps["trained"]), f"{min(untrained):.2f} to {max(untrained):.2f}",
+    ]  # fmt: skip
+
+
+def bracketed(value: Mapping[str, float]) -> str:
+    """A mean with its interval, three digits."""
+    return f"{value['mean']:.3f} ({value['low']:.3f} to {value['high']:.3f})"

@@ -1,0 +1,107 @@
+"""A grid of cells, run one after the other in the order given, within given minutes.
+
+A finished cell leaves CELL.json in the results folder and is never run again; a cell that the clock or a kill stopped
+leaves none and is taken up again by the next call. What a cell has done so far is its own affair (its run folder).
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import write_json
+from boxless.runtime.provenance import provenance
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Whatever a grid is made of; the name is that of its file."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the grid, and fit for a file name."""
+        ...
+
+
+Cell = TypeVar("Cell", bound=Named)
+Result = dict[str, Any]
+
+
+class Clock:
+    """How many of the given minutes are left."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        if minutes is not None and minutes <= 0:
+            raise UsageError(f"The minutes are {minutes}; expected more than 0, or none for no limit.")
+        self.end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    @property
+    def left(self) -> float | None:
+        """Minutes until the end, above 0 until it has come; None without a limit."""
+        return None if self.end is None else (self.end - time.monotonic()) / 60
+
+    @property
+    def over(self) -> bool:
+        """Whether the minutes are used."""
+        return self.left is not None and self.left <= 0
+
+
+def run_grid(
+    cells: Sequence[Cell],
+    work: Callable[[Cell, Clock], Result | None],
+    folder: Path,
+    settings: Mapping[str, Any],
+    clock: Clock,
+) -> None:
+    """Run every cell that has no result in `folder` yet, until the clock is over; `work` returns None when it was.
+
+    A cell that cannot be run (BoxlessError) leaves the reason as its result. Raises UsageError when the folder holds
+    results of other `settings`, BoxlessError when a result cannot be written.
+    """
+    done = results(cells, folder, settings)
+    for cell in cells:
+        if clock.over:
+            return
+        if cell.name in done:
+            continue
+        try:
+            result = work(cell, clock)
+        except UsageError:
+            raise
+        except BoxlessError as error:
+            result = {"failed": str(error)}
+        if result is not None:
+            content = {"cell": cell.name, "settings": dict(settings), **provenance(), "result": result}
+            write_json(folder / f"{cell.name}.json", content)
+
+
+def results(cells: Sequence[Named], folder: Path, settings: Mapping[str, Any]) -> dict[str, Result]:
+    """The results that the folder holds, by the cells' names; raises as `run_grid` does."""
+    found: dict[str, Result] = {}
+    for cell in cells:
+        path = folder / f"{cell.name}.json"
+        if not path.exists():
+            continue
+        content = stored(path)
+        if content["settings"] != dict(settings):
+            raise UsageError(f"{path} was made with other settings ({_difference(content['settings'], settings)}). "
+                             "Use those, or choose another --out.")  # fmt: skip
+        found[cell.name] = content["result"]
+    return found
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What a cell's json holds: name, settings, provenance and result; raises BoxlessError for another file."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["settings"], content["result"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BoxlessError(f"{path} is no result of a cell ({error!r}). Delete it to run the cell again.") from error
+    return content
+
+
+def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    names = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names)

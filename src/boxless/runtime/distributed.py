@@ -1,0 +1,153 @@
+"""Several processes at one task: how many there are, what each works on, and the few things they tell each other.
+
+Fabric starts them (`devices` on each of `nodes` machines), or torchrun or srun did so before. One process is a team
+too.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import Tensor, distributed
+
+from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.files import held
+
+Answer = TypeVar("Answer")
+
+
+class Team:
+    """The processes of a launched Fabric, or this one alone."""
+
+    def __init__(self, fabric: Fabric | None = None) -> None:
+        self.rank, self.world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks for all."""
+        return self.rank == 0
+
+    def share(self, parts: list[Answer]) -> list[Answer]:
+        """What of `parts` this process works on; every part is one process's."""
+        return parts[self.rank :: self.world]
+
+    def lead(self, work: Callable[[], Answer]) -> Answer:
+        """What `work` gives when the first process does it, in all of them; the BoxlessError it raises, all raise."""
+        answer: Answer | BoxlessError
+        try:
+            answer = work() if self.first else BoxlessError()
+        except BoxlessError as error:
+            answer = error
+        if self.world > 1:
+            told = [answer]
+            distributed.broadcast_object_list(told, src=0)
+            answer = told[0]
+        if isinstance(answer, BoxlessError):
+            raise self._repeated(answer, 0)
+        return answer
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Left by no process before all have done what is inside; the BoxlessError of one is raised in all."""
+        mine: BoxlessError | None = None
+        try:
+            yield
+        except BoxlessError as error:
+            mine = error
+        told = [mine]
+        if self.world > 1:
+            told *= self.world
+            distributed.all_gather_object(told, mine)
+        for rank, said in enumerate(told):
+            if said is not None:
+                raise self._repeated(said, rank)
+
+    @contextmanager
+    def holding(self, out: Path) -> Iterator[None]:
+        """Keep the folder `out` for this team; raises what `held` raises, in all processes."""
+        with ExitStack() as stack:
+            self.lead(lambda: stack.enter_context(held(out)))
+            yield
+
+    def any(self, asked: bool, device: torch.device) -> bool:
+        """Whether it is asked for in one of the processes."""
+        if self.world == 1:
+            return asked
+        count = torch.tensor(int(asked), device=device)
+        distributed.all_reduce(count)
+        return bool(count)
+
+    def _repeated(self, error: BoxlessError, rank: int) -> BoxlessError:
+        error.told_elsewhere = rank != self.rank
+        return error
+
+
+def launched() -> tuple[int, int] | None:
+    """Processes on each machine, and machines, when torchrun or srun started this one; None when neither did."""
+    if TorchElasticEnvironment.detect():
+        local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        return local, world // local
+    if SLURMEnvironment.detect():
+        nodes, tasks = int(os.environ.get("SLURM_NNODES", 1)), int(os.environ["SLURM_NTASKS"])
+        return tasks // nodes, nodes
+    return None
+
+
+def arranged(devices: int, nodes: int) -> tuple[int, int]:
+    """Processes on each machine, and machines: as they were started, else as asked for.
+
+    Raises UsageError when more than one is asked for and something else was started.
+    """
+    for name, value in (("devices", devices), ("nodes", nodes)):
+        if value < 1:
+            raise UsageError(f"{name} is {value}; expected more than 0.")
+    found = launched()
+    if found is None:
+        return devices, nodes
+    if (devices, nodes) not in ((1, 1), found):
+        raise UsageError(
+            f"torchrun or srun started {found[0]} processes on each of {found[1]} machines, and --devices {devices} "
+            f"--nodes {nodes} was asked for. Leave both out, or start as many."
+        )
+    return found
+
+
+def alone(what: str) -> None:
+    """Raise UsageError when torchrun or srun started several processes for something that one process does."""
+    devices, nodes = launched() or (1, 1)
+    if devices * nodes > 1:
+        raise UsageError(
+            f"{what} runs in one process, and {devices * nodes} were started. Start one for each device, with an --out "
+            "of its own and --device cuda:0, cuda:1, ..."
+        )
+
+
+def world_and_rank() -> tuple[int, int]:
+    """How many processes there are, and which one this is."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 1, 0
+    return dist.get_world_size(), dist.get_rank()
+
+
+def draw(*shape: int, device: torch.device) -> Float[Tensor, "..."]:
+    """Random numbers in 0..1, the same for an image whether one process holds the whole batch or several share it."""
+    world, rank = world_and_rank()
+    return torch.rand(world, *shape, device=device)[rank]
+
+
+def collected(part: Tensor) -> list[Tensor]:
+    """The parts of all processes in their order, which is that of the batch; all have one shape. No gradient flows."""
+    world, _ = world_and_rank()
+    if world == 1:
+        return [part]
+    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world)]
+    dist.all_gather(parts, part.contiguous())
+    return parts

@@ -1,0 +1,51 @@
+"""Typed settings as TOML: written with every value, read back with unknown keys and wrong types refused."""
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from boxless.runtime.errors import UsageError
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Flat plain values as TOML lines; None is left out."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value is not None)
+
+
+def check_values(values: Mapping[str, Any], types: Mapping[str, Any], origin: str) -> None:
+    """Raise UsageError for a key that is not in `types`, or a value that is not of its type, naming the file."""
+    refuse_unknown(values, list(types), origin)
+    for name, value in values.items():
+        if not _fits(value, types[name]):
+            raise UsageError(f"{origin}: {name} is {value!r}; expected {_named(types[name])}.")
+
+
+def refuse_unknown(values: Mapping[str, Any], known: list[str], origin: str) -> None:
+    """Raise UsageError for a key that is not known, with the one that was meant where it is near."""
+    for name in values:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Expected some of: {', '.join(known) or 'none'}."
+            raise UsageError(f"{origin}: there is no setting {name!r}. {hint}")
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if wanted == tuple[int, ...]:
+        return isinstance(value, list | tuple) and all(type(entry) is int for entry in value)
+    if get_origin(wanted) is Literal:
+        return value in get_args(wanted)
+    if choices := get_args(wanted):  # int | None
+        return any(_fits(value, choice) for choice in choices)
+    return type(value) is wanted or (wanted is float and type(value) is int)
+
+
+def _named(wanted: Any) -> str:
+    if wanted == tuple[int, ...]:
+        return "a list of whole numbers"
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(str, get_args(wanted)))}"
+    if choices := get_args(wanted):
+        return " or ".join(_named(choice) for choice in choices if choice is not NoneType)
+    return str(getattr(wanted, "__name__", wanted))
