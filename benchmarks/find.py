@@ -26,11 +26,11 @@ import boxless.runtime.torchvision_compat  # noqa: F401  # grad-cam imports torc
 from boxless.backbones import build_backbone
 from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch, ahead, stream
+from boxless.data.inference_batches import Watch, prefetch, stream
 from boxless.data.synthetic import make_scenes
 from boxless.inference.factory import discoverer
-from boxless.inference.predict_folder import search
-from boxless.inference.predictors import one_thread_a_lane, to_images
+from boxless.inference.predict_folder import predict_folder
+from boxless.inference.predictors import parallel_batches, to_images
 from boxless.methods.cam import Cam
 from boxless.runtime.files import write_json
 from boxless.runtime.provenance import provenance
@@ -65,25 +65,25 @@ def photographs(folder: Path | None) -> Iterator[Path]:
 
 
 def ways(data: Dataset) -> dict[str, Callable[[], None]]:
-    finder = discoverer("ddt")
-    images = [to_images(batch.pictures, torch.device("cpu")) for batch in stream(data, finder.size, Watch())]
+    predictor = discoverer("ddt")
+    images = [to_images(batch.pictures, torch.device("cpu")) for batch in stream(data, predictor.size, Watch())]
 
     def describe(batch: Tensor) -> Tensor:
-        with finder.how.precision():  # in the numbers that find uses here
-            return finder.method.describe(batch)
+        with predictor.how.precision():  # in the numbers that find uses here
+            return predictor.method.describe(batch)
 
     def one_batch_over_all_cores() -> None:
         for batch in images:
             describe(batch)
 
     def one_batch_a_core() -> None:
-        with one_thread_a_lane() as lanes:
-            for _ in ahead(describe, images, workers=lanes, window=lanes + 1):
+        with parallel_batches() as lanes:
+            for _ in prefetch(describe, images, workers=lanes, window=lanes + 1):
                 pass
 
     def find() -> None:
         with tempfile.TemporaryDirectory() as out:
-            search(finder, data, Path(out) / "found", Watch(), format="coco")
+            predict_folder(predictor, data, Path(out) / "found", Watch(), format="coco")
 
     return {"forward, all cores": one_batch_over_all_cores, "forward, lanes": one_batch_a_core, "find": find}
 

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.data.folder import read_data
 from boxless.data.images import read_shrunk
 from boxless.data.synthetic import make_scenes
@@ -68,7 +68,7 @@ def cards(photos: Path, count: int) -> Iterator[Card]:
             picture, (width, height) = read_shrunk(data.source.read(name), name, THUMBNAIL)
             box = np.array([[width * 0.2, height * 0.2, width * 0.8, height * 0.8]], np.float32)
             heat = cv2.GaussianBlur(rng.random((18, 18)).astype(np.float32), (7, 7), 2)
-            found = Found(name, (width, height), box, np.ones(1, np.float32))
+            found = Detections(name, (width, height), box, np.ones(1, np.float32))
             made.append(make_card(found, picture, heat, truth=box, iou=0.5))
         card, iou, score = made[index % len(data)], *rng.random(2)
         known = {"name": f"{index % 20}/{index}.jpg", "label": str(index % 20), "outcome": ("hit", "part")[index % 2]}

@@ -11,10 +11,10 @@ from boxless.data.folder import read_data
 from boxless.data.images import Picture, read_picture
 from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
-from boxless.evaluation.evaluate import maps_of
+from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.evaluation.thresholds import transferred
 from boxless.inference.factory import discoverer
-from boxless.inference.predictors import Mapped, found_in
+from boxless.inference.predictors import ImageHeatmap, detections_in
 from boxless.report.drawing import save, sheet, triptych
 
 HERE = Path(__file__).parent
@@ -23,18 +23,18 @@ HERE = Path(__file__).parent
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_scenes(Path(folder) / "scenes", 100, size=128, test=0.08, seed=7)
-        finder = discoverer("ddt", size=384)
-        train = maps_of(finder, read_data(Path(folder) / "scenes", "train"), Watch()).boxed()
-        finder.readout = transferred(*train.split())
+        predictor = discoverer("ddt", size=384)
+        train = compute_heatmaps(predictor, read_data(Path(folder) / "scenes", "train"), Watch()).boxed()
+        predictor.readout = transferred(*train.split())
         test = read_data(Path(folder) / "scenes", "test")
         shown = []
-        for mapped in list(finder.maps(test, Watch()))[:8]:
-            shown.append(panel(mapped, finder.readout, read_picture(test.source.read(mapped.sample.name), "scene")))
+        for mapped in list(predictor.maps(test, Watch()))[:8]:
+            shown.append(panel(mapped, predictor.readout, read_picture(test.source.read(mapped.sample.name), "scene")))
         save(HERE / "picture.jpg", sheet(shown, columns=2))
 
 
-def panel(mapped: Mapped, readout: Readout, picture: Picture) -> Picture:
-    found = found_in(mapped, readout, "beetle")
+def panel(mapped: ImageHeatmap, readout: Readout, picture: Picture) -> Picture:
+    found = detections_in(mapped, readout, "beetle")
     return triptych(picture, mapped.heat, found.boxes, mapped.sample.boxes, normalisation=readout.normalisation)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from boxless.data.synthetic import make_scenes
-from boxless.reproduce.classifier_runs import Cell
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.classifier_runs import Trial
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.recipes import RECIPES, Recipe
 
 SMALL: dict[str, Any] = {
@@ -25,7 +25,7 @@ def small_recipe() -> Recipe:
     return RECIPES["quick"].with_training(**SMALL)
 
 
-class Looks(Clock):
+class Looks(TimeBudget):
     """A clock that is over after some looks at it."""
 
     def __init__(self, looks: int) -> None:
@@ -39,6 +39,6 @@ class Looks(Clock):
         return self.looks < 0
 
 
-def never(cell: Cell) -> None:
+def never(cell: Trial) -> None:
     """For tables that are finished: nothing may begin."""
     raise AssertionError(cell.name)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from boxless.backbones import build_backbone
 from boxless.methods.backprop import Backprop
-from boxless.reproduce.feature_cache import Remembered
+from boxless.reproduce.feature_cache import FeatureCache
 from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 1])
@@ -59,7 +59,7 @@ def test_frozen_and_remembered_steps_still_have_slopes() -> None:
     net = network()
     expected = net.heatmap(pictures(), LABELS)
     net.backbone.freeze("conv2")
-    Remembered().attach(net.backbone)
+    FeatureCache().attach(net.backbone)
     assert torch.allclose(net.heatmap(pictures(), LABELS), expected)
 
 

@@ -13,7 +13,7 @@ from cells import SMALL, never, small_data
 from PIL import Image
 
 from boxless.data.folder import read_data
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c import comparisons, figure_3
 from boxless.reproduce.i2c.comparisons import COMPARISONS, cells, errors, reproduce
 from boxless.reproduce.i2c.published import TABLE_1, TABLE_2, Row
@@ -80,7 +80,7 @@ def row_of(text: str, *starts: str) -> list[str]:
 @pytest.mark.usefixtures("rows")
 def test_table_1_on_ilsvrc_s_layout_trains_without_boxes(data: Path, tmp_path: Path) -> None:
     root = as_ilsvrc(data, tmp_path / "ilsvrc")
-    text = reproduce("i2c-table-1", [root], tmp_path / "out", Clock(), **QUICK)
+    text = reproduce("i2c-table-1", [root], tmp_path / "out", TimeBudget(), **QUICK)
     assert "2 of 2 cells run" in text
     assert row_of(text, "cam", "tiny")[4:] == ["53.71", "41.81", "37.32", "26.70", "8.20"]
     assert row_of(text, "i2c", "tiny")[5:] == ["-"] * 4
@@ -93,17 +93,17 @@ def test_table_1_on_ilsvrc_s_layout_trains_without_boxes(data: Path, tmp_path: P
     gt, class_1 = cell["measurement"]["metrics"]["GT-known@0.5"], cell["measurement"]["metrics"]
     assert ours[2] == pytest.approx(100 - gt, abs=0.006)
     assert ours[3] == pytest.approx(class_1["Top-1 classification error"], abs=0.006)
-    again = reproduce("i2c-table-1", [root], tmp_path / "out", Clock(), begun=never, **QUICK)
+    again = reproduce("i2c-table-1", [root], tmp_path / "out", TimeBudget(), begun=never, **QUICK)
     assert again == text
 
 
 @pytest.mark.usefixtures("rows")
 def test_table_2_on_cub_s_layout_transfers_its_threshold(data: Path, tmp_path: Path) -> None:
     root = as_cub(data, tmp_path / "cub")
-    text = reproduce("i2c-table-2", [root], tmp_path / "out", Clock(), **QUICK)
+    text = reproduce("i2c-table-2", [root], tmp_path / "out", TimeBudget(), **QUICK)
     assert "2 of 2 cells run" in text
     assert "12 test images of cub; transferred from 20 other images" in text
-    stopped = reproduce("i2c-table-2", [root], tmp_path / "later", Clock(1e-9), **QUICK)
+    stopped = reproduce("i2c-table-2", [root], tmp_path / "later", TimeBudget(1e-9), **QUICK)
     assert row_of(stopped, "", "", "boxless")[4] == "not run"
 
 
@@ -131,7 +131,7 @@ def test_i2c_comes_first_and_only_rows_that_can_be_run(data: Path) -> None:
 
 def test_figure_3_is_drawn_from_the_results(data: Path, tmp_path: Path) -> None:
     small: dict[str, Any] = SMALL | {"epochs": 1}
-    text = figure_3.reproduce("i2c-figure-3", [data], tmp_path, Clock(), **small)
+    text = figure_3.reproduce("i2c-figure-3", [data], tmp_path, TimeBudget(), **small)
     methods = re.search(r"png: (\w+) \| (\w+);", text)
     assert methods is not None
     assert methods.groups()[0] == "i2c"
@@ -141,5 +141,5 @@ def test_figure_3_is_drawn_from_the_results(data: Path, tmp_path: Path) -> None:
     assert red.any()
     assert green.any()
     (tmp_path / "i2c-figure-3.png").unlink()
-    assert figure_3.reproduce("i2c-figure-3", [data], tmp_path, Clock(), begun=never, **small) == text
+    assert figure_3.reproduce("i2c-figure-3", [data], tmp_path, TimeBudget(), begun=never, **small) == text
     assert np.array_equal(np.asarray(Image.open(tmp_path / "i2c-figure-3.png")), drawn)

@@ -17,7 +17,7 @@ from boxless.gan.training import train_gan
 from boxless.methods.settings import Training, read_settings
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.progress import listening, tracked
+from boxless.runtime.progress import reporting_to, track
 
 
 def run(*arguments: object) -> int:
@@ -106,8 +106,8 @@ def test_progress_tells_rate_and_time_left_and_nothing_when_quiet(
     def work() -> str:
         clock = spent(40.0)
         monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-        with listening(console.counting):
-            assert list(tracked("abc", "reading")) == ["a", "b", "c"]
+        with reporting_to(console.counting):
+            assert list(track("abc", "reading")) == ["a", "b", "c"]
         out, err = capfd.readouterr()
         assert not out
         return err

@@ -7,7 +7,7 @@ from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
 from boxless.discovery import DISCOVERERS, Discoverer, discoverer_class
 from boxless.discovery.contrast import Contrast
-from boxless.evaluation.evaluate import evaluate, maps_of
+from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
 from boxless.runtime.errors import UsageError
 
@@ -109,15 +109,15 @@ def test_every_training_free_method_is_built_alike(name):
 def test_it_beats_constant_boxes_on_made_scenes_without_an_untrained_control(tmp_path):
     make_scenes(tmp_path, 100, size=96, test=0.5, seed=5)
     train, test = read_data(tmp_path, "train"), read_data(tmp_path, "test")
-    finder = discoverer("contrast", batch_size=8)
-    assert untrained(finder, train) is None
-    measured, _ = evaluate(finder, test, Watch(), fit=train, untrained=None, headline="transferred")
+    predictor = discoverer("contrast", batch_size=8)
+    assert untrained(predictor, train) is None
+    measured, _ = evaluate(predictor, test, Watch(), fit=train, untrained=None, headline="transferred")
     names = [row.name for row in measured.controls]
     assert "untrained network" not in names
     for row in measured.controls:
         if row.name != "saliency":
             assert measured.lift(row).difference > 0, row.name
-    other = maps_of(discoverer("contrast", batch_size=50), test, Watch())
-    mine = maps_of(finder, test, Watch())
+    other = compute_heatmaps(discoverer("contrast", batch_size=50), test, Watch())
+    mine = compute_heatmaps(predictor, test, Watch())
     for one, two in zip(mine.heats, other.heats, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)

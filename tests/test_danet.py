@@ -56,7 +56,7 @@ def test_a_score_is_the_mean_of_its_maps() -> None:
     torch.nn.init.normal_(head.fc.bias)
     hidden = torch.rand(4, 32, 5, 5)
     for group in range(3):
-        maps = head.maps_of(hidden, torch.full((4,), group))
+        maps = head.compute_heatmaps(hidden, torch.full((4,), group))
         assert maps.shape == (4, 3, 5, 5)
         assert torch.allclose(maps.mean((1, 2, 3)), head.score(hidden)[:, group], atol=1e-5)
 
@@ -70,7 +70,7 @@ def test_the_map_is_the_sum_of_rectified_means_of_class_family_and_order() -> No
     groups = (torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 2]), LABELS)
     expected = torch.zeros(4, 8, 8)
     for head, level, group in zip(net.heads, hidden, groups, strict=True):
-        maps = head.maps_of(level, group)
+        maps = head.compute_heatmaps(level, group)
         step = maps.shape[2] // 8
         expected += F.avg_pool2d(maps, step).relu().mean(1)
     assert torch.allclose(heat, expected, atol=1e-6)
@@ -103,7 +103,7 @@ def test_other_maps_are_drawn_at_every_step() -> None:
     assert zeros.grad is not None and bool(torch.isfinite(zeros.grad).all())
 
 
-def alike(net: Danet) -> float:
+def near_duplicate_groups(net: Danet) -> float:
     """Mean cosine of the maps of each level."""
     with torch.no_grad():
         levels = [maps.flatten(2) for maps in net.level_maps(net.hidden(pictures()), LABELS)]
@@ -119,12 +119,12 @@ def test_maps_that_begin_alike_part_by_the_divergence_alone() -> None:
         for head in net.heads:
             weight = head.fc.weight.data.view(head.groups, head.maps, -1)
             weight.copy_(weight[:, :1] + 1e-3 * torch.randn(weight.shape))
-        before, optimizer = alike(net), torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+        before, optimizer = near_duplicate_groups(net), torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
         for _ in range(40):
             optimizer.zero_grad()
             net.loss(pictures(), LABELS).total.backward()
             optimizer.step()
-        parted[alpha] = (before, alike(net))
+        parted[alpha] = (before, near_duplicate_groups(net))
     assert parted[0.0][0] == parted[0.1][0] > 0.9
     assert parted[0.0][1] > 0.99, parted
     assert parted[0.1][1] < 0.7, parted

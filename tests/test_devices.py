@@ -22,7 +22,7 @@ from boxless.runtime.devices import fabric_on
 from boxless.runtime.distributed import Team
 
 team = Team(fabric_on("cpu", devices=2))
-assert team.lead(lambda: list(range(9))) == list(range(9))
+assert team.on_main(lambda: list(range(9))) == list(range(9))
 """
 
 

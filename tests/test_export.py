@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.export import UPRIGHT, write_boxes
 from boxless.export.voc import NOT_XML
 
@@ -25,7 +25,7 @@ CLASSES = ["bird", "a \"cat\", <dog> & 'x'", "Vögel 鳥 🐦", "no: yaml # here
 def found(name, boxes, size=(100, 80), label="bird", scores=None):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     scores = np.linspace(0.9, 0.1, len(boxes)) if scores is None else scores
-    return Found(name, size, boxes, np.array(scores, np.float32), label)
+    return Detections(name, size, boxes, np.array(scores, np.float32), label)
 
 
 # What an independent reader makes of each format: {name: (size, [(label, x0, y0, x1, y1)])}.

@@ -3,7 +3,7 @@ import weakref
 import numpy as np
 import pytest
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.export import check_folder, write_boxes
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -12,7 +12,7 @@ FORMATS = ["coco", "voc", "yolo", "csv"]
 
 def found(name, boxes, label="bird"):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return Found(name, (100, 80), boxes, np.ones(len(boxes), np.float32), label)
+    return Detections(name, (100, 80), boxes, np.ones(len(boxes), np.float32), label)
 
 
 def test_names_that_leave_the_folder_are_refused(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from boxless.evaluation.bootstrap import holm
 from boxless.reproduce.gan.claims import CLAIMS, claims_section
-from boxless.reproduce.gan.run import GanCell
+from boxless.reproduce.gan.run import GanTrial
 
 
 def score(hits):
@@ -26,7 +26,7 @@ def result(maps, *, shuffled="0000000000", untrained="1000000000", before="11111
 
 
 def cell(gan="sn-dcgan", group="bird", *, augment=False, seed=0):
-    return GanCell(gan=gan, group=group, augment=augment, seed=seed)
+    return GanTrial(gan=gan, group=group, augment=augment, seed=seed)
 
 
 def told(runs):

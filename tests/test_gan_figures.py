@@ -11,7 +11,7 @@ from boxless.data.synthetic import make_scenes
 from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan import figure_panels
 from boxless.reproduce.gan.figures import FIGURES, categories, run_figure
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.pages import page_of
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -52,9 +52,9 @@ def first(data, tmp_path_factory):
 
     how = {"gans": ["sn-dcgan", "wgan"], "groups": ["star"]}
     with pytest.raises(Killed):
-        run_figure("gan-figure-1", data, training(), out, Clock(), told, **how)
+        run_figure("gan-figure-1", data, training(), out, TimeBudget(), told, **how)
     halfway = (out / "gan-figure-1.md").read_text()
-    run_figure("gan-figure-1", data, training(), out, Clock(), told, **how)
+    run_figure("gan-figure-1", data, training(), out, TimeBudget(), told, **how)
     return out, halfway, begun
 
 
@@ -89,17 +89,17 @@ def test_figures_of_one_folder_share_their_runs(data, first):
         raise AssertionError(f"{cell.name} is trained again")
 
     out = first[0]
-    page = run_figure("gan-figure-2", data, training(), out, Clock(), told, gans=["sn-dcgan"], groups=["star"])
+    page = run_figure("gan-figure-2", data, training(), out, TimeBudget(), told, gans=["sn-dcgan"], groups=["star"])
     assert any("| sn-dcgan | star |" in line for line in page)
     picture = np.asarray(Image.open(out / "gan-figure-2.jpg"))
     assert picture.shape[0] > 6 * 128 and picture.shape[1] > 3 * 128
     with pytest.raises(UsageError, match="iterations 2, now 3"):
-        run_figure("gan-figure-2", data, training(3), out, Clock(), told, gans=["sn-dcgan"], groups=["star"])
+        run_figure("gan-figure-2", data, training(3), out, TimeBudget(), told, gans=["sn-dcgan"], groups=["star"])
 
 
 def test_the_clock_leaves_no_picture_of_nothing(data, tmp_path):
     page = run_figure(
-        "gan-figure-4", data, training(10_000), tmp_path, Clock(0.02), lambda cell: print, groups=["star"]
+        "gan-figure-4", data, training(10_000), tmp_path, TimeBudget(0.02), lambda cell: print, groups=["star"]
     )
     assert "Not run: sn-dcgan_star_plain_0, sn-dcgan_star_augmented_0." in page[-1]
     assert not (tmp_path / "gan-figure-4.jpg").exists()
@@ -111,7 +111,7 @@ def test_without_the_papers_groups_every_class_is_a_category(data, tmp_path):
     make_scenes(tmp_path / "flat", 4, kinds=("star",), size=32, test=0.0)
     with pytest.raises((BoxlessError, UsageError)):
         run_figure(
-            "gan-figure-1", tmp_path / "flat" / "train", training(), tmp_path / "out", Clock(), lambda cell: print
+            "gan-figure-1", tmp_path / "flat" / "train", training(), tmp_path / "out", TimeBudget(), lambda cell: print
         )
 
 

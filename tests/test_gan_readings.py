@@ -9,9 +9,9 @@ from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.reproduce.gan.readings import Reading, learnt, readings_page, readouts, run_readings
-from boxless.reproduce.gan.run import GanCell
+from boxless.reproduce.gan.run import GanTrial
 from boxless.reproduce.gan.scoring import boxed_splits
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.pages import page_of
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
@@ -36,7 +36,7 @@ def out(data, tmp_path_factory):
 
 def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data, out):
     begun = []
-    page = run_readings(data, out, Clock(), begun=begun.append)
+    page = run_readings(data, out, TimeBudget(), begun=begun.append)
     assert [cell.name for cell in begun] == ["sn-dcgan_star_plain_0"]
     content = json.loads((out / "readings-test" / "sn-dcgan_star_plain_0.json").read_text())
     found = content["result"]["readouts"]
@@ -49,12 +49,12 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
     assert all(any(line.startswith(f"| {name} |") for line in page) for name in names)
     assert (out / "gan-readings-test.md").read_text().splitlines() == "\n".join(page).splitlines()
     assert page_of("gan-readings-test-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
-    run_readings(data, out, Clock(), begun=begun.append)
+    run_readings(data, out, TimeBudget(), begun=begun.append)
     assert len(begun) == 1  # read before, and not read again
 
 
 def test_training_images_are_asked_at_thresholds_of_test_images(data, out):
-    page = run_readings(data, out, Clock(), on="train")
+    page = run_readings(data, out, TimeBudget(), on="train")
     content = json.loads((out / "readings-train" / "sn-dcgan_star_plain_0.json").read_text())
     test, train = boxed_splits(data, "star")
     assert content["result"]["data"] == {"name": "made", "hash": data_hash(train), "fit_hash": data_hash(test)}
@@ -76,7 +76,7 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
         }  # fmt: skip
 
     cells = [
-        GanCell(gan="dcgan", group=group, augment=False, seed=seed) for group, seed in (("a", 0), ("a", 1), ("b", 0))
+        GanTrial(gan="dcgan", group=group, augment=False, seed=seed) for group, seed in (("a", 0), ("a", 1), ("b", 0))
     ]
     done = {
         cells[0].name: result("1100", "1000", "0000", "1111"),
@@ -108,11 +108,11 @@ def test_what_was_learnt_lies_above_untrained_ds_and_only_then_above_shuffled_ma
 
 def test_what_cannot_be_read_is_said(data, out, tmp_path):
     with pytest.raises(UsageError, match="no finished run on made"):
-        run_readings(data, tmp_path, Clock())
+        run_readings(data, tmp_path, TimeBudget())
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "sn-dcgan_star_plain_0.json").write_text("{")
     with pytest.raises(BoxlessError, match="is no result of a cell"):
-        run_readings(data, tmp_path, Clock())
+        run_readings(data, tmp_path, TimeBudget())
 
 
 def test_the_verb(data, out, tmp_path, capsys):

@@ -15,7 +15,7 @@ from boxless.data.dataset import Dataset, Sample
 from boxless.data.sources import FolderSource
 from boxless.gan import GANS
 from boxless.gan.augmentation import BRIGHTNESS, CONTRAST, GREY, LIGHTING, SATURATION, STRENGTH, Batches, _reflect
-from boxless.gan.checkpoint_selection import PATIENCE, Judge, Selection
+from boxless.gan.checkpoint_selection import PATIENCE, CheckpointCriteria, Selection
 from boxless.gan.data import check_images, read_images
 from boxless.gan.localizer import from_checkpoint
 from boxless.gan.networks import Discriminator, Generator
@@ -144,7 +144,7 @@ def test_label_free_choice_is_kept_and_resumed(tmp_path: Path) -> None:
     assert (whole / "criteria.csv").read_text() == (halves / "criteria.csv").read_text()
     best = [checkpoint.read(folder / "best.pt") for folder in (whole, halves)]
     assert best[0]["step"] == best[1]["step"] and same(best[0]["model"], best[1]["model"])
-    selection = Selection(whole / "criteria.csv", Judge(pictures(), from_checkpoint(best[0]), 0), 6)
+    selection = Selection(whole / "criteria.csv", CheckpointCriteria(pictures(), from_checkpoint(best[0]), 0), 6)
     assert [scores.step for scores in selection.scores] == [1, 2, 3, 4, 5, 6]
     assert selection.chosen() == best[0]["step"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from boxless.cli.reproduce import app
-from boxless.reproduce.gan.run import GanCell, maps_file
+from boxless.reproduce.gan.run import GanTrial, maps_file
 from boxless.reproduce.gan.stopping import FIFTH, agreements, balances, course, spearman, summarise, validate, verdict
 from boxless.reproduce.pages import page_of
 from boxless.runtime import checkpoint
@@ -100,7 +100,7 @@ def test_the_loss_of_d_is_read_where_ln_4_means_something(tmp_path):
 
 def test_seeds_of_one_cell_are_compared_map_by_map(tmp_path):
     cells = [
-        GanCell(gan="dcgan", group="star", augment=augment, seed=seed)
+        GanTrial(gan="dcgan", group="star", augment=augment, seed=seed)
         for augment, seed in ((False, 0), (False, 1), (True, 0))
     ]
     same = torch.rand(8, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -11,9 +11,9 @@ from cyclopts import App
 from boxless.cli.reproduce_classifiers import TABLES, register
 from boxless.data.folder import read_data
 from boxless.methods.i2c import SQUARED
-from boxless.reproduce.classifier_runs import Cell
+from boxless.reproduce.classifier_runs import Trial
 from boxless.reproduce.cost_profile import cost
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c.ablations import ABLATIONS, RECIPES, cells, page, reproduce
 from boxless.reproduce.i2c.comparisons import COMPARISONS
 from boxless.runtime.errors import UsageError
@@ -27,16 +27,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("table-4")
-    reproduce("i2c-table-4", [data], out, Clock(), seeds=[0, 1], **SMALL)
+    reproduce("i2c-table-4", [data], out, TimeBudget(), seeds=[0, 1], **SMALL)
     return out
 
 
-def found_in(out: Path) -> dict[str, dict[str, Any]]:
+def detections_in(out: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text())["result"] for path in sorted((out / "cells").iterdir())}
 
 
 def test_every_cell_leaves_a_result_with_controls_and_hits(done: Path) -> None:
-    found = found_in(done)
+    found = detections_in(done)
     assert set(found) == {f"{variant}_{seed}" for variant in ("plain-tiny", "sc-tiny", "sc-gc-tiny") for seed in (0, 1)}
     assert not list((done / "runs").iterdir())
     for result in found.values():
@@ -45,7 +45,7 @@ def test_every_cell_leaves_a_result_with_controls_and_hits(done: Path) -> None:
 
 
 def test_the_variants_differ_by_their_constraints_alone(done: Path) -> None:
-    found = found_in(done)
+    found = detections_in(done)
     histories = {name: result["history"] for name, result in found.items()}
     warm_up = [[row["total"] for row in histories[f"{name}-tiny_0"][:2]] for name in ("plain", "sc", "sc-gc")]
     assert warm_up[0] == warm_up[1] == warm_up[2]
@@ -57,17 +57,17 @@ def test_the_variants_differ_by_their_constraints_alone(done: Path) -> None:
 
 
 def test_a_finished_table_runs_nothing_again_and_shares_its_cells(done: Path, data: Path) -> None:
-    again = reproduce("i2c-table-4", [data], done, Clock(), seeds=[0, 1], begun=never, **SMALL)
+    again = reproduce("i2c-table-4", [data], done, TimeBudget(), seeds=[0, 1], begun=never, **SMALL)
     assert again == (done / "i2c-table-4.md").read_text()
     assert "| SC + GC | 2 |" in again
     assert "minus plain" in again
-    figure = reproduce("i2c-figure-4", [data], done, Clock(), seeds=[0, 1], begun=never, **SMALL)
+    figure = reproduce("i2c-figure-4", [data], done, TimeBudget(), seeds=[0, 1], begun=never, **SMALL)
     assert "% of them in a true box" in figure
-    sweep = reproduce("i2c-figure-5", [data], done, Clock(1e-9), seeds=[0, 1], begun=never, **SMALL)
-    assert "6 of 30 cells run" in sweep
-    assert "Not run: lambda_1 = 0.002" in sweep
+    page = reproduce("i2c-figure-5", [data], done, TimeBudget(1e-9), seeds=[0, 1], begun=never, **SMALL)
+    assert "6 of 30 cells run" in page
+    assert "Not run: lambda_1 = 0.002" in page
     with pytest.raises(UsageError, match="other settings"):
-        reproduce("i2c-table-4", [data], done, Clock(), **(SMALL | {"epochs": 9}))
+        reproduce("i2c-table-4", [data], done, TimeBudget(), **(SMALL | {"epochs": 9}))
 
 
 def test_a_failed_cell_is_told_and_left_out(data: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_failed_cell_is_told_and_left_out(data: Path) -> None:
 
 def test_cells_of_one_name_are_the_same_in_every_table(data: Path) -> None:
     train = read_data(data, "train")
-    known: dict[str, Cell] = {}
+    known: dict[str, Trial] = {}
     for name in ABLATIONS:
         for cell in cells(name, train, RECIPES["quick"], [0, 1]):
             assert known.setdefault(cell.name, cell) == cell

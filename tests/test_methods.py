@@ -21,7 +21,7 @@ from boxless.data.transforms import Resize, to_images
 from boxless.evaluation.measure import Split, measure
 from boxless.inference.factory import trained
 from boxless.inference.localizer import Localizer, fresh
-from boxless.inference.predict_folder import search
+from boxless.inference.predict_folder import predict_folder
 from boxless.methods import METHODS, method_class
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import UsageError
@@ -179,8 +179,8 @@ def test_a_run_exports_boxes_of_any_folder(name: str, squares: Dataset, tmp_path
     few = part(squares, slice(0, 16))
     out = train_classifier(name, SMALL[name], few, None, quick(epochs=1), tmp_path / "run")
     for precision in ("fp32", "bf16"):
-        finder = trained(out, batch_size=5, precision=precision)  # 16 = 5 + 5 + 5 + 1: a batch of one too
-        summary = search(finder, few, tmp_path / precision, Watch(), format="csv")
+        predictor = trained(out, batch_size=5, precision=precision)  # 16 = 5 + 5 + 5 + 1: a batch of one too
+        summary = predict_folder(predictor, few, tmp_path / precision, Watch(), format="csv")
         assert (summary.images, summary.broken) == (16, {})
         with (tmp_path / precision / "boxes.csv").open() as file:
             rows = list(csv.DictReader(file))

@@ -81,8 +81,8 @@ def test_it_learns_better_boxes_than_it_is_given(squares: Dataset, tmp_path: Pat
     train, test = part(squares, slice(0, 200)), part(squares, slice(200, 260))
     noisy = write_boxes(tmp_path / "found.csv", train, noise=5.0)
     out = train_regressor("psol", HEAD, train, noisy, quick(epochs=12, lr=0.02), tmp_path / "run")
-    finder = trained(out)
-    measured, mapped = evaluate(finder, test, Watch(), untrained=untrained(finder, train))
+    predictor = trained(out)
+    measured, mapped = evaluate(predictor, test, Watch(), untrained=untrained(predictor, train))
     headline, controls = measured.rows[0], measured.controls
     assert headline.origin.startswith("fixed") and headline.threshold == (0.5,)
     beaten = {row.name: float(row.per_image.mean()) for row in controls}

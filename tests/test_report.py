@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.report.html import Card, Charts, Curve, Row, Score, Table, make_card, write_report
 from boxless.runtime.errors import BoxlessError
 
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 def found(name="a.jpg", boxes=((10, 20, 60, 70),), label="bird"):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return Found(name, (120, 80), boxes, np.full(len(boxes), 0.5, np.float32), label)
+    return Detections(name, (120, 80), boxes, np.full(len(boxes), 0.5, np.float32), label)
 
 
 PICTURE = np.full((80, 120, 3), 200, np.uint8)
@@ -112,7 +112,7 @@ def test_without_measurement_and_cards_there_are_none_of_their_parts(tmp_path):
 def test_markup_in_any_text_does_nothing(tmp_path):
     clean, nasty = tmp_path / "clean.html", tmp_path / "nasty.html"
     for path, text in ((clean, "plain"), (nasty, NASTY)):
-        card = make_card(Found(text, (120, 80), label=text, note=text), PICTURE, HEAT, outcome=text)
+        card = make_card(Detections(text, (120, 80), label=text, note=text), PICTURE, HEAT, outcome=text)
         write_report(
             path,
             title=text,
@@ -181,7 +181,7 @@ def test_outcomes(boxes, iou, outcome):
 
 def test_numbers_that_json_does_not_know_are_left_out():
     card = make_card(
-        Found("a", (9, 9), np.ones((1, 4), np.float32), np.array([np.nan], np.float32)), PICTURE, iou=np.nan
+        Detections("a", (9, 9), np.ones((1, 4), np.float32), np.array([np.nan], np.float32)), PICTURE, iou=np.nan
     )
     assert card.known["score"] is None and card.known["iou"] is None
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.report.html import Charts, Curve, Row, Score, Table, make_card, write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -14,7 +14,7 @@ HEAT = np.arange(24, dtype=np.float32).reshape(4, 6)
 
 def card(index, *, label, iou, score):
     boxes = np.array([[10, 10, 50, 40]], np.float32)
-    found = Found(f"{label}/{index}.jpg", (90, 60), boxes, np.array([score], np.float32), label)
+    found = Detections(f"{label}/{index}.jpg", (90, 60), boxes, np.array([score], np.float32), label)
     return make_card(found, PICTURE, HEAT, truth=boxes + 5, iou=iou)
 
 

@@ -7,7 +7,7 @@ from boxless.data.synthetic import make_scenes
 from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan.cam_reference import schedule
 from boxless.reproduce.gan.readings import finished
-from boxless.reproduce.gan.run import STAGES, GanCell, run_cell, steps
+from boxless.reproduce.gan.run import STAGES, GanTrial, run_cell, steps
 from boxless.reproduce.gan.table_3 import (
     GROUP_ORDER,
     NOT_RUN,
@@ -19,7 +19,7 @@ from boxless.reproduce.gan.table_3 import (
     run_table_3,
     table_3_cells,
 )
-from boxless.reproduce.grid import Clock, results, run_grid
+from boxless.reproduce.grid import TimeBudget, results, run_grid
 from boxless.reproduce.pages import page_of
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -45,12 +45,12 @@ def data(tmp_path_factory):
     return folder
 
 
-CELL = GanCell(gan="sn-dcgan", group="star", augment=False, seed=0)
+CELL = GanTrial(gan="sn-dcgan", group="star", augment=False, seed=0)
 
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    return run_cell(CELL, data, training(12), tmp_path_factory.mktemp("run"), Clock(), silent)
+    return run_cell(CELL, data, training(12), tmp_path_factory.mktemp("run"), TimeBudget(), silent)
 
 
 def test_a_cell_measures_every_stage_beside_its_controls(whole):
@@ -76,22 +76,22 @@ def test_a_killed_cell_goes_on_and_ends_as_if_it_had_not_been(data, whole, tmp_p
             raise Killed
 
     with pytest.raises(Killed):
-        run_cell(CELL, data, training(12), tmp_path, Clock(), kill)
+        run_cell(CELL, data, training(12), tmp_path, TimeBudget(), kill)
     begun = json.loads((tmp_path / "stages.json").read_text())["stages"]
     assert 0 < len(begun) < STAGES and begun == whole["stages"][: len(begun)]
     seen = []
-    again = run_cell(CELL, data, training(12), tmp_path, Clock(), lambda step, steps, row: seen.append(step))
+    again = run_cell(CELL, data, training(12), tmp_path, TimeBudget(), lambda step, steps, row: seen.append(step))
     assert again == whole
     assert seen[0] == begun[-1]["step"] + 1
     with pytest.raises(UsageError, match="another number of iterations"):
-        run_cell(CELL, data, training(50), tmp_path, Clock(), silent)
+        run_cell(CELL, data, training(50), tmp_path, TimeBudget(), silent)
 
 
 def test_a_cell_is_known_by_its_name():
-    for cell in (CELL, GanCell(gan="sn-wgan-gp", group="my_class", augment=True, seed=12)):
-        assert GanCell.named(cell.name) == cell
+    for cell in (CELL, GanTrial(gan="sn-wgan-gp", group="my_class", augment=True, seed=12)):
+        assert GanTrial.named(cell.name) == cell
     with pytest.raises(UsageError, match="is no cell"):
-        GanCell.named("sn-dcgan_star")
+        GanTrial.named("sn-dcgan_star")
 
 
 def test_stages_are_spread_and_end_with_the_run():
@@ -112,13 +112,13 @@ def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_pat
         return silent
 
     with pytest.raises(Killed):
-        run_table_3(cells, data, settings, tmp_path, Clock(), told)
+        run_table_3(cells, data, settings, tmp_path, TimeBudget(), told)
     page = (tmp_path / "gan-table-3.md").read_text()
     lines = [line for line in page.splitlines() if "| sn-dcgan |" in line]
     assert len(lines) == 4 + len(TABLES) - 1  # what was not run stands in the first table alone
     assert sum(NOT_RUN in line for line in lines) == 3
     assert "1 of 4 cells run" in page
-    page = "\n".join(run_table_3(cells, data, settings, tmp_path, Clock(), told))
+    page = "\n".join(run_table_3(cells, data, settings, tmp_path, TimeBudget(), told))
     assert ran.count(cells[0].name) == 1  # done before, and not run again
     assert not any(NOT_RUN in line for line in page.splitlines() if "| sn-dcgan |" in line)
     assert "4 of 4 cells run" in page and "| above DCGAN | - | - | - | - | not run |" in page
@@ -135,7 +135,7 @@ def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_pat
         del stage["readings"]["smoothgrad"]
     assert "SmoothGrad" in committed and "SmoothGrad" not in page_of("gan-table-3-made", older)
     with pytest.raises(UsageError, match="iterations 3, now 4"):
-        run_table_3(cells, data, training(4), tmp_path, Clock(), told)
+        run_table_3(cells, data, training(4), tmp_path, TimeBudget(), told)
 
 
 def test_columns_pick_their_stages_and_seeds_are_averaged():
@@ -167,7 +167,7 @@ def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, mo
     assert [cell.name for cell in cells] == ["cam_star_augmented_0", "cam_beetle_augmented_0"]
     settings = training(2)
     begun = []
-    page = run_table_3(cells, data, settings, tmp_path, Clock(), begun.append)
+    page = run_table_3(cells, data, settings, tmp_path, TimeBudget(), begun.append)
     assert [cell.group for cell in begun] == ["star", "beetle"]
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["cam_0"]
     lines = [line for line in page if line.startswith("| cam |")]
@@ -178,8 +178,8 @@ def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, mo
     assert told["images"] == 6 and len(told["controls"]["untrained"]["cam"]) == 1
     with pytest.raises(UsageError, match="no finished run"):  # it has no D to read
         finished(tmp_path / "cells", "made")
-    moon = GanCell(gan="cam", group="moon", augment=True, seed=0)
-    run_table_3([moon], data, settings, tmp_path, Clock(), begun.append)
+    moon = GanTrial(gan="cam", group="moon", augment=True, seed=0)
+    run_table_3([moon], data, settings, tmp_path, TimeBudget(), begun.append)
     assert "The data has no class moon" in (tmp_path / "gan-table-3.md").read_text()
 
 
@@ -209,17 +209,17 @@ def test_the_grid_stops_with_the_clock_and_records_failures(tmp_path):
         clock.end = 0.0  # the minutes are used up inside this cell
         return None
 
-    run_grid(cells, work, tmp_path, {"x": 1}, clock := Clock(5))
+    run_grid(cells, work, tmp_path, {"x": 1}, clock := TimeBudget(5))
     assert clock.over
     assert results(cells, tmp_path, {"x": 1}) == {cells[0].name: {"failed": "d_loss is no number"}}
     (row, *_) = rows(cells, results(cells, tmp_path, {"x": 1}), "cam", "fixed")
     assert row[-1] == "failed"
     with pytest.raises(UsageError, match="expected more than 0"):
-        Clock(0)
+        TimeBudget(0)
 
 
 def test_the_clock_stops_a_cell_with_everything_saved(data, tmp_path):
-    assert run_cell(CELL, data, training(10_000), tmp_path, Clock(0.02), silent) is None
+    assert run_cell(CELL, data, training(10_000), tmp_path, TimeBudget(0.02), silent) is None
     assert (tmp_path / "last.pt").exists() and not (tmp_path / "stages.json").exists()
 
 

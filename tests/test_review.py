@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from reviewed import BOXES, make_review
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.cli import app
 from boxless.data.annotation_files import read_truth
 from boxless.data.folder import read_data
@@ -105,9 +105,9 @@ def test_decisions_stay_when_the_boxes_were_found_again(paths):
 def test_coco_and_zip_and_the_names_of_finders(paths, tmp_path):
     _, photos, out = paths
     boxes = np.array([[1, 2, 30, 20]], np.float32)
-    images = [Found(name, SIZE, boxes, np.array([0.25], np.float32), name[:3]) for name in BOXES]
+    images = [Detections(name, SIZE, boxes, np.array([0.25], np.float32), name[:3]) for name in BOXES]
     (tmp_path / "coco").mkdir()
-    coco.write([*images, Found("fly/5.png", SIZE)], tmp_path / "coco", ["bee", "fly"], note="")
+    coco.write([*images, Detections("fly/5.png", SIZE)], tmp_path / "coco", ["bee", "fly"], note="")
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for path in photos.rglob("*.png"):
             archive.write(path, path.relative_to(photos))

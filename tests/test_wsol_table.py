@@ -10,7 +10,7 @@ from cyclopts import App
 from boxless.cli.reproduce_classifiers import register
 from boxless.data.folder import read_data
 from boxless.methods import METHODS
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.recipes import FROZEN, RECIPES
 from boxless.reproduce.wsol_table import cells, reproduce
 from boxless.runtime.errors import UsageError
@@ -23,7 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_method_has_a_row_and_a_difference(data: Path, tmp_path: Path) -> None:
     methods = [name for name in METHODS if name in ("cam", "i2c")]
-    text = reproduce([data], tmp_path, Clock(), methods=methods, seeds=[0], **SMALL)
+    text = reproduce([data], tmp_path, TimeBudget(), methods=methods, seeds=[0], **SMALL)
     assert text == (tmp_path / "wsol-table.md").read_text()
     assert "2 of 2 cells run: tiny at stride 4" in text
     assert "## tiny" in text
@@ -34,12 +34,12 @@ def test_every_method_has_a_row_and_a_difference(data: Path, tmp_path: Path) -> 
     assert text.count("control: whole image") == 1
     size = max(path.stat().st_size for path in (tmp_path / "cells").iterdir())
     assert size < 20_000
-    again = reproduce([data], tmp_path, Clock(), methods=methods, seeds=[0], begun=never, **SMALL)
+    again = reproduce([data], tmp_path, TimeBudget(), methods=methods, seeds=[0], begun=never, **SMALL)
     assert again == text
     result = json.loads((tmp_path / "cells" / "i2c-tiny_0.json").read_text())["result"]
     assert result["options"]["alpha"] == pytest.approx(0.002 * 1281 / 10)
     with pytest.raises(UsageError, match="other settings"):
-        reproduce([data], tmp_path, Clock(), methods=methods, seeds=[0], **(SMALL | {"epochs": 9}))
+        reproduce([data], tmp_path, TimeBudget(), methods=methods, seeds=[0], **(SMALL | {"epochs": 9}))
 
 
 def test_cam_comes_first_and_whole_seeds_before_more(data: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 Shown = Float[Tensor, "batch c h w"]
 
 
-def slopes_of(
+def input_gradient(
     network: Callable[[Tensor], Tensor], shown: Shown, score: Callable[[Tensor], Tensor] = lambda outputs: outputs
 ) -> tuple[Shown, Float[Tensor, "batch *output"]]:
     """The slope of each image's score(network(shown)) on what is shown of it, and network(shown).

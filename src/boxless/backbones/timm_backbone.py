@@ -141,8 +141,8 @@ def _are_chain(net: nn.Module, names: tuple[str, ...], image: Tensor) -> bool:
             chained = net.get_submodule(name)(chained)
     except Exception:  # whatever parts raise that are no chain
         return False
-    alike = whole.ndim == 4 and chained.shape == whole.shape
-    return alike and (whole.is_meta or torch.allclose(chained, whole, atol=1e-5))
+    same_shape = whole.ndim == 4 and chained.shape == whole.shape
+    return same_shape and (whole.is_meta or torch.allclose(chained, whole, atol=1e-5))
 
 
 def _parts(net: nn.Module) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 Normalisation = Literal["minmax", "max", "none"]
-Heat = Float[np.ndarray, "_h _w"]
+Heatmap = Float[np.ndarray, "_h _w"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Readout:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detections:
     """What was found in one image; no boxes when nothing was, and then `note` says why."""
 
     name: str
@@ -57,13 +57,13 @@ def normalise(heat: Float[np.ndarray, "h w"], how: Normalisation = "minmax") -> 
     return np.asarray(np.clip((heat - low) / span, 0.0, 1.0), dtype=np.float32)
 
 
-def resize(heat: Heat, size: tuple[int, int]) -> Float32[np.ndarray, "height width"]:
+def resize(heat: Heatmap, size: tuple[int, int]) -> Float32[np.ndarray, "height width"]:
     """Bilinear resize (h, w) -> (height, width) for `size` = (width, height), pixel centres aligned."""
     return np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def find_boxes(
-    heat: Heat,
+    heat: Heatmap,
     size: tuple[int, int],
     threshold: float,
     *,

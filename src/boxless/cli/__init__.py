@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from boxless import __version__
 from boxless.runtime.errors import BoxlessError
-from boxless.runtime.progress import Progress, listening
+from boxless.runtime.progress import Progress, reporting_to
 
 app = App(
     name="boxless",
@@ -70,7 +70,7 @@ def _launch(
     os.environ["BOXLESS_QUIET"] = "1" if quiet else ""
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        with listening(_counting):
+        with reporting_to(_counting):
             result = app(tokens, exit_on_error=True, print_error=True)
     except BoxlessError as error:
         if debug:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boxless.cli import console
-from boxless.data.check import PAIR, PLACES, Alike, Findings
+from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
 from boxless.data.near_duplicates import NEAR
 
 
@@ -154,7 +154,7 @@ def _classes(findings: Findings) -> Table:
     return table
 
 
-def _shown(group: Alike) -> str:
+def _shown(group: DuplicateGroup) -> str:
     more = f" and {len(group.names) - 3} more" if len(group.names) > 3 else ""
     return " = ".join(group.names[:3]) + more
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from boxless.data.inference_batches import Watch
     from boxless.export import Format
     from boxless.inference.predict_folder import Summary
-    from boxless.inference.predictors import DivisibleFinder
+    from boxless.inference.predictors import DivisiblePredictor
     from boxless.runtime.distributed import Team
 
 
@@ -151,7 +151,7 @@ def watching(title: str, total: int) -> Iterator["Watch"]:
 
 def searched(
     title: str,
-    finder: "DivisibleFinder",
+    predictor: "DivisiblePredictor",
     data: "Dataset",
     out: Path,
     team: "Team",
@@ -161,14 +161,14 @@ def searched(
 ) -> int:
     """Search, with progress, and print what was found where; of a team, the first process speaks."""
     from boxless.data.inference_batches import Watch
-    from boxless.inference.predict_folder import search
+    from boxless.inference.predict_folder import predict_folder
 
     if not team.first:
-        search(finder, data, out, Watch(), team=team, **asked)
+        predict_folder(predictor, data, out, Watch(), team=team, **asked)
         return 0
     shown = title if team.world == 1 else f"{title}, process 1 of {team.world}"
     with watching(shown, len(data)) as watch:
-        summary = search(finder, data, out, watch, team=team, **asked)
+        summary = predict_folder(predictor, data, out, watch, team=team, **asked)
     told(summary, out, as_json=as_json)
     return 0
 

@@ -72,7 +72,7 @@ def evaluate(
     from boxless.data.splits import splits_for
     from boxless.evaluation.evaluate import evaluate as measure
     from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps
-    from boxless.inference.factory import finder_named, untrained
+    from boxless.inference.factory import predictor_named, untrained
 
     test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
     options = {
@@ -82,14 +82,14 @@ def evaluate(
         "device": device,
         "precision": precision,
     }
-    finder = finder_named(target, **options)
-    control = untrained(finder, other or test, seed=seed)
+    predictor = predictor_named(target, **options)
+    control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.watching("evaluating", total) as watch:
-        measured, mapped = measure(finder, test, watch, fit=other, untrained=control, seed=seed)
-    content = evaluation_result(measured, finder, test, other, watch, seed=seed)
+        measured, mapped = measure(predictor, test, watch, fit=other, untrained=control, seed=seed)
+    content = evaluation_result(measured, predictor, test, other, watch, seed=seed)
     if out is not None:
-        write_evaluation(out, content, measured, mapped, test, finder)
+        write_evaluation(out, content, measured, mapped, test, predictor)
     if maps is not None:
         write_maps(maps, mapped)
     if json:

@@ -98,7 +98,7 @@ def find(
         check_folder(out, format, overwrite=overwrite)
     data = restricted(read_data(photos, "all"), classes, one_category=one_category)
     fabric = fabric_on(device, devices, nodes)
-    finder = discoverer(
+    predictor = discoverer(
         method,
         backbone=backbone,
         stride=stride,
@@ -111,7 +111,7 @@ def find(
     )
     return console.searched(
         "finding",
-        finder,
+        predictor,
         data,
         out,
         Team(fabric),

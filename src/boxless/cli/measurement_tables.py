@@ -20,7 +20,7 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
     console.print(table)
     for name, (value, low, high) in measurement.scores().items():
         console.print(f"{name} {value:.1f} ({low:.1f} to {high:.1f})", highlight=False)
-    counts = ", ".join(f"{kind} {count}" for kind, count in measurement.anatomy.totals().items())
+    counts = ", ".join(f"{kind} {count}" for kind, count in measurement.error_types.totals().items())
     console.print(f"boxes of the first row: {counts}", highlight=False)
     if measurement.skipped:
         console.print(f"{measurement.skipped} images without boxes were left out", highlight=False)

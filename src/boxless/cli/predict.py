@@ -78,7 +78,7 @@ def predict(
         check_folder(out, format, overwrite=overwrite)
     data = read_data(photos, "all")
     fabric = fabric_on(device, devices, nodes)
-    finder = trained(
+    predictor = trained(
         run,
         threshold=threshold,
         batch_size=batch_size,
@@ -88,7 +88,7 @@ def predict(
     )
     return console.searched(
         "predicting",
-        finder,
+        predictor,
         data,
         out,
         Team(fabric),

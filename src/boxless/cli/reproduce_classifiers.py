@@ -45,7 +45,7 @@ def _command(name: str, about: str) -> Callable[..., int]:
         workers: int = 2,
         out: Path = Path("runs/i2c"),
     ) -> int:
-        from boxless.reproduce.grid import Clock
+        from boxless.reproduce.grid import TimeBudget
         from boxless.reproduce.i2c import ablations, comparisons, figure_3
 
         reproduce = ablations.reproduce
@@ -57,7 +57,7 @@ def _command(name: str, about: str) -> Callable[..., int]:
             name,
             data,
             out,
-            Clock(minutes),
+            TimeBudget(minutes),
             seeds=numbers(seeds),
             recipe=recipe,
             images_per_class=images_per_class,
@@ -93,13 +93,13 @@ def wsol_table(  # noqa: D103  # its help is put together below
     workers: int = 2,
     out: Path = Path("runs/wsol"),
 ) -> int:  # its help is put together below
-    from boxless.reproduce.grid import Clock
+    from boxless.reproduce.grid import TimeBudget
     from boxless.reproduce.wsol_table import reproduce
 
     page = reproduce(
         data,
         out,
-        Clock(minutes),
+        TimeBudget(minutes),
         methods=_words(methods),
         backbones=_words(backbones),
         seeds=numbers(seeds),

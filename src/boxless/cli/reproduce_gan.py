@@ -11,7 +11,9 @@ from boxless.cli.reproduce_options import numbers
 from boxless.gan import Preset
 
 if TYPE_CHECKING:
-    from boxless.reproduce.gan.run import GanCell
+    from boxless.reproduce.gan.run import GanTrial
+
+    pass
 
 FIGURES = {
     "gan-figure-1": "Samples of each GAN at the same iteration, CIFAR-10 birds (Choe, Park and Shim, Figure 1).",
@@ -81,9 +83,9 @@ def gan_table_3(
     """
     from boxless.gan.settings import GanTraining
     from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_cells
-    from boxless.reproduce.grid import Clock
+    from boxless.reproduce.grid import TimeBudget
 
-    clock = Clock(minutes)
+    clock = TimeBudget(minutes)
     training = GanTraining(
         preset=preset,
         iterations=iterations,
@@ -117,9 +119,9 @@ def _figure(name: str, about: str) -> Callable[..., int]:
     ) -> int:
         from boxless.gan.settings import GanTraining
         from boxless.reproduce.gan.figures import FIGURES, run_figure
-        from boxless.reproduce.grid import Clock
+        from boxless.reproduce.grid import TimeBudget
 
-        clock = Clock(minutes)
+        clock = TimeBudget(minutes)
         training = GanTraining(
             preset=preset,
             iterations=iterations,
@@ -200,9 +202,9 @@ def gan_readings(
 
     """
     from boxless.reproduce.gan.readings import run_readings
-    from boxless.reproduce.grid import Clock
+    from boxless.reproduce.grid import TimeBudget
 
-    _print(run_readings(data, out, Clock(minutes), on=on, device=device, begun=_told))
+    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_told))
     return 0
 
 
@@ -239,7 +241,7 @@ def _gans(listed: str, reference: str = "") -> list[str]:
     return _names(listed)
 
 
-def _told(cell: "GanCell") -> None:
+def _told(cell: "GanTrial") -> None:
     console.note(f"cell {cell.name}")
 
 

@@ -77,10 +77,10 @@ def _predicted(run: Path, photos: Path, found: Path) -> Path:
     """The boxes of a trained run, found the first time that it is reviewed."""
     from boxless.data.folder import read_data
     from boxless.inference.factory import trained
-    from boxless.inference.predict_folder import search
+    from boxless.inference.predict_folder import predict_folder
 
     if not (found / "boxes.csv").is_file():
         data = read_data(photos, "all")
         with console.watching("predicting", len(data)) as watch:
-            search(trained(run), data, found, watch, format="csv")
+            predict_folder(trained(run), data, found, watch, format="csv")
     return found

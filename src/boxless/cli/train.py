@@ -33,8 +33,8 @@ def _train_classifier(
     options, settings = _parted(method, values)
     there = splits(data)
     train = restricted(read_data(data, split_named(there, "train") if there else None), classes)
-    held = split_named(there, "val", "valid", "validation")
-    validation = restricted(read_data(data, held), classes) if held else None
+    held_out = split_named(there, "val", "valid", "validation")
+    validation = restricted(read_data(data, held_out), classes) if held_out else None
     train_classifier(method, options, train, validation, settings, out, resume=resume)
     return _done(out)
 
@@ -66,9 +66,9 @@ def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | Non
     from boxless.data.splits import restricted, split_named
     from boxless.gan.data import read_images
     from boxless.gan.training import train_gan
-    from boxless.runtime.distributed import alone
+    from boxless.runtime.distributed import require_single_process
 
-    alone("A GAN")
+    require_single_process("A GAN")
     settings = GanTraining(**values)
     train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes, one_category=True)
     images = read_images(train, settings.size)

@@ -18,12 +18,12 @@ from boxless.data.dataset import Dataset, Sample
 from boxless.data.file_names import class_folder, is_image
 from boxless.data.folder import boxes_files, read_data, splits
 from boxless.data.images import read_resized
-from boxless.data.inference_batches import ahead
-from boxless.data.near_duplicates import BYTES, NEAR, alike, fingerprint
+from boxless.data.inference_batches import prefetch
+from boxless.data.near_duplicates import BYTES, NEAR, fingerprint, near_duplicate_groups
 from boxless.data.published_datasets import recognise
 from boxless.data.sources import open_source
 from boxless.runtime.errors import BoxlessError, BrokenImageError
-from boxless.runtime.progress import tracked
+from boxless.runtime.progress import track
 
 PAIR = 2
 """Images that a class needs before two different ones can meet in a batch, as I2C wants."""
@@ -33,7 +33,7 @@ PLACES = 18
 Size = tuple[int, int]
 
 
-class Alike(NamedTuple):
+class DuplicateGroup(NamedTuple):
     """Images that are the same, or nearly."""
 
     names: list[str]
@@ -61,7 +61,7 @@ class Findings:
     """Images with a box."""
     wrong_boxes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Kind (empty, outside, reaching out, tiny, stated for another size) -> images."""
-    duplicates: list[Alike] = field(default_factory=list)
+    duplicates: list[DuplicateGroup] = field(default_factory=list)
     others: dict[str, int] = field(default_factory=dict)
     """Files that are neither images nor annotations, by their extension."""
     unlisted: int = 0
@@ -85,12 +85,12 @@ class Findings:
         return [name for name, count in counts.items() if count < PAIR]
 
     @property
-    def overlaps(self) -> list[Alike]:
+    def overlaps(self) -> list[DuplicateGroup]:
         """Images that stand in two splits."""
         return [group for group in self.duplicates if len(group.splits) > 1]
 
     @property
-    def contradictions(self) -> list[Alike]:
+    def contradictions(self) -> list[DuplicateGroup]:
         """Images that stand in two classes."""
         return [group for group in self.duplicates if len(group.classes) > 1]
 
@@ -127,7 +127,7 @@ def check(path: Path, *, workers: int = 4) -> Findings:
         findings.classes |= {name: {} for name in dataset.classes if name not in findings.classes}
         named.update(sample.name for sample in dataset.samples)
         title = f"reading {split}" if split else "reading"
-        for look in tracked(_looks(dataset, findings, workers), title, len(dataset)):
+        for look in track(_looks(dataset, findings, workers), title, len(dataset)):
             if look is not None:
                 _take(look, dataset, split, findings, kept)
     _measure(kept, findings)
@@ -164,7 +164,7 @@ def _looks(dataset: Dataset, findings: Findings, workers: int) -> Iterator[_Look
             return None
         return _Look(sample, size, hashlib.blake2b(content, digest_size=16).digest(), fingerprint(picture))
 
-    return ahead(look, dataset.samples, workers=workers, window=4 * workers)
+    return prefetch(look, dataset.samples, workers=workers, window=4 * workers)
 
 
 def _take(look: _Look, dataset: Dataset, split: str, findings: Findings, kept: _Kept) -> None:
@@ -222,17 +222,17 @@ def _compare(kept: _Kept, findings: Findings) -> None:
         same[digest].append(index)
     findings.duplicates = [_group(group, kept, exact=True) for group in same.values() if len(group) > 1]
     prints = np.frombuffer(bytes(kept.prints), np.uint8).reshape(-1, BYTES)
-    for group in alike(prints):
+    for group in near_duplicate_groups(prints):
         indices = [kept.shown[index] for index in group]
         if len({kept.digests[index] for index in indices}) > 1:
             findings.duplicates.append(_group(indices, kept, exact=False))
 
 
-def _group(indices: Iterable[int], kept: _Kept, *, exact: bool) -> Alike:
+def _group(indices: Iterable[int], kept: _Kept, *, exact: bool) -> DuplicateGroup:
     members = list(indices)
     places = sorted({kept.splits[index] for index in members})
     classes = sorted({kept.classes[index] for index in members} - {""})
-    return Alike([kept.names[index] for index in members], exact, places, classes)
+    return DuplicateGroup([kept.names[index] for index in members], exact, places, classes)
 
 
 def _strangers(path: Path, named: set[str], findings: Findings) -> None:

@@ -40,7 +40,9 @@ class Batch:
     pictures: UInt8[np.ndarray, "batch size size 3"]
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, window: int) -> Iterator[Result]:
+def prefetch(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, window: int
+) -> Iterator[Result]:
     """`map` in threads, in order, with at most `window` results waiting, however long `items` is."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -71,7 +73,7 @@ def stream(dataset: Dataset, size: int, watch: Watch, *, batch_size: int = 16, w
             return sample.name
         return sample, picture, original
 
-    reads = ahead(read, dataset.samples, workers=workers, window=2 * batch_size + workers)
+    reads = prefetch(read, dataset.samples, workers=workers, window=2 * batch_size + workers)
     while group := list(islice(reads, batch_size)):
         if whole := [item for item in group if not isinstance(item, str)]:
             samples, pictures, sizes = zip(*whole, strict=True)

@@ -66,7 +66,7 @@ def _joined(halves, weights):
     return joined
 
 
-def alike(prints: Prints) -> list[list[int]]:
+def near_duplicate_groups(prints: Prints) -> list[list[int]]:
     """The groups of two and more pictures, by index, that a chain of pairs within NEAR bits joins."""
     unique, first = np.unique(prints, axis=0, return_inverse=True)
     halves = np.ascontiguousarray(unique).view(np.uint64).reshape(-1, 2)

@@ -22,7 +22,7 @@ import numpy as np
 
 from boxless.data.file_names import SPLITS, check_length, hidden
 from boxless.runtime.errors import BoxlessError, BrokenImageError
-from boxless.runtime.progress import tracked
+from boxless.runtime.progress import track
 
 TEXTS = (".cls", ".json")
 """Files of annotation."""
@@ -48,7 +48,7 @@ class TarSource:
         """.cls or .json -> key of an image, with its split -> what the file says."""
         places: list[tuple[str, int, int, int]] = []
         with ThreadPoolExecutor(8) as pool:
-            scans = tracked(pool.map(_scan, self._shards), "reading the shards' headers", len(self._shards))
+            scans = track(pool.map(_scan, self._shards), "reading the shards' headers", len(self._shards))
             for number, (path, shard) in enumerate(zip(self._shards, scans, strict=True)):
                 below = _split(path, root)
                 places += [(below + name, number, offset, length) for name, offset, length in shard.places]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from boxless.boxes.from_heatmap import Heat
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes
 from boxless.evaluation.protocols import DELTAS, Size
 
@@ -86,7 +86,7 @@ class Reordered(Sequence[Item]):
         return self.items[int(self.order[index])]
 
 
-class Salient(Sequence[Heat]):
+class Salient(Sequence[Heatmap]):
     """The saliency map of each picture, made when it is asked for."""
 
     def __init__(self, pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> None:
@@ -95,5 +95,5 @@ class Salient(Sequence[Heat]):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index: int) -> Heat:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Heatmap:  # type: ignore[override]
         return saliency(self.pictures[index])

@@ -19,7 +19,7 @@ KINDS = ("hit", "part", "large", "several", "missed")
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class ErrorTypes:
     """The kind (index into KINDS), the IoU and the box of every image, and the class labels where they are known."""
 
     kinds: Int8[np.ndarray, "image"]
@@ -46,15 +46,15 @@ class Anatomy:
         return [int(i) for i in np.argsort(self.ious, kind="stable")[:how_many]]
 
 
-def anatomy(
+def classify_errors(
     boxes: Float32[np.ndarray, "image 4"], truths: Sequence[Boxes], labels: Int[np.ndarray, "image"] | None = None
-) -> Anatomy:
+) -> ErrorTypes:
     """One found box for each image (zeros for none) and its truth boxes -> the kind of each."""
     judged = [
         _judge(box.astype(np.float64), truth.astype(np.float64)) for box, truth in zip(boxes, truths, strict=True)
     ]
     kinds = np.array([kind for kind, _ in judged], np.int8)
-    return Anatomy(kinds, np.array([iou for _, iou in judged], np.float64), boxes, labels)
+    return ErrorTypes(kinds, np.array([iou for _, iou in judged], np.float64), boxes, labels)
 
 
 def _judge(box: Any, truth: Any) -> tuple[int, float]:

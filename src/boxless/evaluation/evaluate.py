@@ -6,24 +6,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import UInt8
 
-from boxless.boxes.from_heatmap import Heat
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
 from boxless.data.inference_batches import Watch
 from boxless.evaluation.measure import Headline, Split, measure
 from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.protocols import PROTOCOLS, Protocol
-from boxless.inference.predictors import Finder
+from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError
 
 
 @dataclass(slots=True)
-class Maps:
+class HeatmapSet:
     """All maps of one data set by one finder, in memory: a map is a few hundred values."""
 
     samples: list[Sample] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    heats: list[Heat] = field(default_factory=list)
+    heats: list[Heatmap] = field(default_factory=list)
     ranked: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
@@ -31,11 +31,11 @@ class Maps:
         """The true boxes, None where an image has no annotation."""
         return [sample.boxes for sample in self.samples]
 
-    def boxed(self) -> "Maps":
+    def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
         kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
         lists = (self.samples, self.sizes, self.heats, self.ranked)
-        return Maps(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
+        return HeatmapSet(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
 
     def split(self) -> Split:
         """Maps, sizes and true boxes of maps that all have boxes."""
@@ -56,12 +56,12 @@ class Pictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
         return read_resized(self.dataset.source.read(name), name, self.size)[0]
 
 
-def maps_of(finder: Finder, dataset: Dataset, watch: Watch) -> Maps:
+def compute_heatmaps(predictor: Predictor, dataset: Dataset, watch: Watch) -> HeatmapSet:
     """Every map of the data set; of the true classes where the finder has classes of its own."""
-    if finder.classes and dataset.classes and finder.classes != dataset.classes:
-        dataset = _in_the_finders_classes(dataset, finder.classes)
-    found = Maps()
-    for mapped in finder.maps(dataset, watch, labels=bool(finder.classes) and dataset.labelled):
+    if predictor.classes and dataset.classes and predictor.classes != dataset.classes:
+        dataset = _in_the_finders_classes(dataset, predictor.classes)
+    found = HeatmapSet()
+    for mapped in predictor.maps(dataset, watch, labels=bool(predictor.classes) and dataset.labelled):
         found.samples.append(mapped.sample)
         found.sizes.append(mapped.size)
         found.heats.append(mapped.heat)
@@ -72,16 +72,16 @@ def maps_of(finder: Finder, dataset: Dataset, watch: Watch) -> Maps:
 
 
 def evaluate(
-    finder: Finder,
+    predictor: Predictor,
     test: Dataset,
     watch: Watch,
     *,
     fit: Dataset | None = None,
-    untrained: Finder | None = None,
+    untrained: Predictor | None = None,
     headline: Headline = "own",
     protocol: Protocol = PROTOCOLS["boxless"],
     seed: int = 0,
-) -> tuple[Measurement, Maps]:
+) -> tuple[Measurement, HeatmapSet]:
     """Measure `finder` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
 
     `headline` says whose threshold the first row and the controls have: the finder's own, or the transferred one.
@@ -90,20 +90,20 @@ def evaluate(
     if not test.boxed:
         where = f"the {test.split} split of {test.source.root}" if test.split else str(test.source.root)
         raise BoxlessError(f"No image of {where} has a box; nothing can be measured. Add a boxes.csv, or use predict.")
-    found = maps_of(finder, test, watch)
-    known = bool(finder.classes) and test.labelled
-    other = maps_of(finder, fit, watch).boxed() if fit is not None and fit.boxed else None
+    found = compute_heatmaps(predictor, test, watch)
+    known = bool(predictor.classes) and test.labelled
+    other = compute_heatmaps(predictor, fit, watch).boxed() if fit is not None and fit.boxed else None
     measured = measure(
         found.heats,
         found.sizes,
         found.truths,
-        readout=finder.readout,
+        readout=predictor.readout,
         fit=other.split() if other else None,
-        untrained=maps_of(untrained, test, watch).heats if untrained is not None else None,
+        untrained=compute_heatmaps(untrained, test, watch).heats if untrained is not None else None,
         pictures=Pictures(test, found.samples),
         fit_pictures=Pictures(fit, other.samples) if fit is not None and other else None,
         labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,
-        predictions=np.array(found.ranked) if known and all(found.ranked) and len(finder.classes) > 1 else None,
+        predictions=np.array(found.ranked) if known and all(found.ranked) and len(predictor.classes) > 1 else None,
         classes=test.classes,
         names=[sample.name for sample in found.samples],
         headline=headline,

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from boxless.boxes.from_heatmap import Heat
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.file_names import LARGEST_FILE
 from boxless.runtime.errors import BoxlessError
 
@@ -24,7 +24,7 @@ MEMORY = 2**30
 """Bytes of maps that are kept after the first reading; more are read again."""
 
 
-class MapFiles(Sequence[Heat]):
+class MapFiles(Sequence[Heatmap]):
     """The maps of some images in their order, read on demand and from any thread.
 
     Raises BoxlessError, at once, for images without a map and names that fit two, and on reading for what is no map.
@@ -38,13 +38,13 @@ class MapFiles(Sequence[Heat]):
             raise BoxlessError(f"There are no maps in {path}. Expected .npy or .png files named like the images.")
         self._names = _match(path, stored, images)
         self.surplus = len(stored) - len(set(self._names))
-        self._kept: dict[int, Heat] = {}
+        self._kept: dict[int, Heatmap] = {}
         self._room = MEMORY
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def __getitem__(self, index: int) -> Heat:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Heatmap:  # type: ignore[override]
         if index in self._kept:
             return self._kept[index]
         heat = _checked(self._read(self._names[index]), f"{self.path}: {self._names[index]}")
@@ -148,7 +148,7 @@ def _match(path: Path, stored: Sequence[str], images: Sequence[str]) -> list[str
     return found
 
 
-def _checked(array: Any, where: str) -> Heat:
+def _checked(array: Any, where: str) -> Heatmap:
     if array is None:
         raise BoxlessError(f"{where} is not a whole png. Save it again.")
     if array.ndim != 2 or not array.size:

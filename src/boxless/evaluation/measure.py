@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from boxless.boxes.from_heatmap import Heat, Readout
+from boxless.boxes.from_heatmap import Heatmap, Readout
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines, metrics, thresholds
-from boxless.evaluation.error_types import anatomy
+from boxless.evaluation.error_types import classify_errors
 from boxless.evaluation.measurement import Measurement, Row
 from boxless.evaluation.metrics import IouTable, Labels
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Protocol, Size
@@ -27,19 +27,19 @@ Headline = Literal["own", "transferred"]
 class Split(NamedTuple):
     """Maps of other images (training images) with their sizes and boxes, on which thresholds and boxes are fitted."""
 
-    maps: Sequence[Heat]
+    maps: Sequence[Heatmap]
     sizes: Sequence[Size]
     truths: Sequence[Boxes]
 
 
 def measure(
-    maps: Sequence[Heat],
+    maps: Sequence[Heatmap],
     sizes: Sequence[Size],
     truths: Sequence[Boxes | None],
     *,
     readout: Readout | None = None,
     fit: Split | None = None,
-    untrained: Sequence[Heat] | None = None,
+    untrained: Sequence[Heatmap] | None = None,
     pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]] | None = None,
     fit_pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]] | None = None,
     labels: Sequence[int] | None = None,
@@ -81,7 +81,7 @@ def measure(
         protocol=protocol,
         rows=rows,
         table=table,
-        anatomy=anatomy(ground.boxes(rows[0]), kept.truths, known),
+        error_types=classify_errors(ground.boxes(rows[0]), kept.truths, known),
         indices=chosen,
         skipped=len(truths) - len(keep),
         labels=known,
@@ -101,7 +101,7 @@ class _Ground:
     labels: Labels | None
     threads: int | None
 
-    def table(self, maps: Sequence[Heat], extra: Sequence[float]) -> IouTable:
+    def table(self, maps: Sequence[Heatmap], extra: Sequence[float]) -> IouTable:
         return metrics.iou_table(
             maps,
             self.kept.sizes,
@@ -121,7 +121,7 @@ class _Ground:
 
 
 def _measurable(
-    maps: Sequence[Heat], sizes: Sequence[Size], truths: Sequence[Boxes | None]
+    maps: Sequence[Heatmap], sizes: Sequence[Size], truths: Sequence[Boxes | None]
 ) -> Int[np.ndarray, "image"]:
     if not len(maps) == len(sizes) == len(truths):
         raise BoxlessError(
@@ -176,7 +176,7 @@ def _constant_rows(ground: _Ground, fit: Split | None) -> list[Row]:
     protocol, rows = ground.protocol, []
     for name, share, words in (("whole image", (1.0, 1.0), ""), ("centred box", fitted, origin)):
         values = [
-            protocol.box_ious(protocol.found_in(baselines.centred_box(size, share), size), size, truth)[0]
+            protocol.box_ious(protocol.detections_in(baselines.centred_box(size, share), size), size, truth)[0]
             for size, truth in zip(ground.kept.sizes, ground.kept.truths, strict=True)
         ]
         rows.append(Row(name, "control", _hits(np.array(values, np.float32), protocol), (), words))
@@ -191,7 +191,7 @@ def _map_rows(ground: _Ground, headline: Row, seed: int) -> list[Row]:
     return [_like(headline, "shuffled maps", other, ground)]
 
 
-def _like(headline: Row, name: str, maps: Sequence[Heat], ground: _Ground) -> Row:
+def _like(headline: Row, name: str, maps: Sequence[Heatmap], ground: _Ground) -> Row:
     """A control's maps read out as the headline's are: at its threshold, or each at its own oracle."""
     table = ground.table(maps, headline.threshold)
     if headline.kind == "oracle":
@@ -200,7 +200,7 @@ def _like(headline: Row, name: str, maps: Sequence[Heat], ground: _Ground) -> Ro
 
 
 def _saliency_row(
-    headline: Row, maps: Sequence[Heat], ground: _Ground, fit: Split | None, fit_pictures: Sequence[Any] | None
+    headline: Row, maps: Sequence[Heatmap], ground: _Ground, fit: Split | None, fit_pictures: Sequence[Any] | None
 ) -> Row:
     """Saliency has a range of its own: beside a fair headline its threshold is transferred too, else label-free."""
     protocol, threads = ground.protocol, ground.threads

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float64, Int
 
 from boxless.evaluation import metrics
 from boxless.evaluation.bootstrap import Comparison, compare, interval
-from boxless.evaluation.error_types import Anatomy
+from boxless.evaluation.error_types import ErrorTypes
 from boxless.evaluation.metrics import IouTable, Labels
 from boxless.evaluation.protocols import DELTAS, Protocol
 
@@ -41,7 +41,7 @@ class Measurement:
     protocol: Protocol
     rows: list[Row]
     table: IouTable
-    anatomy: Anatomy
+    error_types: ErrorTypes
     """Of the headline's boxes; at its threshold for IoU 0.5 where it has several."""
     indices: Int[np.ndarray, "image"]
     """Which of the given images were measured: those with a truth box."""
@@ -121,10 +121,10 @@ class Measurement:
             "controls": {row.name: self._row_dict(row) | {"lift": self.lift(row).to_dict()} for row in self.controls},
             "curves": {f"{d:g}": metrics.curve(self.table, d)[published].tolist() for d in DELTAS},
             "thresholds": self.table.thresholds[published].tolist(),
-            "ious": np.round(self.anatomy.ious, 4).tolist(),
-            "anatomy": self.anatomy.totals(),
+            "ious": np.round(self.error_types.ious, 4).tolist(),
+            "anatomy": self.error_types.totals(),
             "per_class": self._per_class(),
-            "worst": [self._worst(i) for i in self.anatomy.worst()],
+            "worst": [self._worst(i) for i in self.error_types.worst()],
         }
 
     def _row_dict(self, row: Row) -> dict[str, Any]:
@@ -141,13 +141,13 @@ class Measurement:
 
     def _per_class(self) -> dict[str, Any]:
         hit, found = self.rows[0].at(0.5), {}
-        for label, kinds in self.anatomy.per_class().items():
+        for label, kinds in self.error_types.per_class().items():
             name = self.classes[label] if label < len(self.classes) else str(label)
             correct = hit[self.labels == label]
             found[name] = {"images": len(correct), "accuracy": float(100 * correct.mean()), "anatomy": kinds}
         return found
 
     def _worst(self, i: int) -> dict[str, Any]:
-        box = [round(float(value), 1) for value in self.anatomy.boxes[i]]
+        box = [round(float(value), 1) for value in self.error_types.boxes[i]]
         name = self.names[i] if self.names else str(self.indices[i])
-        return {"image": name, "iou": float(self.anatomy.ious[i]), "kind": self.anatomy.kind(i), "box": box}
+        return {"image": name, "iou": float(self.error_types.ious[i]), "kind": self.error_types.kind(i), "box": box}

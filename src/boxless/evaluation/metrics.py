@@ -13,10 +13,10 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Num, UInt8
 
-from boxless.boxes.from_heatmap import Heat
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes
 from boxless.evaluation.protocols import Protocol, Size, Thresholds
-from boxless.runtime.progress import tracked
+from boxless.runtime.progress import track
 
 Ious = Float32[np.ndarray, "image"]
 Hits = Bool[np.ndarray, "image"]
@@ -45,11 +45,11 @@ class IouTable:
 def each_image(work: Callable[[int], Result], images: int, threads: int | None = None) -> list[Result]:
     """`work(i)` for every image, in order, on `threads` threads (one a processor); kernels release Python's lock."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        return list(tracked(pool.map(work, range(images)), "measuring", images))
+        return list(track(pool.map(work, range(images)), "measuring", images))
 
 
 def iou_table(
-    maps: Sequence[Heat],
+    maps: Sequence[Heatmap],
     sizes: Sequence[Size],
     truths: Sequence[Boxes],
     protocol: Protocol,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float64, Int, UInt8
 
-from boxless.boxes.from_heatmap import Heat
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.evaluation.baselines import Reordered, derangement
 from boxless.evaluation.metrics import each_image, pxap, score_histograms
 from boxless.evaluation.protocols import PROTOCOLS, Protocol, Thresholds
@@ -70,7 +70,7 @@ class PixelMeasurement:
 
 
 def measure_pixels(
-    maps: Sequence[Heat], masks: Sequence[Mask], *, seed: int = 0, threads: int | None = None
+    maps: Sequence[Heatmap], masks: Sequence[Mask], *, seed: int = 0, threads: int | None = None
 ) -> PixelMeasurement:
     """Raw maps and masks (1 object, 0 background, 255 ignored; any size, resized nearest) -> PxAP and its controls.
 
@@ -81,7 +81,7 @@ def measure_pixels(
     if not any((mask == 1).any() for mask in small):
         raise BoxlessError(f"None of the {images} masks has an object pixel; PxAP cannot be measured.")
 
-    def histograms(map_of: Callable[[int], Heat]) -> Histograms:
+    def histograms(map_of: Callable[[int], Heatmap]) -> Histograms:
         def one(i: int) -> Any:
             return score_histograms(protocol.warm(map_of(i), (1, 1)), small[i], protocol.thresholds)
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Integer, Num
 
 from boxless.boxes.all_thresholds import Rule, best_ious, largest_boxes, to_levels
-from boxless.boxes.from_heatmap import Heat, Normalisation, normalise, resize
+from boxless.boxes.from_heatmap import Heatmap, Normalisation, normalise, resize
 from boxless.boxes.iou import box_ious
 from boxless.data.dataset import Boxes
 from boxless.runtime.errors import UsageError
@@ -63,7 +63,7 @@ class Protocol:
         """The grid, ascending from 0."""
         return np.arange(0, 1, 1 / self.steps)
 
-    def warm(self, heat: Heat, size: Size) -> Float[np.ndarray, "height width"]:
+    def warm(self, heat: Heatmap, size: Size) -> Float[np.ndarray, "height width"]:
         """Raw map (h, w) -> map of 0..1 in the scored picture; all zeros where the map is constant."""
         frame = size if self.frame is None else (self.frame, self.frame)
         if self.resize_first:
@@ -78,20 +78,20 @@ class Protocol:
 
     def truth_in(self, boxes: Boxes, size: Size) -> Float64[np.ndarray, "box 4"]:
         """Truth boxes of an image of `size`, half-open in the scored picture."""
-        scaled = self.found_in(boxes, size)
+        scaled = self.detections_in(boxes, size)
         if self.clipped == "truth" and self.frame is not None:
             scaled = np.clip(scaled, 0, self.frame - 1)
         scaled = np.trunc(scaled) if self.whole_pixels else scaled
         return scaled + np.array([0, 0, 1, 1]) if self.inclusive else scaled
 
-    def found_in(self, boxes: Boxes, size: Size) -> Float64[np.ndarray, "box 4"]:
+    def detections_in(self, boxes: Boxes, size: Size) -> Float64[np.ndarray, "box 4"]:
         """Half-open boxes of an image of `size`, scaled to the scored picture and cut to its crop."""
         scaled = boxes.astype(np.float64)
         if self.frame is not None:
             scaled = scaled * float(self.frame) / np.array(size * 2, np.float64) - self._margin
         return scaled if self.crop is None else np.clip(scaled, 0, self.crop)
 
-    def ious(self, heat: Heat, size: Size, truth: Boxes, thresholds: Thresholds) -> Float32[np.ndarray, "threshold"]:
+    def ious(self, heat: Heatmap, size: Size, truth: Boxes, thresholds: Thresholds) -> Float32[np.ndarray, "threshold"]:
         """IoU of the scored box with the truth at each of the ascending `thresholds`; 0 without truth."""
         return self.ious_of(self.warm(heat, size), self.truth_in(truth, size), thresholds)
 
@@ -113,7 +113,7 @@ class Protocol:
         limit = self._limit(size if side is None else (side, side))
         return np.asarray(box_ious(boxes, self.truth_in(truth, size), int(self.inclusive), limit), np.float32)
 
-    def boxes(self, heat: Heat, size: Size, thresholds: Thresholds) -> Float32[np.ndarray, "threshold 4"]:
+    def boxes(self, heat: Heatmap, size: Size, thresholds: Thresholds) -> Float32[np.ndarray, "threshold 4"]:
         """Half-open box, in original pixels, of the largest component at each of the ascending `thresholds`."""
         levels, count, at = self._levels(self.warm(heat, size), thresholds)
         found = largest_boxes(levels, count, "contour" if self.candidates == "all" else self.candidates)[at]

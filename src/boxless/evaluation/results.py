@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from boxless.boxes.from_heatmap import Found, find_boxes
+from boxless.boxes.from_heatmap import Detections, find_boxes
 from boxless.data.dataset import Dataset, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import Watch
-from boxless.evaluation.evaluate import Maps
+from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
-from boxless.inference.predictors import Finder, TrainedFinder
+from boxless.inference.predictors import Predictor, TrainedPredictor
 from boxless.report.html import THUMBNAIL, Card, Charts, Curve, Row, Score, Table, make_card, write_report
 from boxless.runtime.errors import BoxlessError
-from boxless.runtime.files import replacing, write_json
+from boxless.runtime.files import atomic_path, write_json
 from boxless.runtime.provenance import provenance
 
 
 def evaluation_result(
-    measured: Measurement, finder: Finder, test: Dataset, fit: Dataset | None, watch: Watch, *, seed: int
+    measured: Measurement, predictor: Predictor, test: Dataset, fit: Dataset | None, watch: Watch, *, seed: int
 ) -> dict[str, Any]:
     """The measurement of one finder on one split, with its provenance."""
     return {
-        "method": finder.name,
+        "method": predictor.name,
         "data": {
             "name": test.source.root.name,
             "split": test.split,
@@ -35,42 +35,45 @@ def evaluation_result(
             "fit_hash": data_hash(fit) if fit else None,
             "broken": watch.broken,
         },
-        "readout": finder.readout.to_dict(),
-        "network": _network(finder),
+        "readout": predictor.readout.to_dict(),
+        "network": _network(predictor),
         "seed": seed,
         **provenance(),
         "measurement": measured.to_dict(),
     }
 
 
-def _network(finder: Finder) -> dict[str, Any]:
+def _network(predictor: Predictor) -> dict[str, Any]:
     """What a checkpoint says of its network and of how far it was trained; nothing for a method without training."""
-    content = finder.localizer.content if isinstance(finder, TrainedFinder) else {}
+    content = predictor.localizer.content if isinstance(predictor, TrainedPredictor) else {}
     return {key: content[key] for key in ("backbone", "options", "settings", "step", "boxes") if key in content}
 
 
-def write_maps(path: Path, maps: Maps) -> None:
+def write_maps(path: Path, maps: HeatmapSet) -> None:
     """Write raw heat maps as one .npz under their images' names; raises BoxlessError when it cannot be written."""
     named = {sample.name: heat for sample, heat in zip(maps.samples, maps.heats, strict=True)}
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **named)
     except OSError as error:
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another file.") from error
 
 
 def write_evaluation(
-    out: Path, content: dict[str, Any], measured: Measurement, maps: Maps, test: Dataset, finder: Finder
+    out: Path, content: dict[str, Any], measured: Measurement, maps: HeatmapSet, test: Dataset, predictor: Predictor
 ) -> None:
     """Write result.json and report.html into the folder `out`."""
     write_json(out / "result.json", content)
     write_report(
         out / "report.html",
-        title=f"{finder.name} on {test.source.root.name}",
-        summary=[*in_words(measured, finder.name), f"Threshold {finder.readout.threshold:g}: {finder.readout.origin}."],
-        tables=[measurement_table(measured, finder.name)],
+        title=f"{predictor.name} on {test.source.root.name}",
+        summary=[
+            *in_words(measured, predictor.name),
+            f"Threshold {predictor.readout.threshold:g}: {predictor.readout.origin}.",
+        ],
+        tables=[measurement_table(measured, predictor.name)],
         charts=charts(measured),
-        cards=cards(measured, maps, test, finder),
+        cards=cards(measured, maps, test, predictor),
         images=len(measured.indices),
     )
 
@@ -128,20 +131,20 @@ def charts(measured: Measurement) -> Charts:
     )
 
 
-def cards(measured: Measurement, maps: Maps, test: Dataset, finder: Finder) -> Iterator[Card]:
+def cards(measured: Measurement, maps: HeatmapSet, test: Dataset, predictor: Predictor) -> Iterator[Card]:
     """A card for every measured image, boxed at the headline's threshold for IoU 0.5."""
     threshold = measured.rows[0].threshold
-    readout = replace(finder.readout, threshold=threshold[len(threshold) // 2])
+    readout = replace(predictor.readout, threshold=threshold[len(threshold) // 2])
     for place, index in enumerate(measured.indices):
         sample, size, heat = maps.samples[index], maps.sizes[index], maps.heats[index]
         boxes, scores = find_boxes(heat, size, readout.threshold, normalisation=readout.normalisation)
         label = test.classes[sample.label] if sample.label is not None and test.classes else "object"
         yield make_card(
-            Found(sample.name, size, boxes, scores, label),
+            Detections(sample.name, size, boxes, scores, label),
             read_shrunk(test.source.read(sample.name), sample.name, THUMBNAIL)[0],
             heat,
             truth=sample.boxes,
-            iou=float(measured.anatomy.ious[place]),
-            outcome=measured.anatomy.kind(place),
+            iou=float(measured.error_types.ious[place]),
+            outcome=measured.error_types.kind(place),
             normalisation=readout.normalisation,
         )

@@ -17,7 +17,7 @@ from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.pixel_metrics import Mask, PixelMeasurement, combine, measure_pixels
 from boxless.evaluation.protocols import protocol_named
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.progress import tracked
+from boxless.runtime.progress import track
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def read_masks(folder: Path, images: Sequence[str]) -> list[Mask]:
 
 
 def _counts(heats: MapFiles, known: Truth) -> list[str]:
-    constant = sum(bool(heats[i].min() == heats[i].max()) for i in tracked(range(len(heats)), "reading maps"))
+    constant = sum(bool(heats[i].min() == heats[i].max()) for i in track(range(len(heats)), "reading maps"))
     told = [
         (heats.surplus, "maps belong to no image and were not used"),
         (constant, "maps are constant and have no box"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from boxless.boxes.from_heatmap import Heat, Normalisation, Readout, normalise
+from boxless.boxes.from_heatmap import Heatmap, Normalisation, Readout, normalise
 from boxless.data.dataset import Boxes
 from boxless.evaluation.metrics import IouTable, curve, each_image, iou_table, max_box_accuracy
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Protocol, Size
@@ -27,7 +27,7 @@ def best_threshold(table: IouTable) -> float:
 
 
 def transferred(
-    maps: Sequence[Heat],
+    maps: Sequence[Heatmap],
     sizes: Sequence[Size],
     truths: Sequence[Boxes],
     protocol: Protocol = PROTOCOLS["boxless"],
@@ -44,7 +44,7 @@ def oracle(table: IouTable, deltas: Sequence[float] = DELTAS) -> tuple[float, ..
     return tuple(max_box_accuracy(table, delta)[1] for delta in deltas)
 
 
-def otsu(heat: Heat, normalisation: Normalisation = "minmax") -> float:
+def otsu(heat: Heatmap, normalisation: Normalisation = "minmax") -> float:
     """Otsu's threshold (1979) of one map: where the variance between the two sides of 256 bins is largest.
 
     0.5 for a constant map. Of equally good thresholds the middle one.
@@ -63,14 +63,14 @@ def otsu(heat: Heat, normalisation: Normalisation = "minmax") -> float:
     return float((best[(best.size - 1) // 2] + 1) / 256)
 
 
-def label_free(maps: Sequence[Heat], normalisation: Normalisation = "minmax", threads: int | None = None) -> Readout:
+def label_free(maps: Sequence[Heatmap], normalisation: Normalisation = "minmax", threads: int | None = None) -> Readout:
     """One threshold for all images without any box: the median of the maps' Otsu thresholds."""
     each = each_image(lambda i: otsu(maps[i], normalisation), len(maps), threads)
     return Readout(float(np.median(each)), f"label-free: median of Otsu's over {len(maps)} maps", normalisation)
 
 
 def area_matched(
-    maps: Sequence[Heat],
+    maps: Sequence[Heatmap],
     sizes: Sequence[Size],
     protocol: Protocol = PROTOCOLS["boxless"],
     share: float = 0.5,

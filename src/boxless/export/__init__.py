@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.export import boxes_csv, coco, voc, yolo
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -46,7 +46,7 @@ class _Tally:
 
 
 def write_boxes(
-    found: Iterable[Found],
+    found: Iterable[Detections],
     out: Path,
     format: Format,
     classes: list[str],
@@ -118,7 +118,9 @@ def _written_here(entry: Path) -> bool:
     return all(path.is_dir() or path.is_symlink() or path.suffix in {".txt", ".xml"} for path in entry.rglob("*"))
 
 
-def _write(found: Iterable[Found], folder: Path, format: Format, classes: list[str], pictures: Path | None) -> None:
+def _write(
+    found: Iterable[Detections], folder: Path, format: Format, classes: list[str], pictures: Path | None
+) -> None:
     match format:
         case "coco":
             coco.write(found, folder, classes, note=UPRIGHT)
@@ -130,7 +132,7 @@ def _write(found: Iterable[Found], folder: Path, format: Format, classes: list[s
             boxes_csv.write(found, folder)
 
 
-def _checked(found: Iterable[Found], classes: list[str], tally: _Tally) -> Iterator[Found]:
+def _checked(found: Iterable[Detections], classes: list[str], tally: _Tally) -> Iterator[Detections]:
     """Pass `found` on, counted, and refuse what no format could hold."""
     known = set(classes)
     for one in found:

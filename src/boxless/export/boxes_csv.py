@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 
 COLUMNS = "image,class,width,height,x0,y0,x1,y1,score"
 
 
-def write(found: Iterable[Found], folder: Path) -> None:
+def write(found: Iterable[Detections], folder: Path) -> None:
     """Write boxes.csv; numbers are the shortest that read back as the same float32, names keep every byte."""
     with (folder / "boxes.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(f"{COLUMNS}\n")

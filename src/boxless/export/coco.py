@@ -12,10 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 
 
-def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str) -> None:
+def write(found: Iterable[Detections], folder: Path, classes: list[str], *, note: str) -> None:
     """Write boxes.json; images in which nothing was found are listed without annotations."""
     categories = {name: index for index, name in enumerate(classes, start=1)}
     info = {"description": f"Boxes found by boxless. {note}", "version": version("boxless")}
@@ -41,7 +41,7 @@ def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str
         file.write("\n]}\n")
 
 
-def _annotations(one: Found) -> Iterable[dict[str, Any]]:
+def _annotations(one: Detections) -> Iterable[dict[str, Any]]:
     for (x0, y0, x1, y1), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True):
         box = [round(value, 4) for value in (x0, y0, x1 - x0, y1 - y0)]
         area = round((x1 - x0) * (y1 - y0), 4)

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.export import sidecar_files
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -46,14 +46,14 @@ OBJECT = """\
 """
 
 
-def write(found: Iterable[Found], folder: Path, *, note: str) -> None:
+def write(found: Iterable[Detections], folder: Path, *, note: str) -> None:
     """Write Annotations/, one xml per image; an image in which nothing was found has no <object>."""
     (folder / "Annotations").mkdir()
     for one in found:
         sidecar_files.create(folder / "Annotations", one.name, ".xml", _picture(one, note))
 
 
-def _picture(one: Found, note: str) -> str:
+def _picture(one: Detections, note: str) -> str:
     path = PurePosixPath(one.name)
     parent = "" if path.parent == PurePosixPath(".") else str(path.parent)
     width, height = one.size

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.export import sidecar_files
 
 NOTE = (
@@ -18,7 +18,7 @@ NOTE = (
 )
 
 
-def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str, pictures: Path | None) -> None:
+def write(found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None) -> None:
     """Write labels/, data.yaml and, when the folder `pictures` is given, images/ with a link to every picture."""
     index = {name: number for number, name in enumerate(classes)}
     (folder / "labels").mkdir()
@@ -30,7 +30,7 @@ def write(found: Iterable[Found], folder: Path, classes: list[str], *, note: str
     (folder / "data.yaml").write_text(_yaml(classes, note), encoding="utf-8")
 
 
-def _lines(one: Found, label: int) -> str:
+def _lines(one: Detections, label: int) -> str:
     width, height = one.size
     lines = []
     for x0, y0, x1, y1 in one.boxes.clip(0, [width, height, width, height]).astype(float):

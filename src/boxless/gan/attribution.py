@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from boxless.backbones.gradients import slopes_of
+from boxless.backbones.gradients import input_gradient
 from boxless.gan.data import chunks
 from boxless.gan.networks import Discriminator
 
-Heat = Float[Tensor, "batch h w"]
+Heatmaps = Float[Tensor, "batch h w"]
 CELLS = 8
 """Side of the maps of `gradient` and `occlusion`; what `occlusion` hides is twice as wide as a cell."""
 RIDGE = 0.01
@@ -40,13 +40,13 @@ CELL = 4
 """Pixels of an image along a place of the map."""
 
 
-def gradient(logit: Logit, images: Images) -> Heat:
+def gradient(logit: Logit, images: Images) -> Heatmaps:
     """Images in 0..1 -> (batch, 8, 8): the mean of |gradient of the logit| over the pixels and colours of a cell."""
-    return F.adaptive_avg_pool2d(slopes_of(logit, images)[0].abs().mean(1), CELLS)
+    return F.adaptive_avg_pool2d(input_gradient(logit, images)[0].abs().mean(1), CELLS)
 
 
 @torch.no_grad()
-def occlusion(logit: Logit, images: Images) -> Heat:
+def occlusion(logit: Logit, images: Images) -> Heatmaps:
     """Images in 0..1 -> (batch, 8, 8): how far the logit falls when the image's mean colour covers a place."""
     cell = images.shape[-1] // CELLS
     whole, mean = logit(images), images.mean((2, 3), keepdim=True)
@@ -66,7 +66,7 @@ def density(
     real: UInt8[Tensor, "n size size 3"],
     generated: UInt8[Tensor, "m size size 3"],
     layer: int,
-) -> Callable[[Images], Heat]:
+) -> Callable[[Images], Heatmaps]:
     """What maps images in 0..1 to (batch, h, w): w · descriptor at each place of `layer`, large where it looks real.
 
     w = S⁻¹ (mean of real - mean of generated descriptors), S the mean of their covariances: up to a constant the log
@@ -80,7 +80,7 @@ def density(
     direction = torch.linalg.solve(spread + ridge, real_mean - fake_mean).float()
 
     @torch.no_grad()
-    def heatmap(images: Images) -> Heat:
+    def heatmap(images: Images) -> Heatmaps:
         return torch.einsum("bchw,c->bhw", discriminator.maps(2 * images - 1)[layer].float(), direction)
 
     return heatmap
@@ -107,5 +107,5 @@ def smoothgrad(logit: Logit, images: Images) -> Float[Tensor, "batch h w"]:
     total = torch.zeros_like(images[:, 0])
     for _ in range(COPIES):
         noise = torch.randn(images.shape[1:], generator=draws).to(images)
-        total += slopes_of(logit, images + NOISE * noise)[0].square().sum(1)
+        total += input_gradient(logit, images + NOISE * noise)[0].square().sum(1)
     return F.avg_pool2d(total / COPIES, CELL).sqrt()

@@ -26,7 +26,7 @@ from boxless.gan.localizer import GanLocalizer
 from boxless.runtime.run_folder import Table
 
 Images = Float[Tensor, "n 3 size size"]
-Heat = Float[Tensor, "n h w"]
+Heatmaps = Float[Tensor, "n h w"]
 
 IMAGES = 512
 """Training images that the criteria are measured on, at most, evenly taken."""
@@ -55,7 +55,7 @@ class Scores:
     """MS-SSIM of pairs of generated images: no criterion, but what the paper relates localization to."""
 
 
-class Judge:
+class CheckpointCriteria:
     """Scores checkpoints of one run on the same images, with the same derangement."""
 
     def __init__(self, images: UInt8[Tensor, "n size size 3"], like: GanLocalizer, seed: int = 0) -> None:
@@ -101,7 +101,7 @@ def in_chunks(function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
     return torch.cat([function(part) for part in torch.split(images, CHUNK)])
 
 
-def agreement(a: Heat, b: Heat, others: Int[Tensor, "n"]) -> float:
+def agreement(a: Heatmaps, b: Heatmaps, others: Int[Tensor, "n"]) -> float:
     """Mean correlation of the maps a[i] and b[i] less that of a[i] and b[others[i]], in -2..2.
 
     Between two runs it is the inter-run agreement, between two checkpoints of one run its temporal stability.
@@ -109,7 +109,7 @@ def agreement(a: Heat, b: Heat, others: Int[Tensor, "n"]) -> float:
     return float((correlation(a, b) - correlation(a, b[others])).mean())
 
 
-def equivariance(heatmap: Callable[[Images], Heat], images: Images, others: Int[Tensor, "n"]) -> float:
+def equivariance(heatmap: Callable[[Images], Heatmaps], images: Images, others: Int[Tensor, "n"]) -> float:
     """Mean over four changes T of the agreement of heatmap(T images) with T heatmap(images), in -2..2."""
     size = images.shape[-1]
     straight = _to_size(in_chunks(heatmap, images), size)
@@ -122,7 +122,7 @@ def equivariance(heatmap: Callable[[Images], Heat], images: Images, others: Int[
 
 
 def deletion(
-    logit: Callable[[Images], Float[Tensor, "n"]], images: Images, heat: Heat, others: Int[Tensor, "n"]
+    logit: Callable[[Images], Float[Tensor, "n"]], images: Images, heat: Heatmaps, others: Int[Tensor, "n"]
 ) -> float:
     """How much further the logit falls when an image's own marked places are hidden than when another's are.
 
@@ -139,7 +139,7 @@ def deletion(
     return float(further.mean() / spread) if spread > 0 else 0.0
 
 
-def correlation(a: Heat, b: Heat) -> Float[Tensor, "n"]:
+def correlation(a: Heatmaps, b: Heatmaps) -> Float[Tensor, "n"]:
     """Pearson correlation of each pair of maps; 0 where one is constant."""
     x, y = (maps.flatten(1) - maps.flatten(1).mean(1, keepdim=True) for maps in (a.double(), b.double()))
     scale = x.norm(dim=1) * y.norm(dim=1)
@@ -174,7 +174,7 @@ def _smooth(values: list[float]) -> list[float]:
     return [window[len(window) // 2] for window in windows]
 
 
-def _to_size(heat: Heat, size: int) -> Float[Tensor, "n size size"]:
+def _to_size(heat: Heatmaps, size: int) -> Float[Tensor, "n size size"]:
     return F.interpolate(heat[:, None].float(), size=(size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
@@ -212,7 +212,7 @@ CHANGES: tuple[tuple[Callable[[Tensor], Tensor], bool], ...] = (
 class Selection:
     """What has been measured of a run so far, and which of its checkpoints is the choice."""
 
-    def __init__(self, path: Path, judge: Judge, step: int) -> None:
+    def __init__(self, path: Path, judge: CheckpointCriteria, step: int) -> None:
         self.judge = judge
         self.table = Table(path, [field.name for field in fields(Scores)], step)
         self.scores = [Scores(int(row.pop("step")), **row) for row in map(dict, self.table.rows)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from boxless.data.dataset import Dataset
 from boxless.data.images import read_resized
 from boxless.runtime.errors import BoxlessError, BrokenImageError
-from boxless.runtime.progress import tracked
+from boxless.runtime.progress import track
 
 log = logging.getLogger("boxless")
 
@@ -32,7 +32,7 @@ def read_images(dataset: Dataset, size: int) -> UInt8[Tensor, "n size size 3"]:
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reads = tracked(pool.map(read, [sample.name for sample in dataset.samples]), "reading images", len(dataset))
+        reads = track(pool.map(read, [sample.name for sample in dataset.samples]), "reading images", len(dataset))
         pictures = [picture for picture in reads if picture is not None]
     if not pictures:
         raise BoxlessError(

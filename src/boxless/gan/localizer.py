@@ -29,7 +29,7 @@ READOUTS = {
     "smoothgrad": Readout(0.45, "fixed: the reading's default, chosen once on boxes of Tiny ImageNet birds", "minmax"),
 }
 """How maps of each reading become boxes."""
-Heat = Float[Tensor, "batch h w"]
+Heatmaps = Float[Tensor, "batch h w"]
 
 
 class GanLocalizer(nn.Module):
@@ -95,7 +95,7 @@ class GanLocalizer(nn.Module):
         return logit
 
     @torch.no_grad()
-    def heatmap(self, images: Float[Tensor, "batch 3 height width"], labels: object = None) -> Heat:
+    def heatmap(self, images: Float[Tensor, "batch 3 height width"], labels: object = None) -> Heatmaps:
         """Images in 0..1 -> raw maps (batch, h, w); 4x4 at 64 pixels for `cam`, finer as the options say; 16x16 for
         `smoothgrad`.
 
@@ -140,7 +140,7 @@ class GanLocalizer(nn.Module):
         fresh = untrained_d(like.discriminator.options, seed)
         return cls(fresh, **like.options).to(images.device).prepare(images)
 
-    def _read(self, images: Tensor) -> Heat:
+    def _read(self, images: Tensor) -> Heatmaps:
         maps = self._describe(images)
         if self.reading == "cam":
             return self.sign * torch.einsum("bchw,c->bhw", maps, self.discriminator.linear.weight[0])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from boxless.gan import check_combination
 from boxless.gan.augmentation import Batches
-from boxless.gan.checkpoint_selection import Judge, Selection
+from boxless.gan.checkpoint_selection import CheckpointCriteria, Selection
 from boxless.gan.data import check_images
 from boxless.gan.localizer import READOUTS, GanLocalizer
 from boxless.gan.networks import Discriminator, Generator
@@ -27,9 +27,9 @@ from boxless.gan.training_step import Step
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import bf16_is_fast, device_named
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import held, write_whole
-from boxless.runtime.interrupt import postponed
-from boxless.runtime.progress import Progress, heard
+from boxless.runtime.files import folder_lock, write_text_atomic
+from boxless.runtime.interrupt import deferred_sigint
+from boxless.runtime.progress import Progress, progress_to
 from boxless.runtime.run_folder import Table, check_run_folder
 from boxless.runtime.toml_settings import to_toml
 
@@ -69,14 +69,14 @@ def train_gan(
     for doubt in check_combination(recipe):
         log.warning(doubt)
     check_images(images, settings.size, recipe.batch_size)
-    with held(out):
+    with folder_lock(out):
         check_run_folder(out, resume=resume)
         run = Run(gan, images, settings, out)
         if resume:
             with checkpoint.resuming(out / "last.pt"):
                 run.load(checkpoint.read(out / "last.pt"))
         try:
-            with heard(f"training {gan}", progress) as step:
+            with progress_to(f"training {gan}", progress) as step:
                 run.train(step)
         except OSError as error:
             raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
@@ -118,8 +118,8 @@ class Run:
         self.open_folder()
         began = time.monotonic() - self.seconds
         limit = self.seconds + 60 * settings.minutes if settings.minutes else float("inf")
-        with postponed() as interruption:
-            while self.step < settings.iterations and self.seconds < limit and not interruption.asked:
+        with deferred_sigint() as interruption:
+            while self.step < settings.iterations and self.seconds < limit and not interruption.requested:
                 self.stepper.iterate(settings.seed, self.step)
                 self.meter.add(self.stepper.terms, self.step)
                 self.step += 1
@@ -135,16 +135,16 @@ class Run:
                 if self.selection and settings.stop == "label-free" and self.selection.finished():
                     break
             self.save()
-            if interruption.asked:
+            if interruption.requested:
                 raise KeyboardInterrupt
 
     def open_folder(self) -> None:
         """Make the folder with its settings, and go on with the tables it has."""
         self.out.mkdir(parents=True, exist_ok=True)
-        write_whole(self.out / "settings.toml", [to_toml(self.settings.resolved(self.gan))], "the settings")
+        write_text_atomic(self.out / "settings.toml", [to_toml(self.settings.resolved(self.gan))], "the settings")
         self.metrics = Table(self.out / "metrics.csv", COLUMNS, self.step)
         if self.settings.judging:
-            judge = Judge(self.stepper.batches.images, self.localizer(), self.settings.seed)
+            judge = CheckpointCriteria(self.stepper.batches.images, self.localizer(), self.settings.seed)
             judge.before = self.before.to(self.stepper.device)
             self.selection = Selection(self.out / "criteria.csv", judge, self.step)
 

@@ -14,7 +14,7 @@ from boxless.data.dataset import Dataset
 from boxless.data.inference_batches import Watch, stream
 from boxless.discovery import DISCOVERERS, discoverer_class
 from boxless.inference.localizer import Localizer, fresh, load
-from boxless.inference.predictors import DiscoveringFinder, Finder, How, TrainedFinder
+from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
 from boxless.runtime.devices import bf16_is_fast, device_named
 from boxless.runtime.errors import UsageError
 
@@ -32,15 +32,15 @@ def discoverer(
     workers: int = 2,
     device: str = "auto",
     precision: Precision = "auto",
-) -> DiscoveringFinder:
+) -> DiscoveryPredictor:
     """The finder of a training-free method, its own choice where None; raises UsageError for what it cannot use."""
     if method not in DISCOVERERS:
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
     kind = discoverer_class(method)
     place = device_named(device)
-    how = How(batch_size, workers, place, bf16=_bf16(precision, place))
+    how = InferenceOptions(batch_size, workers, place, bf16=_bf16(precision, place))
     built = kind.build(backbone=backbone, stride=stride).to(place)
-    found = DiscoveringFinder(built, method, size=size or kind.size, how=how)
+    found = DiscoveryPredictor(built, method, size=size or kind.size, how=how)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -53,13 +53,15 @@ def trained(
     workers: int = 2,
     device: str = "auto",
     precision: Precision = "auto",
-) -> TrainedFinder:
+) -> TrainedPredictor:
     """The finder of a trained run: its folder (best.pt) or one of its checkpoints."""
     place = device_named(device)
     localizer = load(run)
     if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
         localizer.network.backbone = folded(backbone)
-    found = TrainedFinder(localizer.to(place), How(batch_size, workers, place, bf16=_bf16(precision, place)))
+    found = TrainedPredictor(
+        localizer.to(place), InferenceOptions(batch_size, workers, place, bf16=_bf16(precision, place))
+    )
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -68,7 +70,7 @@ def _bf16(precision: Precision, device: torch.device) -> bool:
     return bf16_is_fast(device) if precision == "auto" else precision == "bf16"
 
 
-def finder_named(name: str, **options: object) -> Finder:
+def predictor_named(name: str, **options: object) -> Predictor:
     """A finder from what a user types: the name of a training-free method, or the path of a run."""
     if name in DISCOVERERS:
         return discoverer(name, **options)  # type: ignore[arg-type]  # the same names as there
@@ -88,21 +90,23 @@ def with_threshold(readout: Readout, threshold: float | None) -> Readout:
     return replace(readout, threshold=threshold, origin="fixed by the user")
 
 
-def untrained(finder: Finder, images: Dataset, *, seed: int = 0) -> Finder | None:
+def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predictor | None:
     """The control of a finder: the same read-out of the same network with random weights; None where it has none.
 
     `images` are those that the read-out of a GAN's discriminator is prepared on, as the trained one's was.
     """
-    if isinstance(finder, DiscoveringFinder):
-        method = finder.method.untrained(seed)
+    if isinstance(predictor, DiscoveryPredictor):
+        method = predictor.method.untrained(seed)
         if method is None:
             return None
-        found: Finder = DiscoveringFinder(method, finder.name, size=finder.size, how=finder.how)
-    elif isinstance(finder, TrainedFinder):
-        found = TrainedFinder(_prepared(fresh(finder.localizer, seed), images).to(finder.how.device), finder.how)
+        found: Predictor = DiscoveryPredictor(method, predictor.name, size=predictor.size, how=predictor.how)
+    elif isinstance(predictor, TrainedPredictor):
+        found = TrainedPredictor(
+            _prepared(fresh(predictor.localizer, seed), images).to(predictor.how.device), predictor.how
+        )
     else:
-        raise TypeError(f"no untrained control for {type(finder).__name__}")
-    found.readout = finder.readout
+        raise TypeError(f"no untrained control for {type(predictor).__name__}")
+    found.readout = predictor.readout
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.report.html import Card
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -92,7 +92,7 @@ class Shards:
                         start = end
         self.broken = {name: reason for piece in sorted(broken) for name, reason in broken[piece].items()}
 
-    def found(self, pieces: int) -> Iterator[tuple[Found, Card | None]]:
+    def found(self, pieces: int) -> Iterator[tuple[Detections, Card | None]]:
         """Every image of the pieces 0 to `pieces` - 1 in order, one in memory at a time."""
         for piece in range(pieces):
             place = self._places[piece]
@@ -131,7 +131,7 @@ class Writer:
     def __init__(self, file: BufferedWriter) -> None:
         self._file = file
 
-    def add(self, found: Found, card: Card | None) -> None:
+    def add(self, found: Detections, card: Card | None) -> None:
         """An image of the piece that is being done."""
         self._line(
             {
@@ -160,11 +160,11 @@ class Writer:
             ) from error
 
 
-def _read(line: dict[str, Any]) -> tuple[Found, Card | None]:
+def _read(line: dict[str, Any]) -> tuple[Detections, Card | None]:
     boxes = np.array(line["boxes"], np.float32).reshape(-1, 4)
     scores = np.array(line["scores"], np.float32)
     width, height = line["size"]
-    found = Found(line["name"], (width, height), boxes, scores, line["label"], line["note"])
+    found = Detections(line["name"], (width, height), boxes, scores, line["label"], line["note"])
     if line["card"] is None:
         return found, None
     known, picture, heat = line["card"]

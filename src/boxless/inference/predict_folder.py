@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from boxless import __version__
-from boxless.boxes.from_heatmap import Found, Heat
+from boxless.boxes.from_heatmap import Detections, Heatmap
 from boxless.data.dataset import Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
-from boxless.data.inference_batches import Watch, ahead
+from boxless.data.inference_batches import Watch, prefetch
 from boxless.data.sources import FolderSource
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.inference.partial_results import Shards, Writer
-from boxless.inference.predictors import DivisibleFinder, Mapped, found_in
+from boxless.inference.predictors import DivisiblePredictor, ImageHeatmap, detections_in
 from boxless.report.html import THUMBNAIL, Card, make_card, write_report
 from boxless.runtime.distributed import Team
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
-from boxless.runtime.progress import tracked
+from boxless.runtime.progress import track
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
@@ -51,7 +51,7 @@ class Summary:
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
-    def counted(self, found: Iterable[Found]) -> Iterator[Found]:
+    def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
         """Pass `found` on, counted."""
         for one in found:
             self.boxes += len(one.boxes)
@@ -90,8 +90,8 @@ class Summary:
         return told
 
 
-def search(
-    finder: DivisibleFinder,
+def predict_folder(
+    predictor: DivisiblePredictor,
     dataset: Dataset,
     out: Path,
     watch: Watch,
@@ -112,19 +112,19 @@ def search(
     """
     if not dataset.samples:
         raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
-    work = _Search(finder, dataset, out, format, report=report, multiple=multiple)
+    work = _Search(predictor, dataset, out, format, report=report, multiple=multiple)
     team = team or Team()
-    with team.holding(out):
-        if resume and not overwrite and (finished := team.lead(work.finished)):
+    with team.lock(out):
+        if resume and not overwrite and (finished := team.on_main(work.finished)):
             watch.broken.update(finished.broken)
             return finished
-        done = team.lead(lambda: work.begin(resume=resume, overwrite=overwrite))
-        with team.together():
-            mine = team.share([piece for piece in range(len(work.pieces)) if piece not in done])
+        done = team.on_main(lambda: work.begin(resume=resume, overwrite=overwrite))
+        with team.raise_together():
+            mine = team.shard([piece for piece in range(len(work.pieces)) if piece not in done])
             watch.expect(sum(len(work.pieces[piece]) for piece in mine))
             with work.shards.writing(team.rank) as writer:
                 work.look(mine, writer, watch)
-        summary = team.lead(lambda: work.merge(done, overwrite=overwrite or bool(done)))
+        summary = team.on_main(lambda: work.merge(done, overwrite=overwrite or bool(done)))
     watch.broken.update(summary.broken)
     return summary
 
@@ -133,14 +133,26 @@ class _Search:
     """One search: its pieces, and its shards on disk."""
 
     def __init__(
-        self, finder: DivisibleFinder, dataset: Dataset, out: Path, format: Format, *, report: bool, multiple: bool
+        self,
+        predictor: DivisiblePredictor,
+        dataset: Dataset,
+        out: Path,
+        format: Format,
+        *,
+        report: bool,
+        multiple: bool,
     ) -> None:
-        self.finder, self.dataset, self.out, self.format = finder, dataset, out, format
+        self.predictor, self.dataset, self.out, self.format = predictor, dataset, out, format
         self.report, self.multiple = report, multiple
-        self.classes = finder.classes or dataset.classes or ["object"]
-        self.pieces = finder.pieces(dataset)
+        self.classes = predictor.classes or dataset.classes or ["object"]
+        self.pieces = predictor.pieces(dataset)
         self.started = time.monotonic()
-        job = {"boxless": __version__, **finder.identity(), **finder.readout.to_dict(), "images": data_hash(dataset)}
+        job = {
+            "boxless": __version__,
+            **predictor.identity(),
+            **predictor.readout.to_dict(),
+            "images": data_hash(dataset),
+        }
         self.shards = Shards(out, {**job, "classes": self.classes, "report": report, "multiple": multiple})
 
     def finished(self) -> Summary | None:
@@ -176,11 +188,15 @@ class _Search:
         left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
         starts = list(accumulate(map(len, self.pieces), initial=0))
 
-        def box(mapped: Mapped) -> tuple[Sample, Found, Heat]:
+        def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap]:
             label = self.classes[mapped.label]
-            return mapped.sample, found_in(mapped, self.finder.readout, label, multiple=self.multiple), mapped.heat
+            return (
+                mapped.sample,
+                detections_in(mapped, self.predictor.readout, label, multiple=self.multiple),
+                mapped.heat,
+            )
 
-        boxed = ahead(box, self.finder.maps(left, watch), workers=2, window=8)
+        boxed = prefetch(box, self.predictor.maps(left, watch), workers=2, window=8)
         following = next(boxed, None)
         for piece in pieces:
             broken = {}
@@ -194,15 +210,15 @@ class _Search:
                 following = next(boxed, None)
             writer.close(piece, broken)
 
-    def _card(self, found: Found, heat: Heat) -> Card:
+    def _card(self, found: Detections, heat: Heatmap) -> Card:
         picture, _ = read_shrunk(self.dataset.source.read(found.name), found.name, THUMBNAIL)
-        return make_card(found, picture, heat, normalisation=self.finder.readout.normalisation)
+        return make_card(found, picture, heat, normalisation=self.predictor.readout.normalisation)
 
     def merge(self, done: set[int], *, overwrite: bool) -> Summary:
         """Everything that was found -> the files that are asked for; `done` is what an earlier process had found."""
         self.shards.scan()
         broken, dataset = self.shards.broken, self.dataset
-        summary = Summary(self.finder.name, len(dataset), self.finder.readout.to_dict(), broken=broken)
+        summary = Summary(self.predictor.name, len(dataset), self.predictor.readout.to_dict(), broken=broken)
         summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
         if len(broken) == len(dataset):
             self.shards.remove()
@@ -210,7 +226,7 @@ class _Search:
                 f"None of the {len(dataset)} images could be read: {'; '.join(list(broken.values())[:3])}"
             )
         merged = (one for one, _ in self.shards.found(len(self.pieces)))
-        found = summary.counted(tracked(merged, "writing boxes", len(dataset) - len(broken)))
+        found = summary.counted(track(merged, "writing boxes", len(dataset) - len(broken)))
         pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
@@ -218,7 +234,7 @@ class _Search:
         if self.report:
             write_report(
                 self.out / "report.html",
-                title=f"{self.finder.name} on {dataset.source.root.name}",
+                title=f"{self.predictor.name} on {dataset.source.root.name}",
                 summary=summary.words(),
                 cards=(card for _, card in self.shards.found(len(self.pieces)) if card),
                 images=len(dataset) - len(broken),

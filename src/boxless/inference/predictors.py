@@ -19,15 +19,15 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from boxless.boxes.from_heatmap import Found, Heat, Readout, find_boxes
+from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, find_boxes
 from boxless.data.dataset import Dataset, Sample
-from boxless.data.inference_batches import Batch, Watch, ahead, stream
+from boxless.data.inference_batches import Batch, Watch, prefetch, stream
 from boxless.discovery import Discoverer
 from boxless.inference.localizer import Localizer
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class InferenceOptions:
     """How images go through a network: how many at once, read by how many threads, where, and in which numbers."""
 
     batch_size: int = 16
@@ -45,12 +45,12 @@ class How:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class ImageHeatmap:
     """The raw heat map of one image, with its upright size and the classes a network saw in it, likeliest first."""
 
     sample: Sample
     size: tuple[int, int]
-    heat: Heat
+    heat: Heatmap
     ranked: tuple[int, ...] = ()
 
     @property
@@ -60,20 +60,20 @@ class Mapped:
 
 
 @runtime_checkable
-class Finder(Protocol):
+class Predictor(Protocol):
     """Whatever turns images into heat maps: a trained network or a training-free method."""
 
     name: str
     readout: Readout
     classes: list[str]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """A map for every readable image; of its true class with `labels`, else of the class the finder sees in it."""
         ...
 
 
 @runtime_checkable
-class DivisibleFinder(Finder, Protocol):
+class DivisiblePredictor(Predictor, Protocol):
     """A finder whose work can be stopped, gone on with, and shared by several processes."""
 
     def identity(self) -> dict[str, Any]:
@@ -85,19 +85,19 @@ class DivisibleFinder(Finder, Protocol):
         ...
 
 
-def found_in(mapped: Mapped, readout: Readout, label: str, *, multiple: bool = False) -> Found:
+def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, *, multiple: bool = False) -> Detections:
     """The boxes of one map, in pixels of its image."""
     boxes, scores = find_boxes(
         mapped.heat, mapped.size, readout.threshold, normalisation=readout.normalisation, multiple=multiple
     )
     note = "" if len(boxes) else "no place of the heat map is above the threshold"
-    return Found(mapped.sample.name, mapped.size, boxes, scores, label, note)
+    return Detections(mapped.sample.name, mapped.size, boxes, scores, label, note)
 
 
-class TrainedFinder:
+class TrainedPredictor:
     """A trained network: one forward pass an image."""
 
-    def __init__(self, localizer: Localizer, how: How) -> None:
+    def __init__(self, localizer: Localizer, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
         self.localizer, self.how = localizer, how
 
@@ -114,7 +114,7 @@ class TrainedFinder:
         size = self.how.batch_size
         return [dataset.samples[start : start + size] for start in range(0, len(dataset), size)]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps in the order of the data set."""
 
         def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
@@ -123,17 +123,17 @@ class TrainedFinder:
                 return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
 
         batches = self.how.stream(dataset, self.localizer.size, watch)
-        with one_thread_a_lane() as lanes:
-            for batch, heat, ranked in ahead(look, batches, workers=lanes, window=lanes + 1):
+        with parallel_batches() as workers:
+            for batch, heat, ranked in prefetch(look, batches, workers=workers, window=workers + 1):
                 for index, sample in enumerate(batch.samples):
-                    yield Mapped(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
+                    yield ImageHeatmap(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
                 watch.advance(len(batch.samples))
 
 
-class DiscoveringFinder:
+class DiscoveryPredictor:
     """A training-free method, category after category."""
 
-    def __init__(self, method: Discoverer, name: str, *, size: int, how: How) -> None:
+    def __init__(self, method: Discoverer, name: str, *, size: int, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = name, method.readout, list[str]()
         self.method, self.size, self.how = method, size, how
 
@@ -147,12 +147,12 @@ class DiscoveringFinder:
         """Category by category."""
         return [list(samples) for _, samples in groupby(sorted(dataset.samples, key=_category), key=_category)]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
         for samples in self.pieces(dataset):
             yield from self._category(replace(dataset, samples=samples), watch)
 
-    def _category(self, dataset: Dataset, watch: Watch) -> Iterator[Mapped]:
+    def _category(self, dataset: Dataset, watch: Watch) -> Iterator[ImageHeatmap]:
         self.method.forget()
         batches = self.how.stream(dataset, self.size, watch)
 
@@ -161,9 +161,9 @@ class DiscoveringFinder:
                 return batch, self.method.describe(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
-        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file, one_thread_a_lane() as lanes:
+        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file, parallel_batches() as workers:
             shape: tuple[int, ...] = ()
-            for batch, descriptors in ahead(look, batches, workers=lanes, window=lanes + 1):
+            for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
                 self.method.learn(descriptors)
                 shape = tuple(descriptors.shape[1:])
                 file.write(descriptors.half().cpu().numpy().tobytes())
@@ -174,7 +174,7 @@ class DiscoveringFinder:
             self.method.finish()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
-                    yield Mapped(sample, size, map_)
+                    yield ImageHeatmap(sample, size, map_)
 
     def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, np.ndarray]]:
         file.seek(0)
@@ -197,16 +197,16 @@ def to_images(
 
 
 @contextmanager
-def one_thread_a_lane() -> Iterator[int]:
+def parallel_batches() -> Iterator[int]:
     """Run as many networks side by side as torch has threads, each on one thread; yields that number.
 
     On a CPU, batches side by side are faster than one batch split over the cores: no thread waits for another after
     every layer, and reading fills the gaps.
     """
     threads = torch.get_num_threads()
-    lanes = 1 if torch.cuda.is_available() else min(threads, os.cpu_count() or 1)
-    torch.set_num_threads(max(1, threads // lanes))
+    workers = 1 if torch.cuda.is_available() else min(threads, os.cpu_count() or 1)
+    torch.set_num_threads(max(1, threads // workers))
     try:
-        yield lanes
+        yield workers
     finally:
         torch.set_num_threads(threads)

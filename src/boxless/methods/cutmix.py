@@ -19,7 +19,7 @@ from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, Head, Losses, accuracy
-from boxless.runtime.distributed import collected, world_and_rank
+from boxless.runtime.distributed import all_gather, world_and_rank
 from boxless.runtime.errors import UsageError
 
 
@@ -95,6 +95,6 @@ def paste(images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"], bo
     order = torch.randperm(world * batch, device=images.device)[rank * batch : (rank + 1) * batch]
     columns, rows = slice(box.left, box.right), slice(box.top, box.bottom)
     mixed = images.clone()
-    mixed[:, :, rows, columns] = torch.cat(collected(images[:, :, rows, columns]))[order]
+    mixed[:, :, rows, columns] = torch.cat(all_gather(images[:, :, rows, columns]))[order]
     pasted = (box.right - box.left) * (box.bottom - box.top)
-    return Pasted(mixed, torch.cat(collected(labels))[order], 1 - pasted / (height * width))
+    return Pasted(mixed, torch.cat(all_gather(labels))[order], 1 - pasted / (height * width))

@@ -85,7 +85,7 @@ class Head(nn.Module):
         scores: Tensor = self.fc(hidden.mean((2, 3)))
         return scores.view(-1, self.groups, self.maps).mean(2)
 
-    def maps_of(
+    def compute_heatmaps(
         self, hidden: Float[Tensor, "batch c h w"], groups: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch k h w"]:
         """The K maps of one group of each image; the bias belongs to them, because they are rectified one by one."""
@@ -186,7 +186,7 @@ class Danet(nn.Module):
         height, width = hidden[2].shape[2:]
         groups = (self.roots[labels], self.parents[labels], labels)
         return [
-            F.adaptive_avg_pool2d(head.maps_of(level, group), (height, width))
+            F.adaptive_avg_pool2d(head.compute_heatmaps(level, group), (height, width))
             for head, level, group in zip(self.heads, hidden, groups, strict=True)
         ]
 

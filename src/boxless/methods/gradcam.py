@@ -30,7 +30,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.backbones.gradients import slopes_of
+from boxless.backbones.gradients import input_gradient
 from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import Cam
 
@@ -80,7 +80,7 @@ def class_slopes(
         chosen = logits.argmax(1) if labels is None else labels.clone()
         return logits.gather(1, chosen[:, None])
 
-    return slopes_of(classify, start, score)
+    return input_gradient(classify, start, score)
 
 
 def weighted(

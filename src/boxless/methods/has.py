@@ -18,7 +18,7 @@ from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, Head, Losses
-from boxless.runtime.distributed import draw
+from boxless.runtime.distributed import rank_slice_rand
 from boxless.runtime.errors import UsageError
 
 MIXED = (0, 16, 32, 44, 56)
@@ -68,9 +68,9 @@ class Has(Cam):
         """The images with some patches, counted from the upper left corner, at the mean colour. Waits for no device."""
         batch, _, height, width = images.shape
         device = images.device
-        side = self.sides[(draw(batch, device=device) * len(self.sides)).long()]
+        side = self.sides[(rank_slice_rand(batch, device=device) * len(self.sides)).long()]
         cells = -(-max(height, width) // self.finest)
-        hidden = draw(batch, cells, cells, device=device) < self.probability
+        hidden = rank_slice_rand(batch, cells, cells, device=device) < self.probability
         row, column = (torch.arange(n, device=device) // side.clamp(min=self.finest)[:, None] for n in (height, width))
         image = torch.arange(batch, device=device)[:, None, None]
         gone = hidden[image, row[:, :, None], column[:, None, :]] & (side > 0)[:, None, None]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, accuracy
-from boxless.runtime.distributed import collected, draw, world_and_rank
+from boxless.runtime.distributed import all_gather, rank_slice_rand, world_and_rank
 from boxless.runtime.errors import UsageError
 
 SQUARED = 0.01
@@ -138,7 +138,7 @@ class I2c(Cam):
         warm = (flat - low) > self.delta * (high - low)
         places = flat.shape[1]
         first = torch.arange(places, 0, -1.0, device=flat.device)
-        lots = first if self.as_code else draw(*flat.shape, device=flat.device) + 1
+        lots = first if self.as_code else rank_slice_rand(*flat.shape, device=flat.device) + 1
         order = torch.where(warm, lots, 0.0).topk(min(self.seeds, places)).indices
         turns = torch.arange(self.seeds, device=flat.device) % warm.sum(1, keepdim=True).clamp(1, order.shape[1])
         chosen = order.gather(1, turns)
@@ -200,7 +200,7 @@ def gathered(found: Seeds) -> Seeds:
     if world == 1:
         return found
     own = found.vectors * world - found.vectors.detach() * (world - 1)
-    vectors, labels, valid = (collected(part.detach()) for part in found)
+    vectors, labels, valid = (all_gather(part.detach()) for part in found)
     vectors[rank] = own
     return Seeds(torch.cat(vectors), torch.cat(labels), torch.cat(valid))
 

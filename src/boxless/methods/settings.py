@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from boxless.data.resizing import Resizing
 from boxless.runtime.device_options import Accelerator, Precision
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import write_whole
+from boxless.runtime.files import write_text_atomic
 from boxless.runtime.toml_settings import check_values, refuse_unknown, to_toml
 
 
@@ -98,7 +98,7 @@ def write_settings(path: Path, settings: RunSettings) -> None:
     tables = {"options": settings.options, "training": asdict(settings.training)}
     text = f"method = {json.dumps(settings.method)}\n"
     text += "".join(f"\n[{name}]\n{to_toml(values)}" for name, values in tables.items())
-    write_whole(path, [text], "the settings")
+    write_text_atomic(path, [text], "the settings")
 
 
 def read_settings(path: Path) -> RunSettings:

@@ -33,10 +33,10 @@ from boxless.methods.options import resolve_options
 from boxless.methods.settings import Training
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import launch_fabric
-from boxless.runtime.distributed import Team, arranged
+from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.interrupt import Interruption, postponed
-from boxless.runtime.progress import Progress, heard, unheard
+from boxless.runtime.interrupt import Interruption, deferred_sigint
+from boxless.runtime.progress import Progress, progress_to, silent
 from boxless.runtime.run_folder import RunFolder, check_run_folder
 
 log = logging.getLogger("boxless")
@@ -90,11 +90,11 @@ def train_network(
     chosen = resolve_options(method, options)
     fabric = make_fabric(settings)
     team = Team(fabric)
-    with team.holding(out), torch.random.fork_rng([]):
-        team.lead(lambda: check_run_folder(out, resume=resume))
+    with team.lock(out), torch.random.fork_rng([]):
+        team.on_main(lambda: check_run_folder(out, resume=resume))
         run = Run(method, chosen, train, validation, settings, out, told, resume=resume, fabric=fabric)
         try:
-            with heard(f"training {method}", progress if team.first else unheard) as step:
+            with progress_to(f"training {method}", progress if team.first else silent) as step:
                 run.train(step)
         except OSError as error:
             raise BoxlessError(f"Could not write to {out}: {error}. Free space or choose another --out.") from error
@@ -128,7 +128,7 @@ class Run:
         self.network: nn.Module = build_method(method, backbone, len(train.classes), options)
         check_size(method, self.network, settings.size)
         self.network.to(memory_format=torch.channels_last)
-        devices, nodes = arranged(settings.devices, settings.nodes)
+        devices, nodes = world_layout(settings.devices, settings.nodes)
         self.settings = settings = replace(settings, stride=backbone.stride, devices=devices, nodes=nodes)
         self.optimizer = make_optimizer(self.network, settings)
         self.module, self.stepper = self.fabric.setup(self.network, self.optimizer)
@@ -160,9 +160,11 @@ class Run:
         if not self.epoch and not self.step:
             self.save(best=True)  # a run that is killed in its first epoch can be resumed too
         length = len(self.sampler)
-        with postponed() as interruption:  # over epochs too: between two of them Ctrl-C would be noted and forgotten
+        with (
+            deferred_sigint() as interruption
+        ):  # over epochs too: between two of them Ctrl-C would be noted and forgotten
             while self.epoch < self.settings.epochs:
-                if self.team.any(interruption.asked, self.fabric.device):
+                if self.team.any_rank(interruption.requested, self.fabric.device):
                     raise KeyboardInterrupt
                 setattr(self.network, "epoch", self.epoch)  # noqa: B010  # read by methods that change after some epochs
                 for _ in self.steps(interruption):
@@ -183,8 +185,10 @@ class Run:
             if looked:
                 self.refuse_broken()
             if looked or self.team.world == 1:  # several processes have to save and to stop at the same step
-                stop = self.team.any(interruption.asked, self.fabric.device)
-                late = self.team.any(time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device)
+                stop = self.team.any_rank(interruption.requested, self.fabric.device)
+                late = self.team.any_rank(
+                    time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device
+                )
                 if stop or late:
                     self.save()
                     saved = time.monotonic()
@@ -254,7 +258,7 @@ class Run:
         """Raise BoxlessError when the loss is no longer a number, before anything broken is saved."""
         if self.sums is None:
             return
-        if self.team.any(not bool(torch.isfinite(self.sums).all()), self.fabric.device):
+        if self.team.any_rank(not bool(torch.isfinite(self.sums).all()), self.fabric.device):
             raise BoxlessError(
                 f"Training stopped in epoch {self.epoch + 1}: the loss is no longer a number. "
                 f"{self.folder.out / 'last.pt'} is from before that and good. What helps: a lower learning rate."
@@ -344,7 +348,7 @@ def make_fabric(settings: Training) -> Fabric:
         raise BoxlessError("There is no CUDA device that torch can use. Use the accelerator cpu or auto.")
     cuda = settings.accelerator != "cpu" and torch.cuda.is_available()
     precision = ("bf16-mixed" if cuda else "32-true") if settings.precision == "auto" else settings.precision
-    devices, nodes = arranged(settings.devices, settings.nodes)
+    devices, nodes = world_layout(settings.devices, settings.nodes)
     return launch_fabric(cuda, devices, nodes, strategy="ddp" if devices * nodes > 1 else "auto", precision=precision)
 
 

@@ -20,12 +20,12 @@ from jaxtyping import Float, UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from boxless.boxes.from_heatmap import Found, Normalisation
+from boxless.boxes.from_heatmap import Detections, Normalisation
 from boxless.data.dataset import Boxes
 from boxless.data.images import shrink
 from boxless.report.drawing import colours
 from boxless.report.pages import render
-from boxless.runtime.files import write_whole
+from boxless.runtime.files import write_text_atomic
 
 THUMBNAIL = 288
 """The longer side of a picture in the gallery, in pixels."""
@@ -84,7 +84,7 @@ class Charts:
     curve: Curve | None = None
     iou_counts: Sequence[int] = ()
     """Images per equal bin of IoU from 0 to 1."""
-    anatomy: Mapping[str, int] = field(default_factory=dict)
+    error_types: Mapping[str, int] = field(default_factory=dict)
     """Images per kind of outcome: hit, too small, too large, ..."""
 
 
@@ -98,7 +98,7 @@ class Card:
 
 
 def make_card(
-    found: Found,
+    found: Detections,
     picture: UInt8[np.ndarray, "height width 3"],
     heat: Float[np.ndarray, "h w"] | None = None,
     *,
@@ -154,7 +154,7 @@ def write_report(
     }
     styles, scripts = ("report/gallery.css", "report/report.css"), ("report/gallery.js", "report/report.js")
     pieces = render("report/report.html.jinja", styles=styles, scripts=scripts, content=content)
-    write_whole(path, pieces, "the report", errors="replace")
+    write_text_atomic(path, pieces, "the report", errors="replace")
 
 
 def _lines(card: Card) -> Markup:
@@ -175,7 +175,7 @@ def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
 
 
-def _outcome(found: Found, iou: float | None) -> str:
+def _outcome(found: Detections, iou: float | None) -> str:
     if not len(found.boxes):
         return "nothing found"
     if iou is None:

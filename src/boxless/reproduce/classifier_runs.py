@@ -21,24 +21,24 @@ from boxless.backbones import build_backbone
 from boxless.data.dataset import Dataset
 from boxless.data.inference_batches import Watch
 from boxless.data.splits import check_labels, joined, splits_for
-from boxless.evaluation.evaluate import Maps, evaluate, maps_of
+from boxless.evaluation.evaluate import HeatmapSet, compute_heatmaps, evaluate
 from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.metrics import in_top, iou_table, max_box_accuracy_v2
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS
 from boxless.evaluation.results import evaluation_result
 from boxless.inference.localizer import Localizer, fresh, load, read_as
-from boxless.inference.predictors import Finder, How, Mapped, TrainedFinder
+from boxless.inference.predictors import ImageHeatmap, InferenceOptions, Predictor, TrainedPredictor
 from boxless.methods import method_class, options_for
 from boxless.methods.options import method_options, resolve_options
 from boxless.methods.settings import Training, plain
 from boxless.methods.training import check_size
-from boxless.reproduce.cost_profile import WatchedRun
-from boxless.reproduce.feature_cache import Remembered
-from boxless.reproduce.grid import Clock, Result
+from boxless.reproduce.cost_profile import ProfiledRun
+from boxless.reproduce.feature_cache import FeatureCache
+from boxless.reproduce.grid import Result, TimeBudget
 from boxless.reproduce.ten_crops import TenCropped
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
-from boxless.runtime.progress import heard
+from boxless.runtime.progress import progress_to
 
 FITTED = 1000
 """Training images at most, evenly spaced, whose boxes choose the threshold."""
@@ -47,7 +47,7 @@ BULKY = ("ious", "worst", "curves", "thresholds", "per_class")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Trial:
     """One variant of a table with one seed."""
 
     variant: str
@@ -63,7 +63,7 @@ class Cell:
         return f"{'-'.join(''.join(letters).split())}_{self.training.seed}"
 
     @property
-    def learnt(self) -> "Cell":
+    def learnt(self) -> "Trial":
         """The cell whose training this one needs: itself, or that of the method whose weights it reads differently."""
         other = getattr(method_class(self.method), "trained_as", self.method)
         if other == self.method:
@@ -73,16 +73,16 @@ class Cell:
         return replace(self, variant=other, method=other, options=options)
 
 
-class Seen(NamedTuple):
+class TrialMaps(NamedTuple):
     """What a cell's network saw: its maps of the training images whose boxes fit, and of the test images."""
 
-    fit: Maps
-    test: Maps
+    fit: HeatmapSet
+    test: HeatmapSet
     threshold: float
     """The headline's."""
 
 
-class Study:
+class Experiment:
     """A data set with its two splits, and what its cells share: frozen features and the untrained networks' maps."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Study:
         images_per_class: int | None = None,
         ten_crops: bool = False,
         unboxed: bool = False,
-        look: Callable[[Cell, Seen], Mapping[str, Any]] = lambda cell, seen: {},
+        look: Callable[[Trial, TrialMaps], Mapping[str, Any]] = lambda cell, seen: {},
     ) -> None:
         """Cells train in the folder `work`, on at most `images_per_class`; `data` are the parts of one data set.
 
@@ -105,10 +105,10 @@ class Study:
         if images_per_class is not None:
             self.train = first_of_each_class(self.train, images_per_class)
         self.fit, self.work, self.look, self.ten_crops = spaced(self.train, FITTED), work, look, ten_crops
-        self.remembered: dict[tuple[object, ...], Remembered] = {}
-        self.untrained: dict[tuple[object, ...], Finder] = {}
+        self.remembered: dict[tuple[object, ...], FeatureCache] = {}
+        self.untrained: dict[tuple[object, ...], Predictor] = {}
 
-    def refused(self, cell: Cell) -> str | None:
+    def refused(self, cell: Trial) -> str | None:
         """Why a method cannot be combined with these options and this backbone; None when it can."""
         settings = cell.training
         options = options_for(cell.method, resolve_options(cell.method, cell.options), self.train.classes)
@@ -123,7 +123,7 @@ class Study:
                 return str(error)
         return None
 
-    def run(self, cell: Cell, clock: Clock, *, keep: bool = False) -> Result | None:
+    def run(self, cell: Trial, clock: TimeBudget, *, keep: bool = False) -> Result | None:
         """Train and measure a cell -> everything as plain values, or None out of time.
 
         The next call then goes on from the last epoch. The run folder goes when it is measured, unless another cell
@@ -143,14 +143,14 @@ class Study:
         described = {"variant": cell.variant, "method": cell.method, "options": dict(cell.options)}
         return described | {"training": plain(cell.training), "cpu_seconds": seconds} | cost | found
 
-    def learn(self, cell: Cell, out: Path, clock: Clock) -> Result | None:
+    def learn(self, cell: Trial, out: Path, clock: TimeBudget) -> Result | None:
         """Train from the last epoch there is to the end -> rows of metrics.csv and costs, or None when time is over."""
         settings = cell.training
         check_labels(cell.method, self.train, None)
 
-        with torch.random.fork_rng([]), heard(f"training {cell.name}") as tell:
+        with torch.random.fork_rng([]), progress_to(f"training {cell.name}") as tell:
             resume, options = (out / "last.pt").exists(), resolve_options(cell.method, cell.options)
-            run = WatchedRun(cell.method, options, self.train, None, settings, out, resume=resume)
+            run = ProfiledRun(cell.method, options, self.train, None, settings, out, resume=resume)
             # Only where the same pictures come again.
             repeats = settings.resize == settings.size and not getattr(run.network, "alters_images", False)
             if settings.freeze and repeats:
@@ -167,37 +167,37 @@ class Study:
                 return None
         return {"history": run.history, "step_bytes": run.step_bytes, "epoch_seconds": run.epoch_seconds}
 
-    def measure(self, cell: Cell, out: Path) -> Result:
+    def measure(self, cell: Trial, out: Path) -> Result:
         """The weights in `out` read out by the cell's method on the test images, beside its controls."""
         settings, options = cell.training, resolve_options(cell.method, cell.options)
-        how = How(16, settings.workers, device_named(settings.accelerator))
+        how = InferenceOptions(16, settings.workers, device_named(settings.accelerator))
         localizer = read_as(load(out), cell.method, options)
         blank = self.blank(localizer, settings, how)
         if settings.freeze:
             localizer.network.backbone.freeze(settings.freeze)  # type: ignore[union-attr, operator]
             localizer.network.eval()
             self.memory(settings).attach(localizer.network.backbone)  # type: ignore[arg-type]
-        trained = TrainedFinder(localizer.to(how.device), how)
-        finder, watch = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Watch()
-        measured, maps = evaluate(finder, self.test, watch, fit=self.fit, untrained=blank, headline="transferred")
-        told = evaluation_result(measured, finder, self.test, self.fit, watch, seed=settings.seed)
+        trained = TrainedPredictor(localizer.to(how.device), how)
+        predictor, watch = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Watch()
+        measured, maps = evaluate(predictor, self.test, watch, fit=self.fit, untrained=blank, headline="transferred")
+        told = evaluation_result(measured, predictor, self.test, self.fit, watch, seed=settings.seed)
         kept = {name: value for name, value in told["measurement"].items() if name not in BULKY}
-        fitted = maps_of(finder, self.fit, watch).boxed() if self.fit.boxed else Maps()
-        looked = dict(self.look(cell, Seen(fitted, maps, measured.rows[0].threshold[0])))
+        fitted = compute_heatmaps(predictor, self.fit, watch).boxed() if self.fit.boxed else HeatmapSet()
+        looked = dict(self.look(cell, TrialMaps(fitted, maps, measured.rows[0].threshold[0])))
         return {"data": told["data"], "measurement": kept, "v2": box_accuracy_v2(maps)} | per_image(measured) | looked
 
-    def blank(self, localizer: Localizer, settings: Training, how: How) -> Finder:
+    def blank(self, localizer: Localizer, settings: Training, how: InferenceOptions) -> Predictor:
         """The same network with random weights, which looks at each image once for all cells that share it."""
         shapes = tuple((name, tuple(value.shape)) for name, value in localizer.network.state_dict().items())
         key = (localizer.method, settings.backbone, settings.stride, settings.size, shapes)
         if key not in self.untrained:
-            self.untrained[key] = Once(TrainedFinder(fresh(localizer).to(how.device), how))
+            self.untrained[key] = Once(TrainedPredictor(fresh(localizer).to(how.device), how))
         return self.untrained[key]
 
-    def memory(self, settings: Training) -> Remembered:
+    def memory(self, settings: Training) -> FeatureCache:
         """What is remembered of the backbone with these settings."""
         key = (settings.backbone, settings.stride, settings.weights, settings.freeze)
-        return self.remembered.setdefault(key, Remembered(settings.memory))
+        return self.remembered.setdefault(key, FeatureCache(settings.memory))
 
 
 class _OverError(Exception):
@@ -207,16 +207,16 @@ class _OverError(Exception):
 class Once:
     """A finder that looks at each split once."""
 
-    def __init__(self, finder: Finder) -> None:
-        self.name, self.readout, self.classes = finder.name, finder.readout, finder.classes
-        self.finder = finder
-        self.found: dict[tuple[str | None, bool], list[Mapped]] = {}
+    def __init__(self, predictor: Predictor) -> None:
+        self.name, self.readout, self.classes = predictor.name, predictor.readout, predictor.classes
+        self.predictor = predictor
+        self.found: dict[tuple[str | None, bool], list[ImageHeatmap]] = {}
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """As the finder's."""
         key = dataset.split, labels
         if key not in self.found:
-            self.found[key] = list(self.finder.maps(dataset, watch, labels=labels))
+            self.found[key] = list(self.predictor.maps(dataset, watch, labels=labels))
         yield from self.found[key]
 
 
@@ -244,7 +244,7 @@ def digits(right: np.ndarray) -> str:
     return "".join("1" if one else "0" for one in right)
 
 
-def box_accuracy_v2(maps: Maps) -> float:
+def box_accuracy_v2(maps: HeatmapSet) -> float:
     """MaxBoxAccV2 (Choe et al., TPAMI 2022) of maps under its own protocol: all contours, best thresholds."""
     kept = maps.boxed().split()
     return max_box_accuracy_v2(iou_table(kept.maps, kept.sizes, kept.truths, PROTOCOLS["wsoleval-v2"]))

@@ -20,7 +20,7 @@ from boxless.methods.i2c import I2c
 from boxless.methods.training import Run
 
 
-class WatchedRun(Run):
+class ProfiledRun(Run):
     """A Run with its costs; the numbers it learns are the same."""
 
     def __init__(self, *given: Any, **named: Any) -> None:

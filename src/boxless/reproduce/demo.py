@@ -13,19 +13,19 @@ from boxless.data.dataset import Dataset, data_hash
 from boxless.data.folder import read_data
 from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
-from boxless.evaluation.evaluate import Maps, evaluate
+from boxless.evaluation.evaluate import HeatmapSet, evaluate
 from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.results import cards, charts, measurement_table
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.inference.factory import discoverer, trained, untrained
-from boxless.inference.predictors import Finder
+from boxless.inference.predictors import Predictor
 from boxless.methods.settings import Training
 from boxless.methods.training import train_classifier
 from boxless.report.html import write_report
 from boxless.runtime.files import write_json
-from boxless.runtime.progress import Listener
+from boxless.runtime.progress import ProgressFactory
 from boxless.runtime.provenance import provenance
 
 KINDS = ("beetle", "star", "leaf", "lamp")
@@ -41,13 +41,15 @@ class Scored:
     name: str
     words: str
     measured: Measurement
-    maps: Maps
+    maps: HeatmapSet
     test: Dataset
-    finder: Finder
+    predictor: Predictor
     seconds: float
 
 
-def run_demo(out: Path, bars: Listener, *, scenes: int, gan_iterations: int, epochs: int, seed: int) -> list[Scored]:
+def run_demo(
+    out: Path, bars: ProgressFactory, *, scenes: int, gan_iterations: int, epochs: int, seed: int
+) -> list[Scored]:
     """Make the scenes, train, localize, measure; leaves runs, results.json and report.html in the folder `out`."""
     with bars("drawing scenes") as progress:
         make_scenes(out / "one-kind", scenes, kinds=KINDS[:1], test=TEST, seed=seed)
@@ -67,20 +69,20 @@ def run_demo(out: Path, bars: Listener, *, scenes: int, gan_iterations: int, epo
         + ["Controls are what no method scores on the same pictures; what does not beat them has found nothing."],
         tables=[measurement_table(one.measured, one.name) for one in scored],
         charts=charts(scored[0].measured),
-        cards=cards(scored[0].measured, scored[0].maps, scored[0].test, scored[0].finder),
+        cards=cards(scored[0].measured, scored[0].maps, scored[0].test, scored[0].predictor),
         images=len(scored[0].test),
     )
     return scored
 
 
-def _training_free(out: Path, bars: Listener, seed: int) -> Scored:
+def _training_free(out: Path, bars: ProgressFactory, seed: int) -> Scored:
     words = "one kind of object, no labels, no training; ImageNet features, first principal component."
     # Larger than its default, because these objects are small in their pictures.
-    finder = discoverer("ddt", size=384)
-    return _measured("DDT", words, finder, out / "one-kind", bars, seed, time.monotonic())
+    predictor = discoverer("ddt", size=384)
+    return _measured("DDT", words, predictor, out / "one-kind", bars, seed, time.monotonic())
 
 
-def _classifier(out: Path, bars: Listener, epochs: int, seed: int) -> Scored:
+def _classifier(out: Path, bars: ProgressFactory, epochs: int, seed: int) -> Scored:
     started = time.monotonic()
     train = read_data(out / "four-kinds", "train")
     # Enlarged, for the same reason.
@@ -91,7 +93,7 @@ def _classifier(out: Path, bars: Listener, epochs: int, seed: int) -> Scored:
     return _measured("CAM", words, trained(out / "cam"), out / "four-kinds", bars, seed, started)
 
 
-def _gan(out: Path, bars: Listener, iterations: int, seed: int) -> Scored:
+def _gan(out: Path, bars: ProgressFactory, iterations: int, seed: int) -> Scored:
     started = time.monotonic()
     settings = GanTraining(iterations=iterations, width=0.25, batch_size=64, seed=seed)
     images = read_images(read_data(out / "one-kind", "train"), settings.size)
@@ -104,9 +106,11 @@ def _gan(out: Path, bars: Listener, iterations: int, seed: int) -> Scored:
     return _measured("SN-DCGAN", words, trained(out / "sn-dcgan"), out / "one-kind", bars, seed, started)
 
 
-def _measured(name: str, words: str, finder: Finder, data: Path, bars: Listener, seed: int, started: float) -> Scored:
+def _measured(
+    name: str, words: str, predictor: Predictor, data: Path, bars: ProgressFactory, seed: int, started: float
+) -> Scored:
     test, train = read_data(data, "test"), read_data(data, "train")
-    control = untrained(finder, train, seed=seed)
+    control = untrained(predictor, train, seed=seed)
     with bars(f"measuring {name}") as progress:
         done, total = 0, 2 * len(test) + len(train)
 
@@ -116,9 +120,9 @@ def _measured(name: str, words: str, finder: Finder, data: Path, bars: Listener,
             progress(done, total, {})
 
         measured, maps = evaluate(
-            finder, test, Watch(advance), fit=train, untrained=control, headline="transferred", seed=seed
+            predictor, test, Watch(advance), fit=train, untrained=control, headline="transferred", seed=seed
         )
-    return Scored(name, words, measured, maps, test, finder, time.monotonic() - started)
+    return Scored(name, words, measured, maps, test, predictor, time.monotonic() - started)
 
 
 def _content(scored: list[Scored], seed: int) -> dict[str, Any]:
@@ -130,7 +134,7 @@ def _content(scored: list[Scored], seed: int) -> dict[str, Any]:
                 "what": one.words,
                 "seconds": round(one.seconds, 1),
                 "data_hash": data_hash(one.test),
-                "readout": one.finder.readout.to_dict(),
+                "readout": one.predictor.readout.to_dict(),
                 "measurement": one.measured.to_dict(),
             }
             for one in scored

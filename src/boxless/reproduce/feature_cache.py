@@ -14,7 +14,7 @@ from torch import Tensor
 from boxless.backbones.backbone import Backbone
 
 
-class Remembered:
+class FeatureCache:
     """Features after frozen steps by picture, in memory up to `memory` GiB; of one backbone with one freeze."""
 
     def __init__(self, memory: float = 1.0) -> None:

@@ -25,11 +25,11 @@ class Named(Protocol):
         ...
 
 
-Cell = TypeVar("Cell", bound=Named)
+Trial = TypeVar("Trial", bound=Named)
 Result = dict[str, Any]
 
 
-class Clock:
+class TimeBudget:
     """How many of the given minutes are left."""
 
     def __init__(self, minutes: float | None = None) -> None:
@@ -49,11 +49,11 @@ class Clock:
 
 
 def run_grid(
-    cells: Sequence[Cell],
-    work: Callable[[Cell, Clock], Result | None],
+    cells: Sequence[Trial],
+    work: Callable[[Trial, TimeBudget], Result | None],
     folder: Path,
     settings: Mapping[str, Any],
-    clock: Clock,
+    clock: TimeBudget,
 ) -> None:
     """Run every cell that has no result in `folder` yet, until the clock is over; `work` returns None when it was.
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from boxless.methods.settings import training
 from boxless.reproduce import wsol_table
-from boxless.reproduce.classifier_runs import Cell
+from boxless.reproduce.classifier_runs import Trial
 from boxless.reproduce.gan import figures, readings, stopping, table_3
-from boxless.reproduce.gan.run import GanCell
+from boxless.reproduce.gan.run import GanTrial
 from boxless.reproduce.i2c import ablations, comparisons
 from boxless.reproduce.tables import Results
 from boxless.runtime.errors import UsageError
@@ -30,7 +30,7 @@ def _gan_page(name: str, found: Results) -> list[str]:
     results = {cell: dict(result) for cell, result in found.items()}
     if name.startswith(stopping.NAME):
         return stopping.page_of_result(results[stopping.NAME])
-    cells = [GanCell.named(cell) for cell in results]
+    cells = [GanTrial.named(cell) for cell in results]
     for on in readings.WHICH:
         if name.startswith(f"{readings.NAME}-{on}"):
             return readings.readings_page(cells, results, on)
@@ -42,9 +42,9 @@ def _gan_page(name: str, found: Results) -> list[str]:
     raise UsageError(f"There is no table {name!r}. Expected a name such as gan-table-3-tiny28.")
 
 
-def _cell(result: Mapping[str, Any]) -> Cell | None:
+def _cell(result: Mapping[str, Any]) -> Trial | None:
     """The cell that a result was measured in; None for one that was refused or failed."""
     if "training" not in result:
         return None
     settings = training(result["training"], "the results of a cell")
-    return Cell(result["variant"], result["method"], result["options"], settings)
+    return Trial(result["variant"], result["method"], result["options"], settings)

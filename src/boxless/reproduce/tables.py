@@ -11,9 +11,9 @@ from boxless.data.dataset import data_hash
 from boxless.evaluation.bootstrap import Comparison, compare, holm, interval
 from boxless.evaluation.protocols import DELTAS
 from boxless.methods.settings import Training, plain
-from boxless.reproduce.classifier_runs import Cell, Study
-from boxless.reproduce.grid import Clock, Result, results, run_grid
-from boxless.runtime.files import write_whole
+from boxless.reproduce.classifier_runs import Experiment, Trial
+from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
+from boxless.runtime.files import write_text_atomic
 
 Results = Mapping[str, Mapping[str, Any]]
 """What was measured, by the cell's name."""
@@ -28,14 +28,14 @@ HEAD = (
 
 
 def run_table(
-    study: Study,
-    grid: Sequence[Cell],
+    study: Experiment,
+    grid: Sequence[Trial],
     training: Training,
     out: Path,
     name: str,
-    clock: Clock,
+    clock: TimeBudget,
     page: Callable[[Results], str],
-    begun: Callable[[Cell], None],
+    begun: Callable[[Trial], None],
 ) -> str:
     """Run what is left of the cells -> their page, which is also written to `out`/`name`.md.
 
@@ -44,7 +44,7 @@ def run_table(
     settings = {"data": data_hash(study.test), "fit": data_hash(study.fit), "training": deciding(training)}
     folder = out / "cells"
 
-    def work(cell: Cell, clock: Clock) -> Result | None:
+    def work(cell: Trial, clock: TimeBudget) -> Result | None:
         begun(cell)
         others = [other for other in grid if other != cell and other.learnt.name == cell.learnt.name]
         return study.run(cell, clock, keep=any(not (folder / f"{other.name}.json").exists() for other in others))
@@ -54,7 +54,7 @@ def run_table(
     finally:  # also after Ctrl-C: what there is makes a table
         text = page(results(grid, folder, settings))
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / f"{name}.md", [text], "the page")
+        write_text_atomic(out / f"{name}.md", [text], "the page")
     return text
 
 
@@ -69,7 +69,7 @@ def finished(found: Results) -> Results:
     return {cell: result for cell, result in found.items() if "hits" in result}
 
 
-def summary(grid: Sequence[Cell], found: Results) -> str:
+def summary(grid: Sequence[Trial], found: Results) -> str:
     """How many cells were run, how, in which time, and which ones failed."""
     whole, settings = finished(found), grid[0].training
     ways = dict.fromkeys(_way(cell.training) for cell in grid)

@@ -16,26 +16,26 @@ from boxless.data.images import Picture
 from boxless.data.inference_batches import Watch
 from boxless.data.transforms import Resize
 from boxless.inference.localizer import RANKED
-from boxless.inference.predictors import Mapped, TrainedFinder, to_images
+from boxless.inference.predictors import ImageHeatmap, TrainedPredictor, to_images
 
 
 class TenCropped:
     """A trained finder whose classes come from ten crops of the image with a short side of `resize` pixels."""
 
-    def __init__(self, finder: TrainedFinder, resize: int) -> None:
-        self.name, self.readout, self.classes = finder.name, finder.readout, finder.classes
-        self.finder, self.resize = finder, Resize(resize, "short-side")
+    def __init__(self, predictor: TrainedPredictor, resize: int) -> None:
+        self.name, self.readout, self.classes = predictor.name, predictor.readout, predictor.classes
+        self.predictor, self.resize = predictor, Resize(resize, "short-side")
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """The finder's maps; without `labels` they are of the class that the one whole image shows."""
-        for mapped in self.finder.maps(dataset, watch, labels=labels):
+        for mapped in self.predictor.maps(dataset, watch, labels=labels):
             name = mapped.sample.name
             yield replace(mapped, ranked=self.classify(self.resize(dataset.source.read(name), name)))
 
     @torch.inference_mode()
     def classify(self, picture: Picture) -> tuple[int, ...]:
         """A picture whose sides are not below the network's -> the likeliest classes."""
-        localizer, how = self.finder.localizer, self.finder.how
+        localizer, how = self.predictor.localizer, self.predictor.how
         with how.precision():
             logits = localizer.network(to_images(ten_crops(picture, localizer.size), how.device))
         mean = logits.float().softmax(1).mean(0)

@@ -12,8 +12,8 @@ from typing import Any
 
 from boxless.data.dataset import Dataset
 from boxless.methods import METHODS
-from boxless.reproduce.classifier_runs import Cell, Study
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.classifier_runs import Experiment, Trial
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.recipes import RECIPES, Recipe
 from boxless.reproduce.tables import Results, finished, results_table, run_table, summary
 from boxless.runtime.errors import UsageError
@@ -24,14 +24,14 @@ NAME, AGAINST = "wsol-table", "cam"
 def reproduce(
     data: Sequence[Path],
     out: Path,
-    clock: Clock,
+    clock: TimeBudget,
     *,
     methods: Sequence[str] = (),
     backbones: Sequence[str] = (),
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     recipe: str = "quick",
     images_per_class: int | None = None,
-    begun: Callable[[Cell], None] = lambda cell: None,
+    begun: Callable[[Trial], None] = lambda cell: None,
     **changed: Any,
 ) -> str:
     """Run what is left of the table of `methods` (default: all) on `backbones` -> its page, also written to `out`.
@@ -43,7 +43,7 @@ def reproduce(
         raise UsageError(f"There is no method {unknown[0]!r}. Choose from: {', '.join(METHODS)}.")
     made = RECIPES[recipe].with_training(**changed)
     chosen = [made.on(backbone) for backbone in backbones or [made.training.backbone]]
-    study = Study(data, out / "runs", images_per_class=images_per_class)
+    study = Experiment(data, out / "runs", images_per_class=images_per_class)
     grid = cells(study.train, chosen, list(methods) or list(METHODS), seeds)
 
     def told(done: Results) -> str:
@@ -52,18 +52,18 @@ def reproduce(
     return run_table(study, grid, made.training, out, NAME, clock, told, begun)
 
 
-def cells(train: Dataset, recipes: Sequence[Recipe], methods: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+def cells(train: Dataset, recipes: Sequence[Recipe], methods: Sequence[str], seeds: Sequence[int]) -> list[Trial]:
     """Seed by seed, so that whole seeds are there when time is over; CAM first in each."""
     ordered = sorted(methods, key=lambda method: method != AGAINST)
     return [
-        Cell(method, method, recipe.options(method, train), replace(recipe.training, seed=seed))
+        Trial(method, method, recipe.options(method, train), replace(recipe.training, seed=seed))
         for seed in seeds
         for recipe in recipes
         for method in ordered
     ]
 
 
-def page(grid: Sequence[Cell], found: Results) -> str:
+def page(grid: Sequence[Trial], found: Results) -> str:
     """Markdown: a table for every backbone."""
     lines = [f"# {NAME}: every method under one protocol\n", summary(grid, found)]
     for backbone in dict.fromkeys(cell.training.backbone for cell in grid):

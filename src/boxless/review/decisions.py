@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from boxless.boxes.from_heatmap import Found
+from boxless.boxes.from_heatmap import Detections
 from boxless.export import boxes_csv
 from boxless.review.journal import Journal
 from boxless.review.proposals import Proposal, SourcedBox
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import write_whole
+from boxless.runtime.files import write_text_atomic
 
 PERSON = "reviewed"
 """Who found a box that a person has drawn or changed."""
@@ -94,13 +94,13 @@ class Review:
         """All decisions, in the order of the images."""
         return [made for _, made in sorted(self._decisions.items())]
 
-    def found(self) -> Iterator[Found]:
+    def found(self) -> Iterator[Detections]:
         """The boxes of all images that are decided and not rejected; a box of a person's has no score (nan)."""
         for index, made in sorted(self._decisions.items()):
             if made.accepted:
                 boxes = np.array([box.place for box in made.boxes], np.float32).reshape(-1, 4)
                 scores = np.array([math.nan if box.score is None else box.score for box in made.boxes], np.float32)
-                yield Found(self.proposals[index].name, made.size, boxes, scores, self.proposals[index].label)
+                yield Detections(self.proposals[index].name, made.size, boxes, scores, self.proposals[index].label)
 
     @property
     def classes(self) -> list[str]:
@@ -139,7 +139,7 @@ class Review:
             if index not in self._lines:
                 self._lines[index] = "".join(_lines(self.proposals[index], made))
         lines = (line for _, line in sorted(self._lines.items()))
-        write_whole(self.out / "boxes.csv", [f"{boxes_csv.COLUMNS},source\n", *lines], "the boxes")
+        write_text_atomic(self.out / "boxes.csv", [f"{boxes_csv.COLUMNS},source\n", *lines], "the boxes")
 
 
 def _lines(one: Proposal, made: Decision) -> Iterator[str]:

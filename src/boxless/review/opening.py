@@ -13,7 +13,7 @@ from boxless.review.journal import Journal
 from boxless.review.pictures import Pictures, lies_inside
 from boxless.review.proposals import boxes_file, proposals
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import held
+from boxless.runtime.files import folder_lock
 
 Export = Literal["coco", "voc", "yolo"]
 """Formats to write; the fourth, csv, is there all the time."""
@@ -64,7 +64,7 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
         raise BoxlessError(
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
-    with held(out), Journal(out / "review.jsonl") as journal:
+    with folder_lock(out), Journal(out / "review.jsonl") as journal:
         review = Review(kept, out, journal)
         pictures = Pictures(data.source, [one.name for one in kept])
         yield Opened(review, pictures, boxes, photos, len(listed) - len(kept))

@@ -50,9 +50,9 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
     Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image.
     """
     truth = read_truth(path) if _has_rows(path) else Truth([], [], [], [], [])
-    finders = _finders(path)
+    predictors = _finders(path)
     named = {
-        name: _proposal(name, size, [] if boxes is None else boxes.tolist(), finders.get(name, []))
+        name: _proposal(name, size, [] if boxes is None else boxes.tolist(), predictors.get(name, []))
         for name, size, boxes in zip(truth.names, truth.sizes, truth.boxes, strict=True)
     }
     for name, label in zip(truth.names, truth.labels, strict=True):
@@ -78,28 +78,28 @@ def _has_rows(path: Path) -> bool:
 
 
 def _proposal(
-    name: str, size: tuple[int, int], boxes: list[list[float]], finders: list[tuple[str, float | None]]
+    name: str, size: tuple[int, int], boxes: list[list[float]], predictors: list[tuple[str, float | None]]
 ) -> Proposal:
-    pairs = zip_longest(boxes, finders[: len(boxes)], fillvalue=("", None))
+    pairs = zip_longest(boxes, predictors[: len(boxes)], fillvalue=("", None))
     sourced = (SourcedBox((x0, y0, x1, y1), source, score) for (x0, y0, x1, y1), (source, score) in pairs)  # type: ignore[misc]
     return Proposal(name, "", tuple(sourced), size)
 
 
 def _finders(path: Path) -> dict[str, list[tuple[str, float | None]]]:
     """Who found each box of each image and how surely, in the order of `read_truth`, which has checked the file."""
-    finder = _method(path)
+    predictor = _method(path)
     found: dict[str, list[tuple[str, float | None]]] = defaultdict(list)
     if path.suffix.lower() == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file, restval=""):
                 if row["x0"]:
-                    found[row["image"]].append((row.get("source") or finder, _number(row.get("score"))))
+                    found[row["image"]].append((row.get("source") or predictor, _number(row.get("score"))))
         return found
     content = json.loads(path.read_text(encoding="utf-8-sig"))
     names = {entry["id"]: posixpath.normpath(entry["file_name"].replace("\\", "/")) for entry in content["images"]}
     for entry in content.get("annotations", []):
         if entry.get("bbox") and not entry.get("iscrowd") and entry["bbox"][2] and entry["bbox"][3]:
-            found[names[entry["image_id"]]].append((finder, _number(entry.get("score"))))
+            found[names[entry["image_id"]]].append((predictor, _number(entry.get("score"))))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from boxless.runtime.errors import BoxlessError, brief
-from boxless.runtime.files import replacing
+from boxless.runtime.files import atomic_path
 
 FORMAT = 1
 """Version of the file format; a file with a higher one was written by a newer boxless."""
@@ -22,7 +22,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
     Raises BoxlessError when the disk is full or the folder cannot be written; the old file then still stands.
     """
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
             os.fsync(file.fileno())

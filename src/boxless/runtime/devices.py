@@ -12,7 +12,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import distributed
 
-from boxless.runtime.distributed import arranged
+from boxless.runtime.distributed import world_layout
 from boxless.runtime.errors import UsageError
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # who joined whom is not for users
@@ -25,7 +25,7 @@ def fabric_on(device: str, devices: int = 1, nodes: int = 1) -> Fabric:
     what is not here.
     """
     place = device_named(device)
-    devices, nodes = arranged(devices, nodes)
+    devices, nodes = world_layout(devices, nodes)
     if devices * nodes == 1:
         return launch_fabric(place.type == "cuda", [place.index or 0] if place.type == "cuda" else 1, 1)
     if ":" in device:

@@ -19,7 +19,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import Tensor, distributed
 
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import held
+from boxless.runtime.files import folder_lock
 
 Answer = TypeVar("Answer")
 
@@ -35,11 +35,11 @@ class Team:
         """Whether this is the process that writes and speaks for all."""
         return self.rank == 0
 
-    def share(self, parts: list[Answer]) -> list[Answer]:
+    def shard(self, parts: list[Answer]) -> list[Answer]:
         """What of `parts` this process works on; every part is one process's."""
         return parts[self.rank :: self.world]
 
-    def lead(self, work: Callable[[], Answer]) -> Answer:
+    def on_main(self, work: Callable[[], Answer]) -> Answer:
         """What `work` gives when the first process does it, in all of them; the BoxlessError it raises, all raise."""
         answer: Answer | BoxlessError
         try:
@@ -55,7 +55,7 @@ class Team:
         return answer
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def raise_together(self) -> Iterator[None]:
         """Left by no process before all have done what is inside; the BoxlessError of one is raised in all."""
         mine: BoxlessError | None = None
         try:
@@ -71,13 +71,13 @@ class Team:
                 raise self._repeated(said, rank)
 
     @contextmanager
-    def holding(self, out: Path) -> Iterator[None]:
-        """Keep the folder `out` for this team; raises what `held` raises, in all processes."""
+    def lock(self, out: Path) -> Iterator[None]:
+        """Keep the folder `out` for this team; raises what `folder_lock` raises, in all processes."""
         with ExitStack() as stack:
-            self.lead(lambda: stack.enter_context(held(out)))
+            self.on_main(lambda: stack.enter_context(folder_lock(out)))
             yield
 
-    def any(self, asked: bool, device: torch.device) -> bool:
+    def any_rank(self, asked: bool, device: torch.device) -> bool:
         """Whether it is asked for in one of the processes."""
         if self.world == 1:
             return asked
@@ -90,7 +90,7 @@ class Team:
         return error
 
 
-def launched() -> tuple[int, int] | None:
+def detect_launcher() -> tuple[int, int] | None:
     """Processes on each machine, and machines, when torchrun or srun started this one; None when neither did."""
     if TorchElasticEnvironment.detect():
         local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
@@ -101,7 +101,7 @@ def launched() -> tuple[int, int] | None:
     return None
 
 
-def arranged(devices: int, nodes: int) -> tuple[int, int]:
+def world_layout(devices: int, nodes: int) -> tuple[int, int]:
     """Processes on each machine, and machines: as they were started, else as asked for.
 
     Raises UsageError when more than one is asked for and something else was started.
@@ -109,7 +109,7 @@ def arranged(devices: int, nodes: int) -> tuple[int, int]:
     for name, value in (("devices", devices), ("nodes", nodes)):
         if value < 1:
             raise UsageError(f"{name} is {value}; expected more than 0.")
-    found = launched()
+    found = detect_launcher()
     if found is None:
         return devices, nodes
     if (devices, nodes) not in ((1, 1), found):
@@ -120,9 +120,9 @@ def arranged(devices: int, nodes: int) -> tuple[int, int]:
     return found
 
 
-def alone(what: str) -> None:
+def require_single_process(what: str) -> None:
     """Raise UsageError when torchrun or srun started several processes for something that one process does."""
-    devices, nodes = launched() or (1, 1)
+    devices, nodes = detect_launcher() or (1, 1)
     if devices * nodes > 1:
         raise UsageError(
             f"{what} runs in one process, and {devices * nodes} were started. Start one for each device, with an --out "
@@ -137,13 +137,13 @@ def world_and_rank() -> tuple[int, int]:
     return dist.get_world_size(), dist.get_rank()
 
 
-def draw(*shape: int, device: torch.device) -> Float[Tensor, "..."]:
+def rank_slice_rand(*shape: int, device: torch.device) -> Float[Tensor, "..."]:
     """Random numbers in 0..1, the same for an image whether one process holds the whole batch or several share it."""
     world, rank = world_and_rank()
     return torch.rand(world, *shape, device=device)[rank]
 
 
-def collected(part: Tensor) -> list[Tensor]:
+def all_gather(part: Tensor) -> list[Tensor]:
     """The parts of all processes in their order, which is that of the batch; all have one shape. No gradient flows."""
     world, _ = world_and_rank()
     if world == 1:

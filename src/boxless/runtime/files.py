@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from boxless.runtime.errors import BoxlessError, UsageError
 
-UNFINISHED = ".part"
+PARTIAL_SUFFIX = ".part"
 """How the hidden files end that are still being written, or were when their process was killed."""
 
 
@@ -21,12 +21,12 @@ LOCK = ".boxless-lock"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A hidden file to write beside `path`, whose folder is made: it takes its place at the end, or is gone.
 
     No reader and no kill ever sees a part of `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -36,28 +36,28 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_whole(path: Path, pieces: Iterable[str], what: str, *, errors: str = "surrogateescape") -> None:
+def write_text_atomic(path: Path, pieces: Iterable[str], what: str, *, errors: str = "surrogateescape") -> None:
     """Write text to `path`, whole or not at all.
 
     Names that are no UTF-8 keep their bytes, or become "?" with `errors` "replace". Raises BoxlessError, calling the
     file `what`, when it cannot be written.
     """
     try:
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=errors, newline="\n") as file:
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors=errors, newline="\n") as file:
             file.writelines(pieces)
     except OSError as error:
         raise BoxlessError(f"Could not write {what} {path}: {error}. Free space or choose another folder.") from error
 
 
-def sweep(folder: Path) -> None:
+def remove_partial_files(folder: Path) -> None:
     """Remove what killed processes left half-written in `folder`; for the one process that may write there."""
-    for left in folder.glob(f".*{UNFINISHED}"):
+    for left in folder.glob(f".*{PARTIAL_SUFFIX}"):
         with suppress(OSError):  # it is in nobody's way
             left.unlink()
 
 
 @contextmanager
-def held(out: Path) -> Iterator[None]:
+def folder_lock(out: Path) -> Iterator[None]:
     """Keep the folder `out`, which is made if need be, for this process; it goes again if it is empty afterwards.
 
     What a killed process left half-written there is removed. Raises UsageError when another process keeps it, and
@@ -76,7 +76,7 @@ def held(out: Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         raise BoxlessError(f"Could not write to {out} and lock it: {error}. Choose another --out.") from error
     try:
-        sweep(out)
+        remove_partial_files(out)
         with suppress(OSError):  # who holds it is told as a kindness; a full disk is found soon enough
             (out / LOCK).write_text(f"process {os.getpid()} on {platform.node()}")
         yield
@@ -98,4 +98,4 @@ def _holder(out: Path) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a result whole or not at all; raises BoxlessError when the file cannot be written."""
-    write_whole(path, [json.dumps(content, indent=1, ensure_ascii=False) + "\n"], "the result")
+    write_text_atomic(path, [json.dumps(content, indent=1, ensure_ascii=False) + "\n"], "the result")

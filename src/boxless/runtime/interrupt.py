@@ -11,12 +11,12 @@ class Interruption:
     """Whether Ctrl-C was pressed."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
 
 @contextmanager
-def postponed() -> Iterator[Interruption]:
-    """Inside, the first Ctrl-C only sets `asked`; the second interrupts at once. Outside the main thread: no effect."""
+def deferred_sigint() -> Iterator[Interruption]:
+    """Inside, the first Ctrl-C only sets `requested`, the second interrupts; no effect outside the main thread."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -24,7 +24,7 @@ def postponed() -> Iterator[Interruption]:
     before = signal.getsignal(signal.SIGINT)
 
     def remember(number: int, frame: FrameType | None) -> None:
-        interruption.asked = True
+        interruption.requested = True
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, remember)

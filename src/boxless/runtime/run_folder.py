@@ -13,7 +13,7 @@ from typing import Any
 from boxless.methods.settings import RunSettings, Training, plain, write_settings
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import UsageError
-from boxless.runtime.files import write_whole
+from boxless.runtime.files import write_text_atomic
 
 MAY_CHANGE = {"epochs", "workers", "memory", "save_minutes", "weights", "devices", "nodes"}
 """Settings that a resumed run may have other values for; all others make it another run."""
@@ -71,7 +71,7 @@ class RunFolder:
         writer = csv.DictWriter(rows, fieldnames=list(history[-1]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-        write_whole(self.out / "metrics.csv", [rows.getvalue()], "the table")
+        write_text_atomic(self.out / "metrics.csv", [rows.getvalue()], "the table")
 
 
 def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Table:
         whole = text[: text.rfind("\n") + 1].splitlines()  # a kill may have left half a line
         rows = [{name: float(row[name]) for name in columns} for row in csv.DictReader(whole)]
         self.rows = [row for row in rows if row["step"] <= step]
-        write_whole(path, [",".join(columns) + "\n", *map(self._line, self.rows)], "the table")
+        write_text_atomic(path, [",".join(columns) + "\n", *map(self._line, self.rows)], "the table")
 
     def append(self, row: dict[str, float]) -> None:
         """Add one row to the file."""

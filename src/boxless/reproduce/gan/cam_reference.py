@@ -13,15 +13,15 @@ from pathlib import Path
 from boxless.data.dataset import Dataset, data_hash
 from boxless.data.inference_batches import Watch
 from boxless.data.published_datasets import GROUPS
-from boxless.evaluation.evaluate import maps_of
+from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.gan.settings import GanTraining
 from boxless.inference.localizer import Localizer, fresh, load
-from boxless.inference.predictors import How, TrainedFinder
+from boxless.inference.predictors import InferenceOptions, TrainedPredictor
 from boxless.methods.settings import Training, plain
-from boxless.reproduce.classifier_runs import Cell, Study
-from boxless.reproduce.gan.run import UNTRAINED, GanCell
+from boxless.reproduce.classifier_runs import Experiment, Trial
+from boxless.reproduce.gan.run import UNTRAINED, GanTrial
 from boxless.reproduce.gan.scoring import Scoring, boxed_splits, scored, some_boxed
-from boxless.reproduce.grid import Clock, Result
+from boxless.reproduce.grid import Result, TimeBudget
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import BoxlessError
 
@@ -55,25 +55,25 @@ def schedule(settings: GanTraining, images: int, seed: int) -> Training:
     )
 
 
-def run_reference(cell: GanCell, data: Path, settings: GanTraining, runs: Path, clock: Clock) -> Result | None:
+def run_reference(cell: GanTrial, data: Path, settings: GanTraining, runs: Path, clock: TimeBudget) -> Result | None:
     """The scores of one group as those of a GAN that has one stage, None out of time.
 
     The classifier is trained in a run folder that all groups share, going on where it stopped. Raises UsageError
     without boxes of both splits, BoxlessError for a group that the data does not hold.
     """
-    study = Study([data], runs)
+    study = Experiment([data], runs)
     names = _classes(study.test, cell.group)
     training = schedule(settings, len(study.train), cell.seed)
     run = f"{CAM}_{cell.seed}"
-    if study.learn(Cell(CAM, CAM, {"head": "linear"}, training), runs / run, clock) is None:
+    if study.learn(Trial(CAM, CAM, {"head": "linear"}, training), runs / run, clock) is None:
         return None
-    how = How(64, training.workers, device_named(settings.device))
+    how = InferenceOptions(64, training.workers, device_named(settings.device))
     localizer = load(runs / run)
     test, fit = _of(study.test, names), some_boxed(_of(study.train, names))
 
     def scores(network: Localizer) -> Result:
-        finder = TrainedFinder(network.to(how.device), how)
-        return scored(*(maps_of(finder, part, Watch()).split() for part in (test, fit)), seed=cell.seed)
+        predictor = TrainedPredictor(network.to(how.device), how)
+        return scored(*(compute_heatmaps(predictor, part, Watch()).split() for part in (test, fit)), seed=cell.seed)
 
     step = training.epochs * (len(study.train) // training.batch_size)
     scoring = Scoring(*boxed_splits(data, cell.group), size=settings.size, device=how.device, seed=cell.seed)

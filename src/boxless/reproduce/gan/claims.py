@@ -12,7 +12,7 @@ import numpy as np
 
 from boxless.evaluation.bootstrap import Comparison, compare, holm
 from boxless.reproduce.gan.cam_reference import CAM
-from boxless.reproduce.gan.run import GanCell
+from boxless.reproduce.gan.run import GanTrial
 from boxless.reproduce.gan.scoring import Score, mean_hits
 from boxless.reproduce.grid import Result
 from boxless.reproduce.tables import signed, table
@@ -22,27 +22,27 @@ GAN, READING, THRESHOLD = "sn-dcgan", "cam", "transferred"
 """The paper's best GAN and its reading."""
 NOT_RUN = "not run"
 
-Runs = Mapping[GanCell, Result]
-Side = Callable[[GanCell, Runs], list[Score]]
+Runs = Mapping[GanTrial, Result]
+Side = Callable[[GanTrial, Runs], list[Score]]
 """What of a run of SN-DCGAN, or of a partner of it, is compared; nothing where the partner was not run."""
 
 
-def last(cell: GanCell, runs: Runs, kind: str = "maps") -> list[Score]:
+def last(cell: GanTrial, runs: Runs, kind: str = "maps") -> list[Score]:
     """The score of the last state of a run, of its maps or of shuffled ones."""
     return [runs[cell]["stages"][-1]["readings"][READING][kind][THRESHOLD]] if cell in runs else []
 
 
-def shuffled(cell: GanCell, runs: Runs) -> list[Score]:
+def shuffled(cell: GanTrial, runs: Runs) -> list[Score]:
     """The same maps, each on another image."""
     return last(cell, runs, "shuffled")
 
 
-def untrained(cell: GanCell, runs: Runs) -> list[Score]:
+def untrained(cell: GanTrial, runs: Runs) -> list[Score]:
     """Networks that were never trained."""
     return [score[THRESHOLD] for score in runs[cell]["controls"]["untrained"][READING]]
 
 
-def peak(cell: GanCell, runs: Runs) -> list[Score]:
+def peak(cell: GanTrial, runs: Runs) -> list[Score]:
     """The best of its states, chosen with the test boxes, as the paper reports it."""
     scores = [stage["readings"][READING]["maps"][THRESHOLD] for stage in runs[cell]["stages"]]
     return [max(scores, key=lambda score: float(score["accuracy"]["0.5"]))]
@@ -81,7 +81,7 @@ class Claim:
         return answered([cell for cell in runs if cell.augment in self.augment], self.below, runs)
 
 
-def answered(cells: Sequence[GanCell], below: Side, runs: Runs) -> Answer | None:
+def answered(cells: Sequence[GanTrial], below: Side, runs: Runs) -> Answer | None:
     """SN-DCGAN among `cells` minus what is to lie below it, over the images of every group that has both, or None."""
     mine = [cell for cell in cells if cell.gan == GAN and below(cell, runs)]
     groups = [[cell for cell in mine if cell.group == group] for group in dict.fromkeys(cell.group for cell in mine)]

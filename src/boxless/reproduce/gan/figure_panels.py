@@ -25,7 +25,7 @@ from boxless.gan.sample_metrics import Features, kid, similarities
 from boxless.gan.samples import SIDE, generator_of, grid, samples
 from boxless.report.drawing import Picture, captioned, sheet, triptych
 from boxless.reproduce.classifier_runs import spaced
-from boxless.reproduce.gan.run import UNTRAINED, GanCell, trained_d
+from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_d
 from boxless.reproduce.grid import Result
 
 COUNT = 512
@@ -51,9 +51,9 @@ def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], tes
             "real": kid(real[:half], real[half:], features)._asdict(),
         },
         "map_correlation": {
-            "trained": alike(localizer(content, train), seen),
+            "trained": near_duplicate_groups(localizer(content, train), seen),
             "untrained": [
-                alike(GanLocalizer.untrained(localizer(content, train), train, seed + i), seen)
+                near_duplicate_groups(GanLocalizer.untrained(localizer(content, train), train, seed + i), seen)
                 for i in range(UNTRAINED)
             ],
         },
@@ -67,7 +67,7 @@ def localizer(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"]) ->
     return GanLocalizer(trained_d(content)).to(train.device).prepare(train)
 
 
-def alike(localizer: GanLocalizer, images: UInt8[Tensor, "n size size 3"]) -> Result:
+def near_duplicate_groups(localizer: GanLocalizer, images: UInt8[Tensor, "n size size 3"]) -> Result:
     """Mean correlation of the map of an image with that of another one, in -1..1; 1 where all are the same."""
     maps = heats(localizer, images)
     return mean_of(correlation(maps, maps[derangement(len(maps))]))
@@ -85,7 +85,7 @@ def mean_of(values: Float[Tensor, "n"]) -> Result:
     return {"mean": float(values.double().mean()), "low": low, "high": high, "n": len(values)}
 
 
-def sample_sheet(runs: Sequence[tuple[GanCell, dict[str, Any]]]) -> Picture:
+def sample_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any]]]) -> Picture:
     """Samples of every run from the same z, side by side."""
     pictures = []
     for cell, content in runs:
@@ -96,7 +96,7 @@ def sample_sheet(runs: Sequence[tuple[GanCell, dict[str, Any]]]) -> Picture:
 
 
 def triptych_sheet(
-    runs: Sequence[tuple[GanCell, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]],
+    runs: Sequence[tuple[GanTrial, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]],
 ) -> Picture:
     """For every run, images with the found box (green) and the true one where known (blue) | heat maps | both."""
     columns = []
@@ -108,7 +108,7 @@ def triptych_sheet(
     return sheet(columns, columns=3, gap=16)
 
 
-def title(cell: GanCell) -> str:
+def title(cell: GanTrial) -> str:
     """A run in words."""
     return f"{cell.gan}, {cell.group}" + (", augmented" if cell.augment else "")
 

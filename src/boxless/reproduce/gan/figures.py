@@ -22,13 +22,13 @@ from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.report.drawing import save
 from boxless.reproduce.gan.figure_panels import measured, sample_sheet, triptych_sheet
-from boxless.reproduce.gan.run import GanCell, trained_at
+from boxless.reproduce.gan.run import GanTrial, trained_at
 from boxless.reproduce.gan.table_3 import deciding, groups_in
-from boxless.reproduce.grid import Clock, Result, results, run_grid
+from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
 from boxless.reproduce.tables import table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import write_json, write_whole
+from boxless.runtime.files import write_json, write_text_atomic
 from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance
 
@@ -52,10 +52,10 @@ class Figure:
     maps: bool
     """Heat maps are drawn, else samples."""
 
-    def cells(self, gans: Sequence[str], groups: Sequence[str], seed: int) -> list[GanCell]:
+    def cells(self, gans: Sequence[str], groups: Sequence[str], seed: int) -> list[GanTrial]:
         """Its runs, in the order in which they are drawn."""
         return [
-            GanCell(gan=gan, group=group, augment=augment, seed=seed)
+            GanTrial(gan=gan, group=group, augment=augment, seed=seed)
             for gan in gans
             for group in groups
             for augment in self.augment
@@ -88,8 +88,8 @@ def run_figure(
     data: Path,
     training: GanTraining,
     out: Path,
-    clock: Clock,
-    progress: Callable[[GanCell], Progress | None],
+    clock: TimeBudget,
+    progress: Callable[[GanTrial], Progress | None],
     *,
     gans: Sequence[str] = (),
     groups: Sequence[str] = (),
@@ -103,7 +103,7 @@ def run_figure(
     cells = figure.cells(gans or figure.gans, groups or figure.groups or categories(data), training.seed)
     settings = {"data": data.name, **deciding(training)}
 
-    def work(cell: GanCell, clock: Clock) -> Result | None:
+    def work(cell: GanTrial, clock: TimeBudget) -> Result | None:
         return run(cell, data, training, out / "runs" / cell.name, clock, progress(cell))
 
     try:
@@ -112,7 +112,7 @@ def run_figure(
         done = results(cells, out / "figures", settings)
         page = figure_page(name, figure, cells, done)
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / f"{name}.md", ["\n".join(page) + "\n"], "the page")
+        write_text_atomic(out / f"{name}.md", ["\n".join(page) + "\n"], "the page")
         drawn = [cell for cell in cells if "step" in done.get(cell.name, {})]
         if drawn:
             draw(figure, drawn, data, out / f"{name}.jpg", out / "runs")
@@ -122,7 +122,7 @@ def run_figure(
 
 
 def run(
-    cell: GanCell, data: Path, training: GanTraining, folder: Path, clock: Clock, progress: Progress | None
+    cell: GanTrial, data: Path, training: GanTraining, folder: Path, clock: TimeBudget, progress: Progress | None
 ) -> Result | None:
     """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
     test, train = unlabelled_splits(data, cell.group)
@@ -154,9 +154,9 @@ def categories(data: Path) -> list[str]:
         return read_data(data, split_named(splits(data), "train")).classes
 
 
-def draw(figure: Figure, cells: Sequence[GanCell], data: Path, path: Path, runs: Path) -> None:
+def draw(figure: Figure, cells: Sequence[GanTrial], data: Path, path: Path, runs: Path) -> None:
     """Write the picture of the runs of `cells`; raises BoxlessError when it cannot be written."""
-    read: list[tuple[GanCell, dict[str, Any]]] = [
+    read: list[tuple[GanTrial, dict[str, Any]]] = [
         (cell, checkpoint.read(runs / cell.name / "last.pt")) for cell in cells
     ]
     if figure.maps:
@@ -173,7 +173,7 @@ def draw(figure: Figure, cells: Sequence[GanCell], data: Path, path: Path, runs:
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another --out.") from error
 
 
-def figure_page(name: str, figure: Figure, cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[str]:
+def figure_page(name: str, figure: Figure, cells: Sequence[GanTrial], done: Mapping[str, Result]) -> list[str]:
     """The lines of a markdown page: what the paper says, and the numbers of every run."""
     ready = [cell for cell in cells if "step" in done.get(cell.name, {})]
     page = [
@@ -194,7 +194,7 @@ def figure_page(name: str, figure: Figure, cells: Sequence[GanCell], done: Mappi
     return page + ([f"\nNot run: {', '.join(missing)}."] if missing else [])
 
 
-def row(cell: GanCell, result: Result) -> list[str]:
+def row(cell: GanTrial, result: Result) -> list[str]:
     """The numbers of one run."""
     similarity, distance, maps = result["ms_ssim"], result["kid"], result["map_correlation"]
     untrained = [one["mean"] for one in maps["untrained"]]

@@ -26,14 +26,14 @@ from boxless.gan.data import read_images
 from boxless.gan.localizer import GanLocalizer, untrained_d
 from boxless.gan.networks import Discriminator
 from boxless.gan.samples import generator_of, samples
-from boxless.reproduce.gan.run import UNTRAINED, GanCell, trained_at, trained_d
-from boxless.reproduce.gan.scoring import Heatmap, Score, Scoring, boxed_splits, mean_hits
-from boxless.reproduce.grid import Clock, Result, results, run_grid, stored
+from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_at, trained_d
+from boxless.reproduce.gan.scoring import HeatmapFunction, Score, Scoring, boxed_splits, mean_hits
+from boxless.reproduce.grid import Result, TimeBudget, results, run_grid, stored
 from boxless.reproduce.tables import signed, table, with_interval
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
-from boxless.runtime.files import write_whole
+from boxless.runtime.files import write_text_atomic
 
 NAME = "gan-readings"
 Split = Literal["test", "train"]
@@ -52,7 +52,7 @@ COLUMNS = (
 )  # fmt: skip
 Images = UInt8[Tensor, "_n size size 3"]
 Hits = Float64[np.ndarray, "_images"]
-Make = Callable[[Discriminator, Images, Images], Heatmap]
+Make = Callable[[Discriminator, Images, Images], HeatmapFunction]
 """A D, real training images, generated images -> how maps are made."""
 
 
@@ -80,11 +80,11 @@ def readouts(layers: int) -> dict[str, Make]:
 def run_readings(
     data: Path,
     out: Path,
-    clock: Clock,
+    clock: TimeBudget,
     *,
     on: Split = "test",
     device: str = "auto",
-    begun: Callable[[GanCell], object] = lambda cell: None,
+    begun: Callable[[GanTrial], object] = lambda cell: None,
 ) -> list[str]:
     """Read every finished run of the gan-table-3 in `out` in every way -> the page, also left there.
 
@@ -94,7 +94,7 @@ def run_readings(
     cells = finished(out / "cells", data.name)
     settings, folder = {"data": data.name, "on": on}, out / f"readings-{on}"
 
-    def work(cell: GanCell, clock: Clock) -> Result | None:
+    def work(cell: GanTrial, clock: TimeBudget) -> Result | None:
         begun(cell)
         return read(cell, data, out / "runs" / cell.name, clock, on, device)
 
@@ -102,11 +102,11 @@ def run_readings(
         run_grid(cells, work, folder, settings, clock)
     finally:  # also after Ctrl-C: what there is makes a table
         page = readings_page(cells, results(cells, folder, settings), on)
-        write_whole(out / f"{NAME}-{on}.md", ["\n".join(page) + "\n"], "the page")
+        write_text_atomic(out / f"{NAME}-{on}.md", ["\n".join(page) + "\n"], "the page")
     return page
 
 
-def finished(folder: Path, data: str) -> list[GanCell]:
+def finished(folder: Path, data: str) -> list[GanTrial]:
     """The GAN cells of a table on `data` that have a result; raises UsageError when there is none."""
     there = {path.stem: stored(path) for path in sorted(folder.glob("*.json")) if path.stem.split("_")[0] in GANS}
     names = [
@@ -116,10 +116,12 @@ def finished(folder: Path, data: str) -> list[GanCell]:
         raise UsageError(
             f"{folder} holds no finished run on {data}. Run boxless reproduce gan-table-3 first, or name its --out."
         )
-    return [GanCell.named(name) for name in names]
+    return [GanTrial.named(name) for name in names]
 
 
-def read(cell: GanCell, data: Path, run: Path, clock: Clock, on: Split = "test", device: str = "auto") -> Result | None:
+def read(
+    cell: GanTrial, data: Path, run: Path, clock: TimeBudget, on: Split = "test", device: str = "auto"
+) -> Result | None:
     """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
     content = checkpoint.read(run / "last.pt")
     test, train = boxed_splits(data, cell.group)
@@ -152,22 +154,22 @@ def _transferred(scores: Mapping[str, Score]) -> dict[str, Score]:
     return {"transferred": scores["transferred"]}
 
 
-def _localizer(network: Discriminator, real: Images, generated: Images, **options: object) -> Heatmap:
+def _localizer(network: Discriminator, real: Images, generated: Images, **options: object) -> HeatmapFunction:
     return GanLocalizer(network, **options).to(real.device).prepare(real).heatmap  # type: ignore[arg-type]
 
 
-def _density(network: Discriminator, real: Images, generated: Images, *, layer: int) -> Heatmap:
+def _density(network: Discriminator, real: Images, generated: Images, *, layer: int) -> HeatmapFunction:
     GanLocalizer(network).prepare(real)
     return density(network, real[:: -(-len(real) // GENERATED)], generated, layer)
 
 
 def _probe(
-    network: Discriminator, real: Images, generated: Images, *, probe: Callable[[Heatmap, Tensor], Tensor]
-) -> Heatmap:
+    network: Discriminator, real: Images, generated: Images, *, probe: Callable[[HeatmapFunction, Tensor], Tensor]
+) -> HeatmapFunction:
     return partial(probe, GanLocalizer(network).to(real.device).prepare(real).forward)
 
 
-def readings_page(cells: Sequence[GanCell], done: Mapping[str, Result], on: Split = "test") -> list[str]:
+def readings_page(cells: Sequence[GanTrial], done: Mapping[str, Result], on: Split = "test") -> list[str]:
     """The lines of a markdown page: a table for every GAN with and without augmentation, over all its groups."""
     images, how = WHICH[on]
     page = [

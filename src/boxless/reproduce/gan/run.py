@@ -16,7 +16,7 @@ from torch import Tensor
 
 from boxless.data.dataset import data_hash
 from boxless.gan import Preset
-from boxless.gan.checkpoint_selection import Judge, Scores, select
+from boxless.gan.checkpoint_selection import CheckpointCriteria, Scores, select
 from boxless.gan.data import read_images
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
@@ -25,7 +25,7 @@ from boxless.gan.samples import generator_of, samples, similarity
 from boxless.gan.settings import GanTraining, Reading
 from boxless.gan.training import train_gan
 from boxless.reproduce.gan.scoring import Scoring, boxed_splits
-from boxless.reproduce.grid import Clock, Result
+from boxless.reproduce.grid import Result, TimeBudget
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
@@ -45,7 +45,7 @@ PRESETS: dict[Preset, str] = {"paper": "the paper's optimizer", "reference": "ea
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GanCell:
+class GanTrial:
     """Which GAN, on which category, with or without augmentation, from which seed."""
 
     gan: str
@@ -59,7 +59,7 @@ class GanCell:
         return f"{self.gan}_{self.group}_{'augmented' if self.augment else 'plain'}_{self.seed}"
 
     @classmethod
-    def named(cls, name: str) -> "GanCell":
+    def named(cls, name: str) -> "GanTrial":
         """The cell of a file name; raises UsageError for a name that no cell has."""
         gan, _, rest = name.partition("_")
         parts = rest.rsplit("_", 2)
@@ -71,7 +71,7 @@ class GanCell:
 
 
 def run_cell(
-    cell: GanCell, data: Path, settings: GanTraining, run: Path, clock: Clock, progress: Progress | None
+    cell: GanTrial, data: Path, settings: GanTraining, run: Path, clock: TimeBudget, progress: Progress | None
 ) -> Result | None:
     """Train and measure one cell in the run folder `run`, going on where it stopped -> its result, None out of time.
 
@@ -83,10 +83,10 @@ def run_cell(
     scoring = Scoring(test, train, size=settings.size, device=device, seed=settings.seed)
     measuring = _Measuring(read_images(train, settings.size).to(device), scoring, run)
     stages = measured_stages(run)
-    ahead = steps(settings.iterations)
-    if [stage["step"] for stage in stages] != ahead[: len(stages)]:
+    prefetch = steps(settings.iterations)
+    if [stage["step"] for stage in stages] != prefetch[: len(stages)]:
         raise UsageError(f"{run} was begun with another number of iterations. Use that, or choose another --out.")
-    for step in ahead[len(stages) :]:
+    for step in prefetch[len(stages) :]:
         if clock.over:
             return None
         upto = replace(settings, iterations=step, minutes=clock.left)
@@ -132,7 +132,7 @@ class _Measuring:
     def __init__(self, train: UInt8[Tensor, "n size size 3"], scoring: Scoring, run: Path) -> None:
         self.train, self.scoring, self.run = train, scoring, run
         self.device, self.seed = scoring.device, scoring.seed
-        self._judge: Judge | None = None
+        self._judge: CheckpointCriteria | None = None
         self._features: Features | None = None
 
     def localizer(self, content: dict[str, Any], reading: Reading) -> GanLocalizer:
@@ -156,10 +156,10 @@ class _Measuring:
         self._features = self._features or Features()
         return kid(self.train[:: -(-len(self.train) // COMPARED)].cpu(), generated, self._features, self.seed)
 
-    def judge(self, content: dict[str, Any]) -> Judge:
+    def judge(self, content: dict[str, Any]) -> CheckpointCriteria:
         """What measures the label-free criteria, made once: it looks at untrained networks first."""
         if self._judge is None:
-            self._judge = Judge(self.train, self.localizer(content, "cam"), self.seed)
+            self._judge = CheckpointCriteria(self.train, self.localizer(content, "cam"), self.seed)
         return self._judge
 
     def chosen(self, last: dict[str, Any], stages: Sequence[Result]) -> int:

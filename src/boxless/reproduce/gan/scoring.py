@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
-from boxless.boxes.from_heatmap import Heat
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes, Dataset
 from boxless.data.inference_batches import Watch, stream
 from boxless.data.splits import splits_for
 from boxless.evaluation import baselines
-from boxless.evaluation.evaluate import maps_of
+from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.evaluation.measure import Split
 from boxless.evaluation.metrics import hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS
@@ -36,7 +36,7 @@ PROTOCOL = PROTOCOLS["boxless"]
 FIXED = READOUTS["cam"].threshold
 
 Score = dict[str, Any]
-Heatmap = Callable[[Tensor], Tensor]
+HeatmapFunction = Callable[[Tensor], Tensor]
 """Images in 0..1 (batch, 3, size, size) -> raw maps (batch, h, w)."""
 
 
@@ -64,7 +64,7 @@ class Scoring:
         self.device, self.seed = device, seed
         self.asked, self.fit = (_scene(dataset, size) for dataset in self.datasets)
 
-    def measured(self, heatmap: Heatmap) -> Result:
+    def measured(self, heatmap: HeatmapFunction) -> Result:
         """The scores of a network's maps at both thresholds, its own images' and shuffled."""
         return scored(*(self._split(heatmap, scene) for scene in (self.asked, self.fit)), seed=self.seed)
 
@@ -77,7 +77,7 @@ class Scoring:
             "no learning": self._contrast(),
         }
 
-    def _split(self, heatmap: Heatmap, scene: Scene) -> Split:
+    def _split(self, heatmap: HeatmapFunction, scene: Scene) -> Split:
         images = scene.images.to(self.device).permute(0, 3, 1, 2).float() / 255
         return Split(list(in_chunks(heatmap, images).cpu().numpy()), scene.sizes, scene.truths)
 
@@ -87,8 +87,8 @@ class Scoring:
         return score(np.array([PROTOCOL.box_ious(box, size, truth)[0] for box, size, truth in rows], np.float32))
 
     def _contrast(self) -> Score:
-        finder = discoverer("contrast", device=str(self.device))
-        asked, fit = (maps_of(finder, dataset, Watch()).boxed() for dataset in self.datasets)
+        predictor = discoverer("contrast", device=str(self.device))
+        asked, fit = (compute_heatmaps(predictor, dataset, Watch()).boxed() for dataset in self.datasets)
         threshold = transferred(*fit.split(), PROTOCOL).threshold
         table = iou_table(*asked.split(), PROTOCOL, extra=[threshold])
         return {"threshold": threshold, **score(table.at(threshold))}
@@ -99,7 +99,7 @@ def scored(asked: Split, fit: Split, *, seed: int) -> Result:
     order = baselines.derangement(len(asked.maps), seed) if len(asked.maps) > 1 else np.zeros(1, np.intp)
     threshold = transferred(*fit, PROTOCOL).threshold
 
-    def scores(maps: Sequence[Heat]) -> dict[str, Score]:
+    def scores(maps: Sequence[Heatmap]) -> dict[str, Score]:
         table = iou_table(maps, asked.sizes, asked.truths, PROTOCOL, extra=[threshold, FIXED])
         return {
             "transferred": {"threshold": threshold, **score(table.at(threshold))},

@@ -21,13 +21,13 @@ from jaxtyping import Float64
 from boxless.evaluation.bootstrap import compare, holm, interval
 from boxless.gan.checkpoint_selection import agreement, derangement
 from boxless.reproduce.gan.readings import finished
-from boxless.reproduce.gan.run import GanCell, maps_file
+from boxless.reproduce.gan.run import GanTrial, maps_file
 from boxless.reproduce.gan.scoring import mean_hits
 from boxless.reproduce.grid import Result, stored
 from boxless.reproduce.tables import table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import UsageError
-from boxless.runtime.files import write_json, write_whole
+from boxless.runtime.files import write_json, write_text_atomic
 from boxless.runtime.provenance import provenance
 
 NAME = "gan-stopping"
@@ -110,7 +110,7 @@ def validate(out: Path, data: str) -> list[str]:
     noise = float(np.mean([one.resampled().max(axis=1).std() for one in courses]))
     result = {"summary": summarise(courses), "runs": runs, "noise": noise}
     page = page_of_result(result)
-    write_whole(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
+    write_text_atomic(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
     write_json(out / f"{NAME}.json", {"cell": NAME, "settings": {"data": data}, **provenance(), "result": result})
     return page
 
@@ -131,7 +131,7 @@ def course(name: str, result: Result, of_run: Mapping[str, Values] | None = None
     return Course(name, steps, 100 * (own - other), criteria, steps.index(result["label_free"]))
 
 
-def agreements(cells: Sequence[GanCell], runs: Path) -> dict[str, Values]:
+def agreements(cells: Sequence[GanTrial], runs: Path) -> dict[str, Values]:
     """For runs that differ by their seed alone, how far the maps of each stage agree with the others' of that stage."""
     found: dict[str, list[Values]] = {}
     for a, b in combinations(cells, 2):

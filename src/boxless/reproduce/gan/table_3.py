@@ -15,12 +15,12 @@ from boxless.data.published_datasets import GROUPS
 from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan.cam_reference import CAM, run_reference
 from boxless.reproduce.gan.claims import NOT_RUN, claims_section
-from boxless.reproduce.gan.run import GanCell, measured_stages, run_cell, trained_at
+from boxless.reproduce.gan.run import GanTrial, measured_stages, run_cell, trained_at
 from boxless.reproduce.gan.scoring import FIXED, Score, mean_hits
-from boxless.reproduce.grid import Clock, Result, results, run_grid
+from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
 from boxless.reproduce.tables import table, with_interval
 from boxless.runtime.errors import UsageError
-from boxless.runtime.files import write_whole
+from boxless.runtime.files import write_text_atomic
 from boxless.runtime.progress import Progress
 
 PAPER: dict[tuple[str, bool], dict[str, float]] = {
@@ -60,13 +60,13 @@ NOT_READ = "not read in this way"
 NAME = "gan-table-3"
 
 
-def table_3_cells(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanCell]:
+def table_3_cells(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanTrial]:
     """All cells, the most telling first: one seed everywhere, the paper's best GAN without augmentation before all.
 
     Among `gans` may be `cam`, the reference with labels, which the paper has with augmentation alone.
     """
     return [
-        GanCell(gan=gan, group=group, augment=augment, seed=seed)
+        GanTrial(gan=gan, group=group, augment=augment, seed=seed)
         for seed in seeds
         for gan in gans
         for augment in ((True,) if gan == CAM else (False, True))
@@ -88,17 +88,17 @@ def groups_in(data: Path) -> list[str]:
 
 
 def run_table_3(
-    cells: Sequence[GanCell],
+    cells: Sequence[GanTrial],
     data: Path,
     training: GanTraining,
     out: Path,
-    clock: Clock,
-    progress: Callable[[GanCell], Progress | None],
+    clock: TimeBudget,
+    progress: Callable[[GanTrial], Progress | None],
 ) -> list[str]:
     """Run what is not yet run within the clock's minutes -> the page, which is also written to `out`/gan-table-3.md."""
     settings = {"data": data.name, **deciding(training)}
 
-    def work(cell: GanCell, clock: Clock) -> Result | None:
+    def work(cell: GanTrial, clock: TimeBudget) -> Result | None:
         if cell.gan == CAM:
             progress(cell)
             return run_reference(cell, data, training, out / "runs", clock)
@@ -111,12 +111,12 @@ def run_table_3(
         begun = {cell.name: measured_stages(out / "runs" / cell.name) for cell in cells if cell.name not in done}
         page = table_3_page(cells, done, begun, training)
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
+        write_text_atomic(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
     return page
 
 
 def table_3_page(
-    cells: Sequence[GanCell], done: Mapping[str, Result], begun: Mapping[str, list[Result]], training: GanTraining
+    cells: Sequence[GanTrial], done: Mapping[str, Result], begun: Mapping[str, list[Result]], training: GanTraining
 ) -> list[str]:
     """The lines of a markdown page: what was run, what it says, and a table for every reading."""
     page = [
@@ -139,7 +139,7 @@ def table_3_page(
     return page
 
 
-def page_of_results(cells: Sequence[GanCell], done: Mapping[str, Result]) -> list[str]:
+def page_of_results(cells: Sequence[GanTrial], done: Mapping[str, Result]) -> list[str]:
     """The page from results alone, with the paper's cells that are not among them as not run."""
     groups = list(dict.fromkeys([*GROUP_ORDER, *(cell.group for cell in cells)]))
     groups = [group for group in groups if group not in GROUP_ORDER or any(cell.group in GROUP_ORDER for cell in cells)]
@@ -151,7 +151,7 @@ def page_of_results(cells: Sequence[GanCell], done: Mapping[str, Result]) -> lis
     return table_3_page(grid, done, {}, training)
 
 
-def rows(cells: Sequence[GanCell], done: Mapping[str, Result], reading: str, threshold: str) -> list[list[str]]:
+def rows(cells: Sequence[GanTrial], done: Mapping[str, Result], reading: str, threshold: str) -> list[list[str]]:
     """A row for each GAN, augmentation and group, in the order of the cells; the reference has one reading only."""
     found = []
     cells = [cell for cell in cells if cell.gan != CAM or reading == "cam"]

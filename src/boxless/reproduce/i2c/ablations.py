@@ -19,12 +19,12 @@ from jaxtyping import Bool
 
 from boxless.boxes.from_heatmap import normalise
 from boxless.data.dataset import Boxes, Dataset
-from boxless.evaluation.evaluate import Maps
+from boxless.evaluation.evaluate import HeatmapSet
 from boxless.methods.i2c import SQUARED
 from boxless.methods.options import resolve_options
-from boxless.reproduce.classifier_runs import Cell, Seen, Study
+from boxless.reproduce.classifier_runs import Experiment, Trial, TrialMaps
 from boxless.reproduce.cost_profile import cost_table
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.recipes import RECIPES, Recipe
 from boxless.reproduce.tables import Published, Results, finished, results_table, run_table, summary
 
@@ -55,12 +55,12 @@ def reproduce(
     name: str,
     data: Sequence[Path],
     out: Path,
-    clock: Clock,
+    clock: TimeBudget,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     recipe: str = "quick",
     images_per_class: int | None = None,
-    begun: Callable[[Cell], None] = lambda cell: None,
+    begun: Callable[[Trial], None] = lambda cell: None,
     **changed: Any,
 ) -> str:
     """Run what is left of a table of `ABLATIONS` -> the page, which is also written to `out`/`name`.md.
@@ -69,7 +69,7 @@ def reproduce(
     the recipe's. Raises UsageError for data without boxes in both splits, and for an `out` made with other data or
     settings.
     """
-    study = Study(data, out / "runs", images_per_class=images_per_class, look=_seeds)
+    study = Experiment(data, out / "runs", images_per_class=images_per_class, look=_seeds)
     made = RECIPES[recipe].with_training(**changed)
     grid = cells(name, study.train, made, seeds)
 
@@ -79,7 +79,7 @@ def reproduce(
     return run_table(study, grid, made.training, out, name, clock, told, begun)
 
 
-def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Cell]:
+def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Trial]:
     """The cells of a table of `ABLATIONS`, seed by seed, so that whole seeds are there when time is over."""
     shared = recipe.options("i2c", train)
     found = []
@@ -91,18 +91,18 @@ def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> li
             options = shared | {key: value for key, value in differs.items() if key not in _NOT_OPTIONS}
             for key in _TIMES.keys() & differs.keys():
                 options[_TIMES[key]] = differs[key] * shared.get(_TIMES[key], DEFAULTS[_TIMES[key]])
-            found.append(Cell(variant, "i2c", options, settings))
+            found.append(Trial(variant, "i2c", options, settings))
     return found
 
 
-def page(name: str, grid: Sequence[Cell], found: Results) -> str:
+def page(name: str, grid: Sequence[Trial], found: Results) -> str:
     """Markdown: what was run and how, accuracies, controls and differences of the cells there are."""
     ablation, whole = ABLATIONS[name], finished(found)
     lines = [f"# {name}: {ablation.about}\n", summary(grid, found)]
     return "\n".join([*lines, ablation.table(ablation, whole)] if whole else [*lines, ""])
 
 
-def _seeds(cell: Cell, seen: Seen) -> dict[str, Any]:
+def _seeds(cell: Trial, seen: TrialMaps) -> dict[str, Any]:
     """Where the maps of the training images let seeds be drawn."""
     return {"seeds": seed_places(seen.fit, resolve_options(cell.method, cell.options)["delta"])}
 
@@ -180,7 +180,7 @@ ABLATIONS = {
 }
 
 
-def seed_places(maps: Maps, delta: float) -> dict[str, Any]:
+def seed_places(maps: HeatmapSet, delta: float) -> dict[str, Any]:
     """Places above `delta` in each map, and the percentage of them inside a true box (Fig. 4).
 
     `counts` says how many images have how many such places; `chance` is the percentage of all places that are inside,

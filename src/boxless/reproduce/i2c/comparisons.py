@@ -14,8 +14,8 @@ import numpy as np
 from boxless.backbones import BACKBONES
 from boxless.data.dataset import Dataset
 from boxless.methods import METHODS
-from boxless.reproduce.classifier_runs import Cell, Study
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.classifier_runs import Experiment, Trial
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c import published
 from boxless.reproduce.recipes import RECIPES, Recipe
 from boxless.reproduce.tables import Results, finished, markdown_row, percent, run_table, summary
@@ -43,12 +43,12 @@ def reproduce(
     name: str,
     data: Sequence[Path],
     out: Path,
-    clock: Clock,
+    clock: TimeBudget,
     *,
     seeds: Sequence[int] = (0,),
     recipe: str = "paper",
     images_per_class: int | None = None,
-    begun: Callable[[Cell], None] = lambda cell: None,
+    begun: Callable[[Trial], None] = lambda cell: None,
     **changed: Any,
 ) -> str:
     """Run what is left of a table of `COMPARISONS` -> its page, also written to `out`.
@@ -58,7 +58,7 @@ def reproduce(
     """
     table, only = COMPARISONS[name], changed.pop("backbone", None)
     made = RECIPES[recipe].with_training(**changed)
-    study = Study(data, out / "runs", images_per_class=images_per_class, ten_crops=table.ten_crops, unboxed=True)
+    study = Experiment(data, out / "runs", images_per_class=images_per_class, ten_crops=table.ten_crops, unboxed=True)
     grid = cells(name, study.train, made, seeds, only)
 
     def told(done: Results) -> str:
@@ -67,11 +67,11 @@ def reproduce(
     return run_table(study, grid, made.training, out, name, clock, told, begun)
 
 
-def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int], only: str | None = None) -> list[Cell]:
+def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int], only: str | None = None) -> list[Trial]:
     """A cell for each row whose method and backbone boxless has, seed by seed, the last row (I2C's) first."""
     there = [row for row in COMPARISONS[name].rows[::-1] if row.method in METHODS and row.backbone in BACKBONES]
     return [
-        Cell(row.method, row.method, made.options(row.method, train), replace(made.training, seed=seed))
+        Trial(row.method, row.method, made.options(row.method, train), replace(made.training, seed=seed))
         for seed in seeds
         for row in there
         if only in (None, row.backbone)
@@ -79,7 +79,7 @@ def cells(name: str, train: Dataset, recipe: Recipe, seeds: Sequence[int], only:
     ]
 
 
-def page(name: str, grid: Sequence[Cell], found: Results) -> str:
+def page(name: str, grid: Sequence[Trial], found: Results) -> str:
     """Markdown: a published line and two of ours for each row."""
     table, whole = COMPARISONS[name], finished(found)
     lines = [f"# {name}: {table.about}\n", summary(grid, found) if grid else "No cell fits.\n"]

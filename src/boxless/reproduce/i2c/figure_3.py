@@ -16,8 +16,8 @@ from boxless.data.dataset import Dataset, Sample
 from boxless.data.images import read_picture, shrink
 from boxless.methods import method_class
 from boxless.report.drawing import FOUND, Colour, Picture, outline, overlay, save, sheet
-from boxless.reproduce.classifier_runs import Cell, Seen, Study, spaced
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.classifier_runs import Experiment, Trial, TrialMaps, spaced
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.recipes import RECIPES
 from boxless.reproduce.tables import Results, finished, run_table, summary
 
@@ -31,12 +31,12 @@ def reproduce(
     name: str,
     data: Sequence[Path],
     out: Path,
-    clock: Clock,
+    clock: TimeBudget,
     *,
     seeds: Sequence[int] = (0,),
     recipe: str = "quick",
     images_per_class: int | None = None,
-    begun: Callable[[Cell], None] = lambda cell: None,
+    begun: Callable[[Trial], None] = lambda cell: None,
     **changed: Any,
 ) -> str:
     """Run what is left of the cells -> a page, and `out`/`name`.png of the first seed once all are there.
@@ -46,14 +46,14 @@ def reproduce(
     made = RECIPES[recipe].with_training(**changed)
     chosen: list[Sample] = []
 
-    def look(cell: Cell, seen: Seen) -> dict[str, Any]:
+    def look(cell: Trial, seen: TrialMaps) -> dict[str, Any]:
         return {"shown": shown(cell, seen, [sample.name for sample in chosen])}
 
-    study = Study(data, out / "runs", images_per_class=images_per_class, look=look)
+    study = Experiment(data, out / "runs", images_per_class=images_per_class, look=look)
     chosen += spaced(study.test, SHOWN).samples
     methods = ["i2c", "acol"]
     settings = replace(made.training, seed=seeds[0])
-    grid = [Cell(method, method, made.options(method, study.train), settings) for method in methods]
+    grid = [Trial(method, method, made.options(method, study.train), settings) for method in methods]
 
     def told(done: Results) -> str:
         whole = finished(done)
@@ -66,7 +66,7 @@ def reproduce(
     return run_table(study, grid, made.training, out, name, clock, told, begun)
 
 
-def shown(cell: Cell, seen: Seen, names: Sequence[str]) -> dict[str, Any]:
+def shown(cell: Trial, seen: TrialMaps, names: Sequence[str]) -> dict[str, Any]:
     """The map (a byte for each place) and the boxes of the named test images."""
     normalisation, found = method_class(cell.method).readout.normalisation, {}
     for sample, size, heat in zip(seen.test.samples, seen.test.sizes, seen.test.heats, strict=True):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from boxless.evaluation.error_types import KINDS, anatomy
+from boxless.evaluation.error_types import KINDS, classify_errors
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from boxless.evaluation.error_types import KINDS, anatomy
     ],
 )
 def test_each_kind(box, truth, kind):
-    found = anatomy(np.array([box], np.float32), [np.array(truth, np.float32)])
+    found = classify_errors(np.array([box], np.float32), [np.array(truth, np.float32)])
     assert found.kind(0) == kind
     assert found.totals()[kind] == 1
 
@@ -26,7 +26,7 @@ def test_each_kind(box, truth, kind):
 def test_totals_classes_and_worst_images():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 2, 2], [50, 50, 60, 60]], np.float32)
     truths = [np.array([[0, 0, 10, 10]], np.float32)] * 4
-    found = anatomy(boxes, truths, np.array([3, 3, 5, 5]))
+    found = classify_errors(boxes, truths, np.array([3, 3, 5, 5]))
     assert sum(found.totals().values()) == 4
     assert set(found.totals()) == set(KINDS)
     assert found.per_class() == {
@@ -34,4 +34,4 @@ def test_totals_classes_and_worst_images():
         5: {"hit": 0, "part": 1, "large": 0, "several": 0, "missed": 1},
     }
     assert found.worst(2) == [3, 2]
-    assert anatomy(boxes, truths).per_class() == {}
+    assert classify_errors(boxes, truths).per_class() == {}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch, ahead, stream
+from boxless.data.inference_batches import Watch, prefetch, stream
 from boxless.data.synthetic import make_scenes
 
 
@@ -14,7 +14,7 @@ def test_ahead_is_map_in_order_however_long_each_item_takes():
         time.sleep(0.01 * (item % 3))
         return item * item
 
-    assert list(ahead(slow, range(20), workers=4, window=6)) == [item * item for item in range(20)]
+    assert list(prefetch(slow, range(20), workers=4, window=6)) == [item * item for item in range(20)]
 
 
 def test_ahead_never_runs_further_ahead_than_its_window():
@@ -26,14 +26,14 @@ def test_ahead_never_runs_further_ahead_than_its_window():
             begun += 1
             yield item
 
-    for done, _ in enumerate(ahead(lambda item: item, items(), workers=2, window=5)):
+    for done, _ in enumerate(prefetch(lambda item: item, items(), workers=2, window=5)):
         lead.append(begun - done)
     assert max(lead) <= 5 and len(lead) == 50
 
 
 def test_a_consumer_that_stops_leaves_no_thread_behind():
     before = threading.active_count()
-    for item in ahead(lambda item: item, range(1000), workers=3, window=10):
+    for item in prefetch(lambda item: item, range(1000), workers=3, window=10):
         if item == 3:
             break
     deadline = time.monotonic() + 5
@@ -44,7 +44,7 @@ def test_a_consumer_that_stops_leaves_no_thread_behind():
 
 def test_an_error_in_a_worker_reaches_the_consumer():
     with pytest.raises(ZeroDivisionError):
-        list(ahead(lambda item: 1 // (3 - item), range(10), workers=2, window=4))
+        list(prefetch(lambda item: 1 // (3 - item), range(10), workers=2, window=4))
 
 
 def test_broken_pictures_are_named_and_the_others_come_in_order(tmp_path):

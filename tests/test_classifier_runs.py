@@ -10,14 +10,14 @@ from cells import SMALL, Looks, small_data
 
 from boxless.backbones import build_backbone
 from boxless.data.folder import read_data
-from boxless.evaluation.evaluate import Maps
+from boxless.evaluation.evaluate import HeatmapSet
 from boxless.methods import TRAINED
 from boxless.methods.cam import Cam
 from boxless.methods.settings import Training
 from boxless.methods.training import train_classifier
-from boxless.reproduce.classifier_runs import Cell, Study, digits, first_of_each_class, spaced
-from boxless.reproduce.feature_cache import Remembered
-from boxless.reproduce.grid import Clock
+from boxless.reproduce.classifier_runs import Experiment, Trial, digits, first_of_each_class, spaced
+from boxless.reproduce.feature_cache import FeatureCache
+from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c.ablations import places_inside, seed_places
 from boxless.runtime.errors import UsageError
 
@@ -37,8 +37,8 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -> None:
-    study = Study([data], tmp_path, look=lambda cell, seen: {"seen": [len(seen.fit.heats), len(seen.test.heats)]})
-    result = study.run(Cell("CAM", "cam", {}, Training(**SMALL)), Clock())
+    study = Experiment([data], tmp_path, look=lambda cell, seen: {"seen": [len(seen.fit.heats), len(seen.test.heats)]})
+    result = study.run(Trial("CAM", "cam", {}, Training(**SMALL)), TimeBudget())
     assert result is not None
     assert not list(tmp_path.iterdir())
     told = result["measurement"]
@@ -57,20 +57,20 @@ def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -
 
 
 def test_the_memory_of_a_step_grows_with_the_batch(data: Path, tmp_path: Path) -> None:
-    study, found = Study([data], tmp_path), []
+    study, found = Experiment([data], tmp_path), []
     for size in (4, 16):
-        cost = study.learn(Cell(f"{size}", "cam", {}, Training(**SMALL | {"batch_size": size, "epochs": 1})),
-                           tmp_path / f"{size}", Clock())  # fmt: skip
+        cost = study.learn(Trial(f"{size}", "cam", {}, Training(**SMALL | {"batch_size": size, "epochs": 1})),
+                           tmp_path / f"{size}", TimeBudget())  # fmt: skip
         assert cost is not None
         found.append(cost["step_bytes"])
     assert 2 < found[1] / found[0] < 5
 
 
 def test_a_cell_that_the_clock_stopped_goes_on(data: Path, tmp_path: Path) -> None:
-    cell = Cell("SC", "i2c", {"warm_up": 1}, Training(**SMALL))
-    study = Study([data], tmp_path)
+    cell = Trial("SC", "i2c", {"warm_up": 1}, Training(**SMALL))
+    study = Experiment([data], tmp_path)
     assert study.run(cell, Looks(4)) is None
-    stopped, whole = study.run(cell, Clock()), study.run(cell, Clock())
+    stopped, whole = study.run(cell, TimeBudget()), study.run(cell, TimeBudget())
     assert stopped is not None
     assert whole is not None
     ours, theirs = ([{**row, "seconds": 0} for row in told["history"]] for told in (stopped, whole))
@@ -104,12 +104,12 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("others")
 def test_a_method_that_reads_other_weights_trains_nothing_of_its_own(data: Path, tmp_path: Path) -> None:
-    study, settings = Study([data], tmp_path), Training(**SMALL)
-    first, second = (Cell(name, name, {"head": "linear"}, settings) for name in ("cam", "reader"))
+    study, settings = Experiment([data], tmp_path), Training(**SMALL)
+    first, second = (Trial(name, name, {"head": "linear"}, settings) for name in ("cam", "reader"))
     assert second.learnt == first
-    plain = study.run(first, Clock(), keep=True)
+    plain = study.run(first, TimeBudget(), keep=True)
     assert [path.name for path in tmp_path.iterdir()] == ["cam-tiny_0"]
-    reader = study.run(second, Clock())
+    reader = study.run(second, TimeBudget())
     assert not list(tmp_path.iterdir())
     assert plain is not None
     assert reader is not None
@@ -121,21 +121,21 @@ def test_a_method_that_reads_other_weights_trains_nothing_of_its_own(data: Path,
 
 @pytest.mark.usefixtures("others")
 def test_a_refused_combination_says_why(data: Path, tmp_path: Path) -> None:
-    refused = Study([data], tmp_path).run(Cell("Picky", "picky", {}, Training(**SMALL)), Clock())
+    refused = Experiment([data], tmp_path).run(Trial("Picky", "picky", {}, Training(**SMALL)), TimeBudget())
     assert refused == {"variant": "Picky", "method": "picky", "refused": "Picky needs a backbone with names."}
 
 
 def test_pictures_that_are_too_small_for_a_method_are_refused_too(data: Path, tmp_path: Path) -> None:
-    small = Study([data], tmp_path).run(Cell("HaS", "has", {"patch": 99}, Training(**SMALL)), Clock())
+    small = Experiment([data], tmp_path).run(Trial("HaS", "has", {"patch": 99}, Training(**SMALL)), TimeBudget())
     assert small is not None
     assert "has with these options needs 100 or more" in small["refused"]
 
 
 def test_remembering_changes_nothing(data: Path, frozen: dict[str, Any], tmp_path: Path) -> None:
-    study, settings = Study([data], tmp_path), Training(**frozen)
+    study, settings = Experiment([data], tmp_path), Training(**frozen)
     options = {"warm_up": 1, "sc_weight": 0.01}
-    cell = Cell("SC", "i2c", options, settings)
-    ours = study.learn(cell, tmp_path / "ours", Clock())
+    cell = Trial("SC", "i2c", options, settings)
+    ours = study.learn(cell, tmp_path / "ours", TimeBudget())
     assert ours is not None
     assert 20 < len(study.memory(settings).kept) <= 40  # twenty pictures, and each in the mirror
     out = train_classifier("i2c", options, study.train, None, settings, tmp_path / "theirs")
@@ -151,8 +151,8 @@ def test_images_that_a_method_alters_are_not_remembered(
     data: Path, frozen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Cam, "alters_images", True, raising=False)
-    study, settings = Study([data], tmp_path), Training(**frozen | {"epochs": 1})
-    study.learn(Cell("cam", "cam", {}, settings), tmp_path / "run", Clock())
+    study, settings = Experiment([data], tmp_path), Training(**frozen | {"epochs": 1})
+    study.learn(Trial("cam", "cam", {}, settings), tmp_path / "run", TimeBudget())
     assert not study.memory(settings).kept
 
 
@@ -163,7 +163,7 @@ def test_remembered_features_are_computed_once_and_carry_gradients() -> None:
     expected = backbone(images).detach()
     first = next(backbone.steps())[1]
     first.register_forward_hook(lambda module, inputs, output: looks.append(len(output)))
-    remembered = Remembered()
+    remembered = FeatureCache()
     remembered.attach(backbone)
     with torch.inference_mode():
         assert torch.allclose(backbone(images[:2]), expected[:2], atol=1e-6)
@@ -173,7 +173,7 @@ def test_remembered_features_are_computed_once_and_carry_gradients() -> None:
     features.sum().backward()
     moved = {name: parameter.grad is not None for name, parameter in backbone.named_parameters()}
     assert {name for name, there in moved.items() if not there} == {n for n in moved if "conv1" in n}
-    full = Remembered(memory=0.0)
+    full = FeatureCache(memory=0.0)
     full.attach(backbone)
     assert torch.allclose(backbone(images), expected, atol=1e-6)
     assert not full.kept
@@ -192,7 +192,7 @@ def test_seeds_of_maps_on_the_object_are_all_inside(data: Path) -> None:
         assert sample.boxes is not None
         assert sample.size is not None
         heats.append(places_inside((8, 8), sample.size, sample.boxes).astype(np.float32))
-    maps = Maps(samples, [sample.size or (1, 1) for sample in samples], list(heats), [() for _ in samples])
+    maps = HeatmapSet(samples, [sample.size or (1, 1) for sample in samples], list(heats), [() for _ in samples])
     told = seed_places(maps, 0.7)
     assert told["inside"] == 100
     assert sum(told["counts"].values()) == 4
@@ -215,11 +215,11 @@ def test_images_are_chosen_evenly_or_by_class(data: Path) -> None:
 
 def test_data_without_boxes_or_splits_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no train split"):
-        Study([data / "train"], tmp_path)
+        Experiment([data / "train"], tmp_path)
     bare = tmp_path / "bare"
     for split in ("train", "test"):
         for file in sorted((data / split / "star").iterdir())[:2]:
             (bare / split / "star").mkdir(parents=True, exist_ok=True)
             (bare / split / "star" / file.name).write_bytes(file.read_bytes())
     with pytest.raises(UsageError, match="boxes"):
-        Study([bare], tmp_path)
+        Experiment([bare], tmp_path)

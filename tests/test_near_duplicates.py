@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from boxless.data.folder import read_data
 from boxless.data.images import read_resized
-from boxless.data.near_duplicates import BYTES, NEAR, alike, fingerprint
+from boxless.data.near_duplicates import BYTES, NEAR, fingerprint, near_duplicate_groups
 from boxless.data.synthetic import make_scenes
 
 
@@ -60,11 +60,11 @@ def test_pairs_are_all_pairs_within_seven_bits() -> None:
     for _ in range(8):
         near = near @ near
     wanted = {tuple(np.flatnonzero(row)) for row in near if row.sum() > 1}
-    assert {tuple(group) for group in alike(table)} == wanted
+    assert {tuple(group) for group in near_duplicate_groups(table)} == wanted
     assert len(wanted) >= 40
 
 
 def test_many_equal_pictures_and_none_are_no_trouble() -> None:
-    assert alike(np.zeros((0, BYTES), np.uint8)) == []
-    assert alike(np.zeros((1, BYTES), np.uint8)) == []
-    assert alike(np.zeros((20_000, BYTES), np.uint8)) == [list(range(20_000))]
+    assert near_duplicate_groups(np.zeros((0, BYTES), np.uint8)) == []
+    assert near_duplicate_groups(np.zeros((1, BYTES), np.uint8)) == []
+    assert near_duplicate_groups(np.zeros((20_000, BYTES), np.uint8)) == [list(range(20_000))]

@@ -24,17 +24,17 @@ from boxless.data.inference_batches import Watch
 from boxless.data.sources import FolderSource
 from boxless.inference.factory import trained
 from boxless.inference.partial_results import CLOSES, FOLDER
-from boxless.inference.predict_folder import search
-from boxless.inference.predictors import Mapped
+from boxless.inference.predict_folder import predict_folder
+from boxless.inference.predictors import ImageHeatmap
 from boxless.methods.training import train_classifier
 from boxless.runtime.devices import fabric_on
-from boxless.runtime.distributed import Team, arranged
+from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
 
 fork = multiprocessing.get_context("fork")
 
 
-class Finder:
+class Predictor:
     """Draws a map from each image's name, and notes every image it looks at in a file."""
 
     name = "drawn"
@@ -50,7 +50,7 @@ class Finder:
     def pieces(self, dataset: Dataset) -> list[list[Sample]]:
         return [dataset.samples[start : start + 4] for start in range(0, len(dataset), 4)]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[Mapped]:
+    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         for sample in dataset.samples:
             with self.log.open("a") as file:
                 file.write(sample.name + "\n")
@@ -61,7 +61,7 @@ class Finder:
                 watch.broken[sample.name] = f"{sample.name} is broken."
                 continue
             rng = np.random.default_rng(list(sample.name.encode()))
-            yield Mapped(sample, (32, 32), rng.random((8, 8), np.float32) ** 4)
+            yield ImageHeatmap(sample, (32, 32), rng.random((8, 8), np.float32) ** 4)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset(FolderSource(root), [Sample(name) for name in names])
 
 
-def find(finder: Finder, pictures: Dataset, out: Path, **options: Any) -> Any:
-    return search(finder, pictures, out, Watch(), **({"format": "coco", "report": True} | options))
+def find(predictor: Predictor, pictures: Dataset, out: Path, **options: Any) -> Any:
+    return predict_folder(predictor, pictures, out, Watch(), **({"format": "coco", "report": True} | options))
 
 
 def files(out: Path) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def files(out: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(pictures: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("whole")
-    summary = find(Finder(out.parent / "log"), pictures, out / "out")
+    summary = find(Predictor(out.parent / "log"), pictures, out / "out")
     assert summary.images == 50 and len(summary.broken) == 5 and summary.taken_over == 0
     wanted = {"README.txt", "boxes.json", "summary.json", "report.html"}
     assert {path.name for path in (out / "out").iterdir()} == wanted
@@ -110,7 +110,7 @@ def test_five_kills_at_random_moments_lose_nothing_and_do_nothing_twice(
     moments, done = random.Random(seed), set[int]()
     for turn in range(5):
         log = tmp_path / f"log {turn}"
-        process = fork.Process(target=find, args=(Finder(log, 0.004), pictures, out), kwargs={"resume": True})
+        process = fork.Process(target=find, args=(Predictor(log, 0.004), pictures, out), kwargs={"resume": True})
         process.start()
         time.sleep(moments.uniform(0.02, 0.12))
         assert process.pid is not None
@@ -121,7 +121,7 @@ def test_five_kills_at_random_moments_lose_nothing_and_do_nothing_twice(
         assert not again, f"seed {seed}: done twice"
         done = closed(out) if (out / FOLDER).exists() else done
     if not (out / "report.html").exists():
-        summary = find(Finder(tmp_path / "log"), pictures, out, resume=True)
+        summary = find(Predictor(tmp_path / "log"), pictures, out, resume=True)
         assert summary.taken_over == sum(len(pictures.samples[4 * piece : 4 * piece + 4]) for piece in done)
         names = Counter((tmp_path / "log").read_text().splitlines())
         assert len(names) == 50 - summary.taken_over and set(names.values()) <= {1}
@@ -139,12 +139,12 @@ def test_what_a_kill_tore_is_done_anew(pictures: Dataset, whole: dict[str, Any],
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        find(Finder(tmp_path / "log", gone=stop), pictures, tmp_path / "out")
+        find(Predictor(tmp_path / "log", gone=stop), pictures, tmp_path / "out")
     assert closed(tmp_path / "out")
     (shard,) = (tmp_path / "out" / FOLDER).glob("*.jsonl")
     with shard.open("ab") as file:
         file.write(torn)
-    find(Finder(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
+    find(Predictor(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
     assert files(tmp_path / "out") == whole
 
 
@@ -160,9 +160,9 @@ def test_a_kill_between_the_files_of_the_merge_is_made_good(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(boxless.export, "_put", stop)
-        find(Finder(tmp_path / "log"), pictures, tmp_path / "out")
+        find(Predictor(tmp_path / "log"), pictures, tmp_path / "out")
     (tmp_path / "out" / ".boxless-staging-of-a-killed-one").mkdir()
-    summary = find(Finder(tmp_path / "log 2"), pictures, tmp_path / "out", resume=True)
+    summary = find(Predictor(tmp_path / "log 2"), pictures, tmp_path / "out", resume=True)
     assert summary.taken_over == 50 and not (tmp_path / "log 2").exists()
     assert files(tmp_path / "out") == whole
     assert not any(path.name.startswith(".") for path in (tmp_path / "out").iterdir())
@@ -175,41 +175,41 @@ def test_an_unfinished_search_is_neither_mixed_with_another_nor_lost(pictures: D
 
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        find(Finder(tmp_path / "log", gone=stop), pictures, out)
-    finder = Finder(tmp_path / "log")
+        find(Predictor(tmp_path / "log", gone=stop), pictures, out)
+    predictor = Predictor(tmp_path / "log")
     with pytest.raises(UsageError, match=r"not finished. Go on with --resume"):
-        find(finder, pictures, out)
+        find(predictor, pictures, out)
     with pytest.raises(UsageError, match="has multiple False, not True"):
-        find(finder, pictures, out, resume=True, multiple=True)
+        find(predictor, pictures, out, resume=True, multiple=True)
     fewer = Dataset(pictures.source, pictures.samples[:-1])
     with pytest.raises(UsageError, match="has images "):
-        find(finder, fewer, out, resume=True)
-    finder.readout = Readout(0.4, "fixed for the test")
+        find(predictor, fewer, out, resume=True)
+    predictor.readout = Readout(0.4, "fixed for the test")
     with pytest.raises(UsageError, match=r"has threshold 0.5, not 0.4"):
-        find(finder, pictures, out, resume=True)
-    assert find(finder, fewer, out, overwrite=True).taken_over == 0
+        find(predictor, pictures, out, resume=True)
+    assert find(predictor, fewer, out, overwrite=True).taken_over == 0
     with pytest.raises(UsageError, match=r"The finished search in .* has images "):
-        find(finder, pictures, out, resume=True)
+        find(predictor, pictures, out, resume=True)
 
 
 def test_a_finished_search_is_not_done_again(pictures: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = find(Finder(tmp_path / "log"), pictures, out, resume=True)
+    first = find(Predictor(tmp_path / "log"), pictures, out, resume=True)
     before, watch = {path: path.stat().st_mtime_ns for path in out.iterdir()}, Watch()
-    again = search(Finder(tmp_path / "log 2"), pictures, out, watch, format="coco", report=True, resume=True)
+    again = predict_folder(Predictor(tmp_path / "log 2"), pictures, out, watch, format="coco", report=True, resume=True)
     assert not (tmp_path / "log 2").exists() and before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
     assert again.to_dict() == first.to_dict() and watch.broken == first.broken
     assert again.words()[0] == "Finished before; nothing was done again." and again.words()[2:] == first.words()[1:]
-    higher = Finder(tmp_path / "log 2")
+    higher = Predictor(tmp_path / "log 2")
     higher.readout = Readout(0.4, "fixed by the user")
     with pytest.raises(UsageError, match=r"has threshold 0.5, not 0.4"):
         find(higher, pictures, out, resume=True)
     with pytest.raises(UsageError, match="wrote the format coco, not csv"):
-        find(Finder(tmp_path / "log 2"), pictures, out, resume=True, format="csv")
+        find(Predictor(tmp_path / "log 2"), pictures, out, resume=True, format="csv")
     (out / "summary.json").write_text("{}")
     with pytest.raises(BoxlessError, match="is no summary of a search"):
-        find(Finder(tmp_path / "log 2"), pictures, out, resume=True)
-    find(Finder(tmp_path / "log"), pictures, out, resume=True, overwrite=True)
+        find(Predictor(tmp_path / "log 2"), pictures, out, resume=True)
+    find(Predictor(tmp_path / "log"), pictures, out, resume=True, overwrite=True)
 
 
 def test_a_search_that_was_stopped_before_it_found_anything_leaves_the_folder_free(
@@ -220,7 +220,7 @@ def test_a_search_that_was_stopped_before_it_found_anything_leaves_the_folder_fr
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            find(Finder(tmp_path / "log", gone=stop), pictures, tmp_path / "out")
+            find(Predictor(tmp_path / "log", gone=stop), pictures, tmp_path / "out")
 
 
 def test_a_full_disk_is_a_sentence_and_what_was_found_stays(pictures: Dataset, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_found_stays(pictures: Dataset, t
         resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
-            find(Finder(tmp_path / "log"), pictures, tmp_path / "out")
+            find(Predictor(tmp_path / "log"), pictures, tmp_path / "out")
         except BoxlessError as error:
             queue.put(str(error))
 
@@ -239,7 +239,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_found_stays(pictures: Dataset, t
     process.start()
     assert "go on with --resume" in queue.get(timeout=20)
     process.join()
-    assert find(Finder(tmp_path / "log 2"), pictures, tmp_path / "out", resume=True).taken_over > 0
+    assert find(Predictor(tmp_path / "log 2"), pictures, tmp_path / "out", resume=True).taken_over > 0
 
 
 def free_port() -> str:
@@ -286,8 +286,8 @@ def test_two_processes_find_what_one_does(
     pictures: Dataset, whole: dict[str, Any], tmp_path: Path, launcher: str
 ) -> None:
     def work(team: Team) -> tuple[int, int]:
-        finder = Finder(tmp_path / f"log {team.rank}")
-        summary = find(finder, pictures, tmp_path / "out", team=team)
+        predictor = Predictor(tmp_path / f"log {team.rank}")
+        summary = find(predictor, pictures, tmp_path / "out", team=team)
         return team.world, summary.boxes
 
     (one, boxes), (other, same) = two(work, launcher).values()
@@ -303,7 +303,7 @@ def test_one_process_takes_up_what_two_were_killed_at(pictures: Dataset, whole: 
             os.kill(os.getpid(), signal.SIGKILL)
 
     def work(team: Team) -> None:
-        find(Finder(tmp_path / "log", gone=stop), pictures, tmp_path / "out", team=team)
+        find(Predictor(tmp_path / "log", gone=stop), pictures, tmp_path / "out", team=team)
 
     port, answers = free_port(), fork.Queue()
     processes = [fork.Process(target=member, args=(work, "torchrun", rank, port, answers)) for rank in range(2)]
@@ -313,7 +313,7 @@ def test_one_process_takes_up_what_two_were_killed_at(pictures: Dataset, whole: 
         process.join()
     done = closed(tmp_path / "out")
     assert {piece % 2 for piece in done} == {0, 1}
-    summary = find(Finder(tmp_path / "log 2"), pictures, tmp_path / "out", resume=True)
+    summary = find(Predictor(tmp_path / "log 2"), pictures, tmp_path / "out", resume=True)
     assert summary.taken_over == 4 * len(done) and files(tmp_path / "out") == whole
 
 
@@ -323,25 +323,25 @@ def test_what_goes_wrong_in_one_process_is_raised_in_both_and_told_once(pictures
 
     def work(team: Team) -> None:
         gone = (lambda sample: None) if team.first else fail
-        find(Finder(tmp_path / f"log {team.rank}", gone=gone), pictures, tmp_path / "out", team=team)
+        find(Predictor(tmp_path / f"log {team.rank}", gone=gone), pictures, tmp_path / "out", team=team)
 
     assert two(work) == {
         0: ("the second process stumbled", True),
         1: ("the second process stumbled", False),
     }
     (tmp_path / "out" / "mine.txt").touch()
-    refused = two(lambda team: find(Finder(tmp_path / "log"), pictures, tmp_path / "out", team=team))
+    refused = two(lambda team: find(Predictor(tmp_path / "log"), pictures, tmp_path / "out", team=team))
     assert refused[0][0] == refused[1][0] and "not finished" in refused[0][0]
     assert [told_elsewhere for _, told_elsewhere in (refused[0], refused[1])] == [False, True]
 
 
 def test_a_launcher_that_started_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert arranged(3, 2) == (3, 2)
+    assert world_layout(3, 2) == (3, 2)
     for name, value in started("torchrun", 0, "1").items():
         monkeypatch.setenv(name, value)
-    assert arranged(1, 1) == arranged(2, 1) == (2, 1)
+    assert world_layout(1, 1) == world_layout(2, 1) == (2, 1)
     with pytest.raises(UsageError, match="started 2 processes on each of 1 machines, and --devices 4"):
-        arranged(4, 1)
+        world_layout(4, 1)
 
 
 @pytest.mark.slow
@@ -349,7 +349,7 @@ def test_a_launcher_that_started_something_else_is_refused(monkeypatch: pytest.M
 def test_the_command_in_two_processes_writes_what_it_writes_in_one(tmp_path: Path, launcher: str) -> None:
     squares = make_squares(tmp_path / "squares", 40)
     run = train_classifier("cam", {}, squares, None, quick(epochs=1), tmp_path / "run")
-    search(
+    predict_folder(
         trained(run, batch_size=4, device="cpu"),
         read_data(squares.source.root, "all"),
         tmp_path / "one",

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxless.gan.checkpoint_selection import (
-    Judge,
+    CheckpointCriteria,
     Scores,
     agreement,
     correlation,
@@ -95,7 +95,7 @@ def localizer(seed: int) -> GanLocalizer:
 
 def test_an_untrained_network_is_not_chosen_over_its_like() -> None:
     images = (blobs().permute(0, 2, 3, 1) * 255).to(torch.uint8)
-    judge = Judge(images, localizer(0))
+    judge = CheckpointCriteria(images, localizer(0))
     scores = [judge.score(localizer(seed), seed) for seed in range(1, 6)]
     spread = max(s.equivariance for s in scores) - min(s.equivariance for s in scores)
     mean = sum(s.equivariance for s in scores) / len(scores)

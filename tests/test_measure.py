@@ -42,8 +42,8 @@ def test_the_headline_is_the_read_out_s_and_equals_prediction():
     assert other.rows[0].origin.startswith("transferred")
     assert other.rows[1].threshold == (0.37,)
     for i in range(25):
-        assert np.array_equal(found.anatomy.boxes[i], find_boxes(maps[i], sizes[i], 0.37)[0][0])
-    hits = found.anatomy.ious >= 0.5
+        assert np.array_equal(found.error_types.boxes[i], find_boxes(maps[i], sizes[i], 0.37)[0][0])
+    hits = found.error_types.ious >= 0.5
     assert found.accuracies(found.rows[0])[1] == pytest.approx(100 * hits.mean())
 
 

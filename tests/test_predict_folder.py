@@ -7,9 +7,9 @@ import pytest
 from boxless.data.folder import read_data
 from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
-from boxless.evaluation.evaluate import evaluate, maps_of
+from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
-from boxless.inference.predict_folder import search
+from boxless.inference.predict_folder import predict_folder
 from boxless.runtime.errors import BoxlessError
 
 
@@ -20,13 +20,13 @@ def photos(tmp_path_factory):
     return folder
 
 
-def finder(**options):
+def predictor(**options):
     return discoverer("ddt", size=128, batch_size=7, **options)
 
 
 def test_a_search_leaves_boxes_a_summary_and_a_report(photos, tmp_path):
     data = read_data(photos, "test")
-    summary = search(finder(), data, tmp_path / "out", Watch(), format="csv", report=True)
+    summary = predict_folder(predictor(), data, tmp_path / "out", Watch(), format="csv", report=True)
     with (tmp_path / "out" / "boxes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert summary.boxes == len(rows) == 20
@@ -39,15 +39,15 @@ def test_a_search_leaves_boxes_a_summary_and_a_report(photos, tmp_path):
 
 
 def test_boxes_are_in_pixels_of_the_original_picture(photos):
-    for mapped in finder().maps(read_data(photos, "test"), Watch()):
+    for mapped in predictor().maps(read_data(photos, "test"), Watch()):
         assert mapped.size == (96, 96)
 
 
 def test_each_category_is_judged_by_itself(photos):
-    both = maps_of(finder(), read_data(photos, "test"), Watch())
+    both = compute_heatmaps(predictor(), read_data(photos, "test"), Watch())
     stars = read_data(photos, "test")
     stars = type(stars)(stars.source, [s for s in stars.samples if s.label == 1], stars.classes, "test")
-    alone = maps_of(finder(), stars, Watch())
+    alone = compute_heatmaps(predictor(), stars, Watch())
     heat = {sample.name: heat for sample, heat in zip(both.samples, both.heats, strict=True)}
     for sample, other in zip(alone.samples, alone.heats, strict=True):
         np.testing.assert_allclose(heat[sample.name], other, atol=2e-3)
@@ -55,8 +55,8 @@ def test_each_category_is_judged_by_itself(photos):
 
 def test_batch_size_and_broken_neighbours_change_no_map(photos, tmp_path):
     data = read_data(photos, "test")
-    whole = maps_of(finder(), data, Watch())
-    other = maps_of(discoverer("ddt", size=128, batch_size=3), data, Watch())
+    whole = compute_heatmaps(predictor(), data, Watch())
+    other = compute_heatmaps(discoverer("ddt", size=128, batch_size=3), data, Watch())
     for one, two in zip(whole.heats, other.heats, strict=True):
         np.testing.assert_allclose(one, two, atol=2e-3)
 
@@ -65,7 +65,7 @@ def test_nothing_readable_is_one_sentence(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(BoxlessError, match="None of the 1 images could be read"):
-        search(finder(), read_data(tmp_path / "photos", "all"), tmp_path / "out", Watch(), format="coco")
+        predict_folder(predictor(), read_data(tmp_path / "photos", "all"), tmp_path / "out", Watch(), format="coco")
     assert not (tmp_path / "out" / "boxes.json").exists()
 
 
@@ -89,4 +89,4 @@ def test_data_without_boxes_cannot_be_measured(tmp_path):
     make_scenes(tmp_path / "data", 4, size=48, test=0)
     (tmp_path / "data" / "boxes_train.csv").unlink()
     with pytest.raises(BoxlessError, match="has a box"):
-        evaluate(finder(), read_data(tmp_path / "data", "train"), Watch())
+        evaluate(predictor(), read_data(tmp_path / "data", "train"), Watch())
