@@ -21,7 +21,7 @@ from boxless.runtime.files import LOCK, folder_lock
 HOLDER = """
 import sys, time
 from pathlib import Path
-from boxless.runtime.files import folder_lock
+from boxless.runtime.files import PARTIAL_SUFFIX, folder_lock
 with folder_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
