@@ -16,7 +16,7 @@ from boxless.inference.factory import discoverer
 from boxless.inference.predict_folder import predict_folder
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import LOCK, folder_lock
+from boxless.runtime.files import LOCK, PARTIAL_SUFFIX, folder_lock
 
 HOLDER = """
 import sys, time
