@@ -8,7 +8,7 @@ import pytest
 
 from boxless.methods import TRAINED, method_class
 from boxless.methods.options import method_options, method_summary, resolve_options
-from boxless.methods.settings import RunSettings, Training, read_settings, training, write_settings
+from boxless.methods.settings import RunSettings, Training, read_settings, settings_text, training
 from boxless.runtime.errors import UsageError
 
 
@@ -49,7 +49,7 @@ def test_unknown_options_are_refused() -> None:
 
 def test_settings_read_back_as_written(tmp_path: Path) -> None:
     written = RunSettings("cam", {"head": "conv"}, Training(lr=0.02, decay=(3, 4), stride=8))
-    write_settings(tmp_path / "settings.toml", written)
+    (tmp_path / "settings.toml").write_text(settings_text(written))
     assert read_settings(tmp_path / "settings.toml") == written
 
 

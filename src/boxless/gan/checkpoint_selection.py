@@ -214,7 +214,7 @@ class Selection:
 
     def __init__(self, path: Path, judge: CheckpointCriteria, step: int) -> None:
         self.judge = judge
-        self.table = Table(path, [field.name for field in fields(Scores)], step)
+        self.table = Table.resumed(path, [field.name for field in fields(Scores)], step)
         self.scores = [Scores(int(row.pop("step")), **row) for row in map(dict, self.table.rows)]
 
     def add(self, localizer: GanLocalizer, step: int, similarity: float) -> bool:

@@ -26,27 +26,29 @@ from boxless.gan.training_log import COLUMNS, Meter, d_wins
 from boxless.gan.training_step import Step
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import bf16_is_fast, device_named
-from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import folder_lock, write_text_atomic
+from boxless.runtime.errors import BoxlessError
+from boxless.runtime.files import folder_lock
 from boxless.runtime.interrupt import deferred_sigint
 from boxless.runtime.progress import Progress, progress_to
-from boxless.runtime.run_folder import Table, check_run_folder
+from boxless.runtime.run_folder import RunFolder, Table, check_run_folder
 from boxless.runtime.toml_settings import to_toml
 
 log = logging.getLogger("boxless")
 
-MAY_CHANGE = {
-    "iterations",
-    "minutes",
-    "device",
-    "precision",
-    "graph",
-    "log_every",
-    "save_every",
-    "stop",
-    "judge_every",
-    *READING,
-}
+MAY_CHANGE = frozenset(
+    {
+        "iterations",
+        "minutes",
+        "device",
+        "precision",
+        "graph",
+        "log_every",
+        "save_every",
+        "stop",
+        "judge_every",
+        *READING,
+    }
+)
 """Options that a resumed run may have other values for; all others make it another run."""
 
 
@@ -74,7 +76,7 @@ def train_gan(
         run = Run(gan, images, settings, out)
         if resume:
             with checkpoint.resuming(out / "last.pt"):
-                run.load(checkpoint.read(out / "last.pt"))
+                run.load(run.folder.load())
         try:
             with progress_to(f"training {gan}", progress) as step:
                 run.train(step)
@@ -88,6 +90,8 @@ class Run:
 
     def __init__(self, gan: str, images: UInt8[Tensor, "n size size 3"], settings: GanTraining, out: Path) -> None:
         self.gan, self.settings, self.out = gan, settings, out
+        resolved = settings.resolved(gan)
+        self.folder = RunFolder(out, {"kind": "gan"}, resolved, toml=to_toml(resolved), may_change=MAY_CHANGE)
         recipe = settings.recipe(gan)
         device = device_named(settings.device)
         with torch.random.fork_rng([]):
@@ -140,9 +144,8 @@ class Run:
 
     def open_folder(self) -> None:
         """Make the folder with its settings, and go on with the tables it has."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(self.out / "settings.toml", [to_toml(self.settings.resolved(self.gan))], "the settings")
-        self.metrics = Table(self.out / "metrics.csv", COLUMNS, self.step)
+        self.folder.begin()
+        self.metrics = Table.resumed(self.out / "metrics.csv", COLUMNS, self.step)
         if self.settings.judging:
             judge = CheckpointCriteria(self.stepper.batches.images, self.localizer(), self.settings.seed)
             judge.before = self.before.to(self.stepper.device)
@@ -168,7 +171,7 @@ class Run:
         self.refuse_broken()
         localizer = self.localizer()
         if selection.add(localizer, self.step, self.similarity()) and self.settings.stop == "label-free":
-            checkpoint.save(self.out / "best.pt", self.content(localizer))
+            self.folder.save_best(self.content(localizer))
 
     def refuse_broken(self) -> None:
         """Raise BoxlessError when a term is no longer a number, before anything broken is saved."""
@@ -184,9 +187,9 @@ class Run:
         """Write last.pt and samples.png, and best.pt where it is the last state."""
         self.refuse_broken()
         content = self.content(self.localizer())
-        checkpoint.save(self.out / "last.pt", {**content, "trainer": self.trainer_state()})
+        self.folder.save_last(content, self.trainer_state())
         if self.settings.stop == "last" or not (self.out / "best.pt").exists():
-            checkpoint.save(self.out / "best.pt", content)
+            self.folder.save_best(content)
         save_samples(self.generator, self.stepper.recipe.latent, self.out / "samples.png", bf16=self.stepper.bf16)
 
     def similarity(self) -> float:
@@ -203,7 +206,6 @@ class Run:
     def content(self, localizer: GanLocalizer) -> dict[str, Any]:
         """What prediction needs, and G."""
         return {
-            "kind": "gan",
             "method": self.gan,
             "options": {"discriminator": self.discriminator.options, "reading": localizer.options},
             "backbone": {},
@@ -213,7 +215,7 @@ class Run:
             "model": localizer.state_dict(),
             "generator": self.generator.state_dict(),
             "recipe": asdict(self.stepper.recipe),
-            "settings": self.settings.resolved(self.gan),
+            "settings": self.folder.settings,
             "step": self.step,
         }
 
@@ -230,14 +232,7 @@ class Run:
         }
 
     def load(self, content: dict[str, Any]) -> None:
-        """Take over the state of a saved run; raises UsageError when its options differ from ours."""
-        if content.get("kind") != "gan" or "trainer" not in content:
-            raise UsageError("This checkpoint is not the last.pt of a GAN run; resume the folder that train wrote.")
-        ours, theirs = self.settings.resolved(self.gan), content["settings"]
-        other = [k for k in sorted(ours | theirs) if k not in MAY_CHANGE and ours.get(k) != theirs.get(k)]
-        if other:
-            said = ", ".join(f"{name} {theirs.get(name)} (now {ours.get(name)})" for name in other)
-            raise UsageError(f"The run to resume has {said}. Resume it with its own options or choose another --out.")
+        """Take over the state of a saved run."""
         trainer = content["trainer"]
         self.generator.load_state_dict(content["generator"])
         self.discriminator.load_state_dict(trainer["discriminator"])

@@ -4,7 +4,6 @@ settings.toml of a run holds `method`, a table `[options]` of that method and a 
 every value resolved, and read back with unknown keys refused.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,6 @@ from typing import Any, get_type_hints
 from boxless.data.resizing import Resizing
 from boxless.runtime.device_options import Accelerator, Precision
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import write_text_atomic
 from boxless.runtime.toml_settings import check_values, refuse_unknown, to_toml
 
 
@@ -93,16 +91,15 @@ class RunSettings:
     training: Training = field(default_factory=Training)
 
 
-def write_settings(path: Path, settings: RunSettings) -> None:
-    """Write `settings` as TOML; what is None is left out, which reads back as None."""
+def settings_text(settings: RunSettings) -> str:
+    """`settings` as TOML; what is None is left out, which reads back as None."""
     tables = {"options": settings.options, "training": asdict(settings.training)}
-    text = f"method = {json.dumps(settings.method)}\n"
-    text += "".join(f"\n[{name}]\n{to_toml(values)}" for name, values in tables.items())
-    write_text_atomic(path, [text], "the settings")
+    text = to_toml({"method": settings.method})
+    return text + "".join(f"\n[{name}]\n{to_toml(values)}" for name, values in tables.items())
 
 
 def read_settings(path: Path) -> RunSettings:
-    """Read what `write_settings` wrote; raises BoxlessError for no or broken TOML, UsageError for unknown keys."""
+    """Read what `settings_text` gave; raises BoxlessError for no or broken TOML, UsageError for unknown keys."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -30,14 +30,14 @@ from boxless.data.transforms import WHOLE, Resize, draws, to_images
 from boxless.methods import REGRESSORS, build_method, options_for
 from boxless.methods.optimizer import load_state, make_optimizer, set_rates
 from boxless.methods.options import resolve_options
-from boxless.methods.settings import Training
+from boxless.methods.settings import RunSettings, Training, plain, settings_text
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import launch_fabric
 from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.interrupt import Interruption, deferred_sigint
 from boxless.runtime.progress import Progress, progress_to, silent
-from boxless.runtime.run_folder import RunFolder, check_run_folder
+from boxless.runtime.run_folder import RunFolder, Table, check_run_folder
 
 log = logging.getLogger("boxless")
 
@@ -46,6 +46,8 @@ _LOOK = 100
 """Steps between two looks at whether the loss is still a number; only then, and after an epoch, the host waits."""
 
 
+MAY_CHANGE = frozenset({"epochs", "workers", "memory", "save_minutes", "weights", "devices", "nodes"})
+"""Settings that a resumed run may have other values for; all others make it another run."""
 _STATE = ("epoch", "step", "terms", "sums", "history", "seconds", "best")
 """What of a Run is saved as it is."""
 
@@ -142,7 +144,13 @@ class Run:
         self.target = box_target if method in REGRESSORS else label_target
         self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
         described = describe(method, options, train.classes, settings, self.network)
-        self.folder = RunFolder(out, {**described, **told}, settings)
+        self.folder = RunFolder(
+            out,
+            {**described, **told},
+            {**plain(settings), "processes": devices * nodes},  # however they lie on machines, it is the same run
+            toml=settings_text(RunSettings(method, options, settings)),
+            may_change=MAY_CHANGE,
+        )
         self.epoch = self.step = 0
         self.terms: list[str] = []
         self.sums: Tensor | None = None
@@ -273,7 +281,12 @@ class Run:
         if self.team.first:
             trainer = {name: getattr(self, name) for name in _STATE}
             trainer["optimizer"] = self.optimizer.state_dict()["state"]
-            self.folder.save(self.network.state_dict(), trainer, best=best)
+            content = {"model": self.network.state_dict()}
+            if best:
+                self.folder.save_best(content)
+            self.folder.save_last(content, trainer)
+            if self.history:  # made from what last.pt holds, so that the two never tell different stories
+                Table(self.folder.out / "metrics.csv", list(self.history[-1]), self.history)
 
     def load(self, content: dict[str, Any]) -> None:
         """Take over the state of a saved run."""

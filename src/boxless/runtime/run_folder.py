@@ -1,22 +1,16 @@
-"""The folder of one trained classifier: settings.toml, metrics.csv, last.pt to go on from, best.pt to use.
+"""The folder of one training run: settings.toml, metrics.csv, last.pt to go on from, best.pt to use.
 
-best.pt holds what prediction needs; last.pt holds the trainer's state beside it. metrics.csv is made from the history
-in last.pt each time, so that the two never tell different stories.
+best.pt holds what prediction needs; last.pt holds the settings and the trainer's state beside it.
 """
 
 import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from boxless.methods.settings import RunSettings, Training, plain, write_settings
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_text_atomic
-
-MAY_CHANGE = {"epochs", "workers", "memory", "save_minutes", "weights", "devices", "nodes"}
-"""Settings that a resumed run may have other values for; all others make it another run."""
 
 
 def check_run_folder(out: Path, *, resume: bool) -> None:
@@ -29,76 +23,76 @@ def check_run_folder(out: Path, *, resume: bool) -> None:
 
 
 class RunFolder:
-    """Where a run is written to, and what it is a run of."""
+    """Where a run is written to, and what it is a run of.
 
-    def __init__(self, out: Path, description: Mapping[str, Any], settings: Training) -> None:
-        self.out, self.description, self.settings = out, dict(description), settings
+    `described` is what its checkpoints say beside their weights, `settings` how it is trained, both in plain values;
+    `toml` is the text of settings.toml. A resumed run may differ in the settings of `may_change` alone.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        described: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        *,
+        toml: str,
+        may_change: Collection[str],
+    ) -> None:
+        self.out, self.described, self.settings = out, dict(described), dict(settings)
+        self.toml, self.may_change = toml, may_change
 
     def begin(self) -> None:
         """Make the folder and write settings.toml."""
         self.out.mkdir(parents=True, exist_ok=True)
-        resolved = RunSettings(self.description["method"], self.description["options"], self.settings)
-        write_settings(self.out / "settings.toml", resolved)
+        write_text_atomic(self.out / "settings.toml", [self.toml], "the settings")
 
-    def save(self, model: Mapping[str, Any], trainer: Mapping[str, Any], *, best: bool) -> None:
-        """Write last.pt, with `best` best.pt before it, and metrics.csv; each of them whole or not at all."""
-        content = {**self.description, "model": dict(model)}
-        if best:
-            checkpoint.save(self.out / "best.pt", content)
-        checkpoint.save(self.out / "last.pt", {**content, "settings": plain(self.settings), "trainer": dict(trainer)})
-        self._write_metrics(trainer["history"])
+    def save_best(self, content: Mapping[str, Any]) -> None:
+        """Write best.pt."""
+        checkpoint.save(self.out / "best.pt", {**self.described, **content})
+
+    def save_last(self, content: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
+        """Write last.pt: `content` as in best.pt, the settings, and what the trainer needs to go on."""
+        whole = {**self.described, **content, "settings": self.settings, "trainer": dict(trainer)}
+        checkpoint.save(self.out / "last.pt", whole)
 
     def load(self) -> dict[str, Any]:
-        """What last.pt holds; raises UsageError when it is of another method, of other classes or of other settings."""
+        """What last.pt holds; raises UsageError when it is of another method, of other data or of other settings."""
         content = checkpoint.read(self.out / "last.pt")
-        kind = self.description["kind"]
+        kind = self.described["kind"]
         if content.get("kind") != kind or "trainer" not in content:
             raise UsageError(f"{self.out} is not the run of a {kind}. Expected the folder of an earlier run.")
-        ours = {**self.description, **_compared(plain(self.settings))}
-        theirs = {**content, **_compared(content["settings"])}
-        for name, value in ours.items():
-            if name not in MAY_CHANGE and theirs.get(name) != value:
+        theirs = {**content, **content["settings"]}
+        for name, value in {**self.described, **self.settings}.items():
+            # What the checkpoint of an older version does not say cannot be compared.
+            if name in theirs and name not in self.may_change and theirs[name] != value:
                 raise UsageError(
-                    f"The run in {self.out} has {name} = {theirs.get(name)!r}, not {value!r}. Resume it with its own "
-                    "options, or choose another --out."
+                    f"The run in {self.out} has {name} = {theirs[name]!r}, not {value!r}. Resume it with its own "
+                    "images and options, or choose another --out."
                 )
         return content
 
-    def _write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
-        if not history:
-            return
-        rows = io.StringIO()
-        writer = csv.DictWriter(rows, fieldnames=list(history[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        write_text_atomic(self.out / "metrics.csv", [rows.getvalue()], "the table")
-
-
-def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the number of all processes; on how many machines these are makes no other run of it."""
-    return {**settings, "devices x nodes": settings["devices"] * settings.get("nodes", 1)}
-
 
 class Table:
-    """A csv file of numbers, one row at a time; a resumed run goes on after the rows it had."""
+    """A csv file of numbers: written whole with the rows there are, then one row at a time."""
 
-    def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
-        self.path, self.columns = path, columns
+    def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]] = ()) -> None:
+        self.path, self.columns, self.rows = path, columns, list(rows)
+        write_text_atomic(path, [",".join(columns) + "\n", *map(self._line, self.rows)], "the table")
+
+    @classmethod
+    def resumed(cls, path: Path, columns: Sequence[str], step: int) -> "Table":
+        """The table in `path` with the rows up to `step`, which stands in the first column."""
         text = path.read_text() if path.exists() else ""
         whole = text[: text.rfind("\n") + 1].splitlines()  # a kill may have left half a line
         rows = [{name: float(row[name]) for name in columns} for row in csv.DictReader(whole)]
-        self.rows = [row for row in rows if row["step"] <= step]
-        write_text_atomic(path, [",".join(columns) + "\n", *map(self._line, self.rows)], "the table")
+        return cls(path, columns, [row for row in rows if row[columns[0]] <= step])
 
-    def append(self, row: dict[str, float]) -> None:
+    def append(self, row: Mapping[str, float]) -> None:
         """Add one row to the file."""
         self.rows.append(row)
         with self.path.open("a", newline="") as file:
             file.write(self._line(row))
 
     def _line(self, row: Mapping[str, float]) -> str:
-        return ",".join(_short(name, row[name]) for name in self.columns) + "\n"
-
-
-def _short(name: str, value: float) -> str:
-    return str(int(value)) if name == "step" else f"{value:.9g}"  # nine digits bring a float32 back exactly
+        # Nine digits bring a float32 back exactly; a column that an earlier row did not have stays empty.
+        return ",".join(f"{row[name]:.9g}" if name in row else "" for name in self.columns) + "\n"
