@@ -26,13 +26,14 @@ import boxless.runtime.torchvision_compat  # noqa: F401  # grad-cam imports torc
 from boxless.backbones import build_backbone
 from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch, prefetch, stream
+from boxless.data.inference_batches import prefetch, stream
 from boxless.data.synthetic import make_scenes
 from boxless.inference.factory import discoverer
 from boxless.inference.predict_folder import predict_folder
 from boxless.inference.predictors import parallel_batches, to_images
 from boxless.methods.cam import Cam
 from boxless.runtime.files import write_json
+from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance
 
 
@@ -66,7 +67,7 @@ def photographs(folder: Path | None) -> Iterator[Path]:
 
 def ways(data: Dataset) -> dict[str, Callable[[], None]]:
     predictor = discoverer("ddt")
-    images = [to_images(batch.pictures, torch.device("cpu")) for batch in stream(data, predictor.size, Watch())]
+    images = [to_images(batch.pictures, torch.device("cpu")) for batch in stream(data, predictor.size, Progress())]
 
     def describe(batch: Tensor) -> Tensor:
         with predictor.how.precision():  # in the numbers that find uses here
@@ -83,14 +84,14 @@ def ways(data: Dataset) -> dict[str, Callable[[], None]]:
 
     def find() -> None:
         with tempfile.TemporaryDirectory() as out:
-            predict_folder(predictor, data, Path(out) / "found", Watch(), format="coco")
+            predict_folder(predictor, data, Path(out) / "found", Progress(), format="coco")
 
     return {"forward, all cores": one_batch_over_all_cores, "forward, lanes": one_batch_a_core, "find": find}
 
 
 def heat_ways(data: Dataset) -> dict[str, Callable[[], None]]:
     network = Cam(build_backbone("lite0", stride=16), 10).eval()
-    images = [to_images(batch.pictures, torch.device("cpu")) for batch in stream(data, 224, Watch())]
+    images = [to_images(batch.pictures, torch.device("cpu")) for batch in stream(data, 224, Progress())]
 
     def ours() -> None:
         for batch in images:

@@ -9,13 +9,13 @@ from pathlib import Path
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.folder import read_data
 from boxless.data.images import Picture, read_picture
-from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
 from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.evaluation.thresholds import transferred
 from boxless.inference.factory import discoverer
 from boxless.inference.predictors import ImageHeatmap, detections_in
 from boxless.report.drawing import save, sheet, triptych
+from boxless.runtime.progress import Progress
 
 HERE = Path(__file__).parent
 
@@ -24,11 +24,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_scenes(Path(folder) / "scenes", 100, size=128, test=0.08, seed=7)
         predictor = discoverer("ddt", size=384)
-        train = compute_heatmaps(predictor, read_data(Path(folder) / "scenes", "train"), Watch()).boxed()
+        train = compute_heatmaps(predictor, read_data(Path(folder) / "scenes", "train"), Progress()).boxed()
         predictor.readout = transferred(*train.split())
         test = read_data(Path(folder) / "scenes", "test")
         shown = []
-        for mapped in list(predictor.maps(test, Watch()))[:8]:
+        for mapped in list(predictor.maps(test, Progress()))[:8]:
             shown.append(panel(mapped, predictor.readout, read_picture(test.source.read(mapped.sample.name), "scene")))
         save(HERE / "picture.jpg", sheet(shown, columns=2))
 

@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
 from boxless.discovery import DISCOVERERS, Discoverer, discoverer_class
 from boxless.discovery.contrast import Contrast
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
 from boxless.runtime.errors import UsageError
+from boxless.runtime.progress import Progress
 
 
 def pictures(count=3, *, square=(20, 36), seed=0):
@@ -111,13 +111,13 @@ def test_it_beats_constant_boxes_on_made_scenes_without_an_untrained_control(tmp
     train, test = read_data(tmp_path, "train"), read_data(tmp_path, "test")
     predictor = discoverer("contrast", batch_size=8)
     assert untrained(predictor, train) is None
-    measured, _ = evaluate(predictor, test, Watch(), fit=train, untrained=None, headline="transferred")
+    measured, _ = evaluate(predictor, test, Progress(), fit=train, untrained=None, headline="transferred")
     names = [row.name for row in measured.controls]
     assert "untrained network" not in names
     for row in measured.controls:
         if row.name != "saliency":
             assert measured.lift(row).difference > 0, row.name
-    other = compute_heatmaps(discoverer("contrast", batch_size=50), test, Watch())
-    mine = compute_heatmaps(predictor, test, Watch())
+    other = compute_heatmaps(discoverer("contrast", batch_size=50), test, Progress())
+    mine = compute_heatmaps(predictor, test, Progress())
     for one, two in zip(mine.heats, other.heats, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)

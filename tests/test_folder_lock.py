@@ -9,7 +9,6 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless.data.inference_batches import Watch
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.inference.factory import discoverer
@@ -17,6 +16,7 @@ from boxless.inference.predict_folder import predict_folder
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import LOCK, PARTIAL_SUFFIX, folder_lock
+from boxless.runtime.progress import Progress
 
 HOLDER = """
 import sys, time
@@ -68,7 +68,9 @@ def test_train_find_and_predict_refuse_a_folder_that_another_process_writes(tmp_
             for work in (
                 lambda out: train_classifier("cam", {}, squares, None, quick(epochs=1), out),
                 lambda out: train_gan("dcgan", images, GanTraining(iterations=1, size=16, width=0.125), out),
-                lambda out: predict_folder(discoverer("contrast"), squares, out, Watch(), format="csv", overwrite=True),
+                lambda out: predict_folder(
+                    discoverer("contrast"), squares, out, Progress(), format="csv", overwrite=True
+                ),
             ):
                 with pytest.raises(UsageError, match=rf"Another boxless writes .*process {other.pid}"):
                     work(tmp_path / "out")

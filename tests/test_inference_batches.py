@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch, prefetch, stream
+from boxless.data.inference_batches import prefetch, stream
 from boxless.data.synthetic import make_scenes
+from boxless.runtime.progress import Progress
 
 
 def test_ahead_is_map_in_order_however_long_each_item_takes():
@@ -52,13 +53,12 @@ def test_broken_pictures_are_named_and_the_others_come_in_order(tmp_path):
     folder = tmp_path / "data" / "train" / "beetle"
     (folder / "00004.jpg").write_bytes((folder / "00004.jpg").read_bytes()[:300])
     (folder / "00007.jpg").write_bytes(b"")
-    seen = []
-    watch = Watch(seen.append)
-    batches = list(stream(read_data(tmp_path / "data", "train"), 32, watch, batch_size=4))
+    progress = Progress()
+    batches = list(stream(read_data(tmp_path / "data", "train"), 32, progress, batch_size=4))
     names = [sample.name for batch in batches for sample in batch.samples]
     assert names == sorted(names) and len(names) == 9
-    assert set(watch.broken) == {"train/beetle/00004.jpg", "train/beetle/00007.jpg"}
+    assert set(progress.broken) == {"train/beetle/00004.jpg", "train/beetle/00007.jpg"}
     assert [batch.pictures.shape for batch in batches] == [(4, 32, 32, 3), (2, 32, 32, 3), (3, 32, 32, 3)]
-    assert sum(seen) == 2  # those that were broken; the others are counted by whoever is done with them
+    assert progress.done == 2  # those that were broken; the others are counted by whoever is done with them
     assert all(size == (48, 48) for batch in batches for size in batch.sizes)
     assert batches[0].pictures.dtype == np.uint8

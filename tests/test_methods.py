@@ -15,7 +15,6 @@ from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
-from boxless.data.inference_batches import Watch
 from boxless.data.training_batches import Pictures
 from boxless.data.transforms import Resize, to_images
 from boxless.evaluation.measure import Split, measure
@@ -25,6 +24,7 @@ from boxless.inference.predict_folder import predict_folder
 from boxless.methods import METHODS, method_class
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import UsageError
+from boxless.runtime.progress import Progress
 
 BLUNT = {"backprop"}
 """Methods whose maps cannot show a square of one colour: to the slopes of three layers, grey noise matters as much."""
@@ -180,7 +180,7 @@ def test_a_run_exports_boxes_of_any_folder(name: str, squares: Dataset, tmp_path
     out = train_classifier(name, SMALL[name], few, None, quick(epochs=1), tmp_path / "run")
     for precision in ("fp32", "bf16"):
         predictor = trained(out, batch_size=5, precision=precision)  # 16 = 5 + 5 + 5 + 1: a batch of one too
-        summary = predict_folder(predictor, few, tmp_path / precision, Watch(), format="csv")
+        summary = predict_folder(predictor, few, tmp_path / precision, Progress(), format="csv")
         assert (summary.images, summary.broken) == (16, {})
         with (tmp_path / precision / "boxes.csv").open() as file:
             rows = list(csv.DictReader(file))

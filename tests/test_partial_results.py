@@ -20,7 +20,6 @@ from squares import make_squares, quick
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch
 from boxless.data.sources import FolderSource
 from boxless.inference.factory import trained
 from boxless.inference.partial_results import CLOSES, FOLDER
@@ -30,6 +29,7 @@ from boxless.methods.training import train_classifier
 from boxless.runtime.devices import fabric_on
 from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.progress import Progress
 
 fork = multiprocessing.get_context("fork")
 
@@ -50,15 +50,15 @@ class Predictor:
     def pieces(self, dataset: Dataset) -> list[list[Sample]]:
         return [dataset.samples[start : start + 4] for start in range(0, len(dataset), 4)]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         for sample in dataset.samples:
             with self.log.open("a") as file:
                 file.write(sample.name + "\n")
             self.gone(sample)
             time.sleep(self.pause)
-            watch.advance(1)
+            progress.advance(1)
             if "broken" in sample.name:
-                watch.broken[sample.name] = f"{sample.name} is broken."
+                progress.broken[sample.name] = f"{sample.name} is broken."
                 continue
             rng = np.random.default_rng(list(sample.name.encode()))
             yield ImageHeatmap(sample, (32, 32), rng.random((8, 8), np.float32) ** 4)
@@ -74,7 +74,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def find(predictor: Predictor, pictures: Dataset, out: Path, **options: Any) -> Any:
-    return predict_folder(predictor, pictures, out, Watch(), **({"format": "coco", "report": True} | options))
+    return predict_folder(predictor, pictures, out, Progress(), **({"format": "coco", "report": True} | options))
 
 
 def files(out: Path) -> dict[str, Any]:
@@ -195,10 +195,12 @@ def test_an_unfinished_search_is_neither_mixed_with_another_nor_lost(pictures: D
 def test_a_finished_search_is_not_done_again(pictures: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = find(Predictor(tmp_path / "log"), pictures, out, resume=True)
-    before, watch = {path: path.stat().st_mtime_ns for path in out.iterdir()}, Watch()
-    again = predict_folder(Predictor(tmp_path / "log 2"), pictures, out, watch, format="coco", report=True, resume=True)
+    before, progress = {path: path.stat().st_mtime_ns for path in out.iterdir()}, Progress()
+    again = predict_folder(
+        Predictor(tmp_path / "log 2"), pictures, out, progress, format="coco", report=True, resume=True
+    )
     assert not (tmp_path / "log 2").exists() and before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert again.to_dict() == first.to_dict() and watch.broken == first.broken
+    assert again.to_dict() == first.to_dict() and progress.broken == first.broken
     assert again.words()[0] == "Finished before; nothing was done again." and again.words()[2:] == first.words()[1:]
     higher = Predictor(tmp_path / "log 2")
     higher.readout = Readout(0.4, "fixed by the user")
@@ -353,7 +355,7 @@ def test_the_command_in_two_processes_writes_what_it_writes_in_one(tmp_path: Pat
         trained(run, batch_size=4, device="cpu"),
         read_data(squares.source.root, "all"),
         tmp_path / "one",
-        Watch(),
+        Progress(),
         format="coco",
     )
     command = ["-m", "boxless", "predict", run, squares.source.root, "--batch-size", "4", "--json"]

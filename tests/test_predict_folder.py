@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
 from boxless.inference.predict_folder import predict_folder
 from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def predictor(**options):
 
 def test_a_search_leaves_boxes_a_summary_and_a_report(photos, tmp_path):
     data = read_data(photos, "test")
-    summary = predict_folder(predictor(), data, tmp_path / "out", Watch(), format="csv", report=True)
+    summary = predict_folder(predictor(), data, tmp_path / "out", Progress(), format="csv", report=True)
     with (tmp_path / "out" / "boxes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert summary.boxes == len(rows) == 20
@@ -39,15 +39,15 @@ def test_a_search_leaves_boxes_a_summary_and_a_report(photos, tmp_path):
 
 
 def test_boxes_are_in_pixels_of_the_original_picture(photos):
-    for mapped in predictor().maps(read_data(photos, "test"), Watch()):
+    for mapped in predictor().maps(read_data(photos, "test"), Progress()):
         assert mapped.size == (96, 96)
 
 
 def test_each_category_is_judged_by_itself(photos):
-    both = compute_heatmaps(predictor(), read_data(photos, "test"), Watch())
+    both = compute_heatmaps(predictor(), read_data(photos, "test"), Progress())
     stars = read_data(photos, "test")
     stars = type(stars)(stars.source, [s for s in stars.samples if s.label == 1], stars.classes, "test")
-    alone = compute_heatmaps(predictor(), stars, Watch())
+    alone = compute_heatmaps(predictor(), stars, Progress())
     heat = {sample.name: heat for sample, heat in zip(both.samples, both.heats, strict=True)}
     for sample, other in zip(alone.samples, alone.heats, strict=True):
         np.testing.assert_allclose(heat[sample.name], other, atol=2e-3)
@@ -55,8 +55,8 @@ def test_each_category_is_judged_by_itself(photos):
 
 def test_batch_size_and_broken_neighbours_change_no_map(photos, tmp_path):
     data = read_data(photos, "test")
-    whole = compute_heatmaps(predictor(), data, Watch())
-    other = compute_heatmaps(discoverer("ddt", size=128, batch_size=3), data, Watch())
+    whole = compute_heatmaps(predictor(), data, Progress())
+    other = compute_heatmaps(discoverer("ddt", size=128, batch_size=3), data, Progress())
     for one, two in zip(whole.heats, other.heats, strict=True):
         np.testing.assert_allclose(one, two, atol=2e-3)
 
@@ -65,7 +65,7 @@ def test_nothing_readable_is_one_sentence(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(BoxlessError, match="None of the 1 images could be read"):
-        predict_folder(predictor(), read_data(tmp_path / "photos", "all"), tmp_path / "out", Watch(), format="coco")
+        predict_folder(predictor(), read_data(tmp_path / "photos", "all"), tmp_path / "out", Progress(), format="coco")
     assert not (tmp_path / "out" / "boxes.json").exists()
 
 
@@ -74,7 +74,7 @@ def test_ddt_beats_every_control_on_made_scenes(tmp_path):
     train, test = read_data(tmp_path / "data", "train"), read_data(tmp_path / "data", "test")
     chosen = discoverer("ddt", size=256)
     control = untrained(chosen, train)
-    measured, _ = evaluate(chosen, test, Watch(), fit=train, untrained=control, headline="transferred")
+    measured, _ = evaluate(chosen, test, Progress(), fit=train, untrained=control, headline="transferred")
     assert {row.name for row in measured.controls} >= {
         "whole image",
         "centred box",
@@ -89,4 +89,4 @@ def test_data_without_boxes_cannot_be_measured(tmp_path):
     make_scenes(tmp_path / "data", 4, size=48, test=0)
     (tmp_path / "data" / "boxes_train.csv").unlink()
     with pytest.raises(BoxlessError, match="has a box"):
-        evaluate(predictor(), read_data(tmp_path / "data", "train"), Watch())
+        evaluate(predictor(), read_data(tmp_path / "data", "train"), Progress())

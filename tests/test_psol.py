@@ -19,7 +19,6 @@ from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import find_boxes
 from boxless.cli import app
 from boxless.data.dataset import Boxes, Dataset
-from boxless.data.inference_batches import Watch
 from boxless.data.pseudo_boxes import with_found
 from boxless.data.synthetic import make_scenes
 from boxless.evaluation.evaluate import evaluate
@@ -29,6 +28,7 @@ from boxless.methods.settings import read_settings
 from boxless.methods.training import train_classifier, train_regressor
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.progress import Progress
 
 HEAD = {"grid": 4, "hidden": 64}  # three layers see no borders, so that global averages cannot tell where a square is
 
@@ -82,7 +82,7 @@ def test_it_learns_better_boxes_than_it_is_given(squares: Dataset, tmp_path: Pat
     noisy = write_boxes(tmp_path / "found.csv", train, noise=5.0)
     out = train_regressor("psol", HEAD, train, noisy, quick(epochs=12, lr=0.02), tmp_path / "run")
     predictor = trained(out)
-    measured, mapped = evaluate(predictor, test, Watch(), untrained=untrained(predictor, train))
+    measured, mapped = evaluate(predictor, test, Progress(), untrained=untrained(predictor, train))
     headline, controls = measured.rows[0], measured.controls
     assert headline.origin.startswith("fixed") and headline.threshold == (0.5,)
     beaten = {row.name: float(row.per_image.mean()) for row in controls}

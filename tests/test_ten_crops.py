@@ -7,11 +7,11 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless.data.inference_batches import Watch
 from boxless.inference.localizer import load
 from boxless.inference.predictors import InferenceOptions, TrainedPredictor
 from boxless.methods.training import train_classifier
 from boxless.reproduce.ten_crops import TenCropped, ten_crops
+from boxless.runtime.progress import Progress
 
 
 def test_the_crops_are_corners_and_centre_and_their_mirrors() -> None:
@@ -27,7 +27,7 @@ def test_the_mean_of_the_softmax_decides_and_the_map_stays(tmp_path: Path, monke
     squares = make_squares(tmp_path / "squares", 8)
     localizer = load(train_classifier("cam", {}, squares, None, quick(epochs=1), tmp_path / "run"))
     predictor = TrainedPredictor(localizer, InferenceOptions(4, 1))
-    plain = list(predictor.maps(squares, Watch(), labels=True))
+    plain = list(predictor.maps(squares, Progress(), labels=True))
 
     def forward(images: torch.Tensor) -> torch.Tensor:
         assert images.shape == (10, 3, 32, 32)
@@ -35,7 +35,7 @@ def test_the_mean_of_the_softmax_decides_and_the_map_stays(tmp_path: Path, monke
         return votes
 
     monkeypatch.setattr(localizer.network, "forward", forward)
-    found = list(TenCropped(predictor, 40).maps(squares, Watch(), labels=True))
+    found = list(TenCropped(predictor, 40).maps(squares, Progress(), labels=True))
     assert {mapped.ranked for mapped in found} == {(1, 0)}
     for one, other in zip(found, plain, strict=True):
         assert np.array_equal(one.heat, other.heat)

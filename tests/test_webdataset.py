@@ -15,13 +15,13 @@ import pytest
 
 from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data, splits
-from boxless.data.inference_batches import Watch
 from boxless.data.sources import FolderSource, open_source
 from boxless.data.synthetic import make_scenes
 from boxless.data.tar_source import TarSource
 from boxless.inference.factory import discoverer
 from boxless.inference.predict_folder import predict_folder
 from boxless.runtime.errors import BoxlessError, BrokenImageError, UsageError
+from boxless.runtime.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_a_search_over_shards_finds_what_it_finds_in_the_folder(scenes: Path, tm
     for name, path in (("folder", scenes), ("shards", root)):
         data = read_data(path, "all")
         data = replace(data, samples=[replace(sample, boxes=None, size=None) for sample in data.samples])
-        predict_folder(discoverer("contrast"), data, tmp_path / name, Watch(), format="yolo", report=True)
+        predict_folder(discoverer("contrast"), data, tmp_path / name, Progress(), format="yolo", report=True)
     labels = [sorted((tmp_path / name / "labels").rglob("*.txt")) for name in ("folder", "shards")]
     assert len(labels[0]) == 22 and [path.read_text() for path in labels[0]] == [path.read_text() for path in labels[1]]
     assert not (tmp_path / "shards" / "images").exists()  # there is no file that a link could lead to

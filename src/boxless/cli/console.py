@@ -18,7 +18,6 @@ from boxless.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from boxless.data.dataset import Dataset
-    from boxless.data.inference_batches import Watch
     from boxless.export import Format
     from boxless.inference.predict_folder import Summary
     from boxless.inference.predictors import DivisiblePredictor
@@ -87,10 +86,13 @@ _bars = _Bars()
 
 
 @contextmanager
-def counting(title: str) -> Iterator[Progress]:
-    """Progress on stderr with rate and time left: a bar on a terminal, elsewhere a line now and then."""
+def counting(title: str, total: int = 0) -> Iterator[Progress]:
+    """Progress on stderr with rate and time left: a bar on a terminal, elsewhere a line now and then.
+
+    Images that were skipped are named at the end.
+    """
     if quiet():
-        yield lambda done, total, latest: None
+        yield Progress(total=total)
         return
     display = _bars.enter()
     task = display.add_task(title, total=None, told="")
@@ -109,10 +111,13 @@ def counting(title: str) -> Iterator[Progress]:
                 told = now
                 note(f"{title}: {words}")
 
-        yield step
+        progress = Progress(step, total)
+        yield progress
     finally:
         display.remove_task(task)
         _bars.leave()
+    for reason in progress.broken.values():
+        note(f"skipped: {reason}")
 
 
 def _words(done: int, total: int, lately: int, seconds: float, latest: Mapping[str, float]) -> str:
@@ -126,29 +131,6 @@ def _words(done: int, total: int, lately: int, seconds: float, latest: Mapping[s
     return f"{words}; {numbers}" if numbers else words
 
 
-@contextmanager
-def watching(title: str, total: int) -> Iterator["Watch"]:
-    """A watch whose progress is shown; the broken images are named at the end."""
-    from boxless.data.inference_batches import Watch
-
-    with counting(title) as step:
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            step(done, max(total, done), {})
-
-        def expect(count: int) -> None:
-            nonlocal total
-            total = count
-
-        watch = Watch(advance, expect)
-        yield watch
-    for reason in watch.broken.values():
-        note(f"skipped: {reason}")
-
-
 def searched(
     title: str,
     predictor: "DivisiblePredictor",
@@ -160,15 +142,14 @@ def searched(
     **asked: Unpack["Asked"],
 ) -> int:
     """Search, with progress, and print what was found where; of a team, the first process speaks."""
-    from boxless.data.inference_batches import Watch
     from boxless.inference.predict_folder import predict_folder
 
     if not team.first:
-        predict_folder(predictor, data, out, Watch(), team=team, **asked)
+        predict_folder(predictor, data, out, Progress(), team=team, **asked)
         return 0
     shown = title if team.world == 1 else f"{title}, process 1 of {team.world}"
-    with watching(shown, len(data)) as watch:
-        summary = predict_folder(predictor, data, out, watch, team=team, **asked)
+    with counting(shown, len(data)) as progress:
+        summary = predict_folder(predictor, data, out, progress, team=team, **asked)
     told(summary, out, as_json=as_json)
     return 0
 

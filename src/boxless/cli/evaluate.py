@@ -85,9 +85,9 @@ def evaluate(
     predictor = predictor_named(target, **options)
     control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
-    with console.watching("evaluating", total) as watch:
-        measured, mapped = measure(predictor, test, watch, fit=other, untrained=control, seed=seed)
-    content = evaluation_result(measured, predictor, test, other, watch, seed=seed)
+    with console.counting("evaluating", total) as progress:
+        measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, seed=seed)
+    content = evaluation_result(measured, predictor, test, other, progress, seed=seed)
     if out is not None:
         write_evaluation(out, content, measured, mapped, test, predictor)
     if maps is not None:

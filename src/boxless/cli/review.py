@@ -81,6 +81,6 @@ def _predicted(run: Path, photos: Path, found: Path) -> Path:
 
     if not (found / "boxes.csv").is_file():
         data = read_data(photos, "all")
-        with console.watching("predicting", len(data)) as watch:
-            predict_folder(trained(run), data, found, watch, format="csv")
+        with console.counting("predicting", len(data)) as progress:
+            predict_folder(trained(run), data, found, progress, format="csv")
     return found

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -13,22 +13,10 @@ from jaxtyping import UInt8
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.images import read_resized
 from boxless.runtime.errors import BrokenImageError
+from boxless.runtime.progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def nothing(count: int) -> None:
-    """The progress of somebody who does not look."""
-
-
-@dataclass(slots=True)
-class Watch:
-    """Who is told of progress and of how much there is to do, and what was broken on the way (name -> reason)."""
-
-    advance: Callable[[int], None] = nothing
-    expect: Callable[[int], None] = nothing
-    broken: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,9 @@ def prefetch(
                 future.cancel()
 
 
-def stream(dataset: Dataset, size: int, watch: Watch, *, batch_size: int = 16, workers: int = 2) -> Iterator[Batch]:
+def stream(
+    dataset: Dataset, size: int, progress: Progress, *, batch_size: int = 16, workers: int = 2
+) -> Iterator[Batch]:
     """Every readable picture of the data set, squashed to `size` pixels square, in order.
 
     A batch holds what is readable of `batch_size` consecutive samples: no other image changes who is in it.
@@ -68,8 +58,8 @@ def stream(dataset: Dataset, size: int, watch: Watch, *, batch_size: int = 16, w
         try:
             picture, original = read_resized(dataset.source.read(sample.name), sample.name, size)
         except BrokenImageError as error:
-            watch.broken[sample.name] = str(error)
-            watch.advance(1)
+            progress.broken[sample.name] = str(error)
+            progress.advance(1)
             return sample.name
         return sample, picture, original
 

@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
-from boxless.data.inference_batches import Watch
 from boxless.evaluation.measure import Headline, Split, measure
 from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.protocols import PROTOCOLS, Protocol
 from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import Progress
 
 
 @dataclass(slots=True)
@@ -56,12 +56,12 @@ class Pictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
         return read_resized(self.dataset.source.read(name), name, self.size)[0]
 
 
-def compute_heatmaps(predictor: Predictor, dataset: Dataset, watch: Watch) -> HeatmapSet:
+def compute_heatmaps(predictor: Predictor, dataset: Dataset, progress: Progress) -> HeatmapSet:
     """Every map of the data set; of the true classes where the finder has classes of its own."""
     if predictor.classes and dataset.classes and predictor.classes != dataset.classes:
         dataset = _in_the_finders_classes(dataset, predictor.classes)
     found = HeatmapSet()
-    for mapped in predictor.maps(dataset, watch, labels=bool(predictor.classes) and dataset.labelled):
+    for mapped in predictor.maps(dataset, progress, labels=bool(predictor.classes) and dataset.labelled):
         found.samples.append(mapped.sample)
         found.sizes.append(mapped.size)
         found.heats.append(mapped.heat)
@@ -74,7 +74,7 @@ def compute_heatmaps(predictor: Predictor, dataset: Dataset, watch: Watch) -> He
 def evaluate(
     predictor: Predictor,
     test: Dataset,
-    watch: Watch,
+    progress: Progress,
     *,
     fit: Dataset | None = None,
     untrained: Predictor | None = None,
@@ -90,16 +90,16 @@ def evaluate(
     if not test.boxed:
         where = f"the {test.split} split of {test.source.root}" if test.split else str(test.source.root)
         raise BoxlessError(f"No image of {where} has a box; nothing can be measured. Add a boxes.csv, or use predict.")
-    found = compute_heatmaps(predictor, test, watch)
+    found = compute_heatmaps(predictor, test, progress)
     known = bool(predictor.classes) and test.labelled
-    other = compute_heatmaps(predictor, fit, watch).boxed() if fit is not None and fit.boxed else None
+    other = compute_heatmaps(predictor, fit, progress).boxed() if fit is not None and fit.boxed else None
     measured = measure(
         found.heats,
         found.sizes,
         found.truths,
         readout=predictor.readout,
         fit=other.split() if other else None,
-        untrained=compute_heatmaps(untrained, test, watch).heats if untrained is not None else None,
+        untrained=compute_heatmaps(untrained, test, progress).heats if untrained is not None else None,
         pictures=Pictures(test, found.samples),
         fit_pictures=Pictures(fit, other.samples) if fit is not None and other else None,
         labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,

@@ -10,18 +10,18 @@ import numpy as np
 from boxless.boxes.from_heatmap import Detections, find_boxes
 from boxless.data.dataset import Dataset, data_hash
 from boxless.data.images import read_shrunk
-from boxless.data.inference_batches import Watch
 from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
 from boxless.inference.predictors import Predictor, TrainedPredictor
 from boxless.report.html import THUMBNAIL, Card, Charts, Curve, Row, Score, Table, make_card, write_report
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.files import atomic_path, write_json
+from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance
 
 
 def evaluation_result(
-    measured: Measurement, predictor: Predictor, test: Dataset, fit: Dataset | None, watch: Watch, *, seed: int
+    measured: Measurement, predictor: Predictor, test: Dataset, fit: Dataset | None, progress: Progress, *, seed: int
 ) -> dict[str, Any]:
     """The measurement of one finder on one split, with its provenance."""
     return {
@@ -33,7 +33,7 @@ def evaluation_result(
             "hash": data_hash(test),
             "fit_split": fit.split if fit else None,
             "fit_hash": data_hash(fit) if fit else None,
-            "broken": watch.broken,
+            "broken": progress.broken,
         },
         "readout": predictor.readout.to_dict(),
         "network": _network(predictor),

@@ -29,7 +29,7 @@ from boxless.runtime.devices import bf16_is_fast, device_named
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.files import folder_lock
 from boxless.runtime.interrupt import deferred_sigint
-from boxless.runtime.progress import Progress, progress_to
+from boxless.runtime.progress import Report, progress_to
 from boxless.runtime.run_folder import RunFolder, Table, check_run_folder
 from boxless.runtime.toml_settings import to_toml
 
@@ -59,7 +59,7 @@ def train_gan(
     out: Path,
     *,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Train `gan` on images of one category -> the run folder `out`.
 
@@ -116,7 +116,7 @@ class Run:
         self.selection: Selection | None = None
         self.warned = False
 
-    def train(self, progress: Progress) -> None:
+    def train(self, progress: Report) -> None:
         """Iterate to the end, the time limit or Ctrl-C; always leaves last.pt and best.pt."""
         settings = self.settings
         self.open_folder()

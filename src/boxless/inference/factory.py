@@ -11,12 +11,13 @@ from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
-from boxless.data.inference_batches import Watch, stream
+from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
 from boxless.inference.localizer import Localizer, fresh, load
 from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
 from boxless.runtime.devices import bf16_is_fast, device_named
 from boxless.runtime.errors import UsageError
+from boxless.runtime.progress import Progress
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -113,6 +114,6 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
 def _prepared(localizer: Localizer, images: Dataset) -> Localizer:
     if localizer.content["kind"] != "gan":
         return localizer
-    pictures = [batch.pictures for batch in stream(images, localizer.size, Watch())]
+    pictures = [batch.pictures for batch in stream(images, localizer.size, Progress())]
     localizer.network.prepare(torch.from_numpy(np.concatenate(pictures)))  # type: ignore[operator]
     return localizer

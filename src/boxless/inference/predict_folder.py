@@ -13,7 +13,7 @@ from boxless import __version__
 from boxless.boxes.from_heatmap import Detections, Heatmap
 from boxless.data.dataset import Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
-from boxless.data.inference_batches import Watch, prefetch
+from boxless.data.inference_batches import prefetch
 from boxless.data.sources import FolderSource
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.inference.partial_results import Shards, Writer
@@ -22,7 +22,7 @@ from boxless.report.html import THUMBNAIL, Card, make_card, write_report
 from boxless.runtime.distributed import Team
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
-from boxless.runtime.progress import track
+from boxless.runtime.progress import Progress, track
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
@@ -94,7 +94,7 @@ def predict_folder(
     predictor: DivisiblePredictor,
     dataset: Dataset,
     out: Path,
-    watch: Watch,
+    progress: Progress,
     *,
     format: Format,
     report: bool = False,
@@ -116,16 +116,16 @@ def predict_folder(
     team = team or Team()
     with team.lock(out):
         if resume and not overwrite and (finished := team.on_main(work.finished)):
-            watch.broken.update(finished.broken)
+            progress.broken.update(finished.broken)
             return finished
         done = team.on_main(lambda: work.begin(resume=resume, overwrite=overwrite))
         with team.raise_together():
             mine = team.shard([piece for piece in range(len(work.pieces)) if piece not in done])
-            watch.expect(sum(len(work.pieces[piece]) for piece in mine))
+            progress.expect(sum(len(work.pieces[piece]) for piece in mine))
             with work.shards.writing(team.rank) as writer:
-                work.look(mine, writer, watch)
+                work.look(mine, writer, progress)
         summary = team.on_main(lambda: work.merge(done, overwrite=overwrite or bool(done)))
-    watch.broken.update(summary.broken)
+    progress.broken.update(summary.broken)
     return summary
 
 
@@ -183,7 +183,7 @@ class _Search:
         check_folder(self.out, self.format, overwrite=overwrite or bool(done))
         return done
 
-    def look(self, pieces: list[int], writer: Writer, watch: Watch) -> None:
+    def look(self, pieces: list[int], writer: Writer, progress: Progress) -> None:
         """Find the boxes of some pieces, in their order, and close each when it is done."""
         left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
         starts = list(accumulate(map(len, self.pieces), initial=0))
@@ -196,13 +196,13 @@ class _Search:
                 mapped.heat,
             )
 
-        boxed = prefetch(box, self.predictor.maps(left, watch), workers=2, window=8)
+        boxed = prefetch(box, self.predictor.maps(left, progress), workers=2, window=8)
         following = next(boxed, None)
         for piece in pieces:
             broken = {}
             for position, sample in enumerate(self.pieces[piece], starts[piece]):
                 if following is None or following[0] is not sample:
-                    broken[sample.name] = watch.broken[sample.name]
+                    broken[sample.name] = progress.broken[sample.name]
                     continue
                 _, found, heat = following
                 shown = self.report and position < REPORT_LIMIT

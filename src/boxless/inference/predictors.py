@@ -21,9 +21,10 @@ from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, find_boxes
 from boxless.data.dataset import Dataset, Sample
-from boxless.data.inference_batches import Batch, Watch, prefetch, stream
+from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.discovery import Discoverer
 from boxless.inference.localizer import Localizer
+from boxless.runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class InferenceOptions:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     bf16: bool = False
 
-    def stream(self, dataset: Dataset, size: int, watch: Watch) -> Iterator[Batch]:
+    def stream(self, dataset: Dataset, size: int, progress: Progress) -> Iterator[Batch]:
         """The data set as batches of pictures of `size` pixels."""
-        return stream(dataset, size, watch, batch_size=self.batch_size, workers=self.workers)
+        return stream(dataset, size, progress, batch_size=self.batch_size, workers=self.workers)
 
     def precision(self) -> torch.autocast:
         """A context, to be entered by the thread that runs the network."""
@@ -67,7 +68,7 @@ class Predictor(Protocol):
     readout: Readout
     classes: list[str]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """A map for every readable image; of its true class with `labels`, else of the class the finder sees in it."""
         ...
 
@@ -114,7 +115,7 @@ class TrainedPredictor:
         size = self.how.batch_size
         return [dataset.samples[start : start + size] for start in range(0, len(dataset), size)]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps in the order of the data set."""
 
         def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
@@ -122,12 +123,12 @@ class TrainedPredictor:
             with self.how.precision():
                 return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
 
-        batches = self.how.stream(dataset, self.localizer.size, watch)
+        batches = self.how.stream(dataset, self.localizer.size, progress)
         with parallel_batches() as workers:
             for batch, heat, ranked in prefetch(look, batches, workers=workers, window=workers + 1):
                 for index, sample in enumerate(batch.samples):
                     yield ImageHeatmap(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
-                watch.advance(len(batch.samples))
+                progress.advance(len(batch.samples))
 
 
 class DiscoveryPredictor:
@@ -147,14 +148,14 @@ class DiscoveryPredictor:
         """Category by category."""
         return [list(samples) for _, samples in groupby(sorted(dataset.samples, key=_category), key=_category)]
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
         for samples in self.pieces(dataset):
-            yield from self._category(replace(dataset, samples=samples), watch)
+            yield from self._category(replace(dataset, samples=samples), progress)
 
-    def _category(self, dataset: Dataset, watch: Watch) -> Iterator[ImageHeatmap]:
+    def _category(self, dataset: Dataset, progress: Progress) -> Iterator[ImageHeatmap]:
         self.method.forget()
-        batches = self.how.stream(dataset, self.size, watch)
+        batches = self.how.stream(dataset, self.size, progress)
 
         def look(batch: Batch) -> tuple[Batch, Tensor]:
             with self.how.precision():
@@ -168,8 +169,8 @@ class DiscoveryPredictor:
                 shape = tuple(descriptors.shape[1:])
                 file.write(descriptors.half().cpu().numpy().tobytes())
                 kept += zip(batch.samples, batch.sizes, strict=True)
-                watch.advance(len(batch.samples))
-            if not kept:  # every image of the category was broken, and each is named in the watch
+                progress.advance(len(batch.samples))
+            if not kept:  # every image of the category was broken, and each is named in the progress
                 return
             self.method.finish()
             for start, heat in self._waiting(file, shape, len(kept)):

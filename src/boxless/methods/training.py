@@ -36,7 +36,7 @@ from boxless.runtime.devices import launch_fabric
 from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.interrupt import Interruption, deferred_sigint
-from boxless.runtime.progress import Progress, progress_to, silent
+from boxless.runtime.progress import Report, progress_to, silent
 from boxless.runtime.run_folder import RunFolder, Table, check_run_folder
 
 log = logging.getLogger("boxless")
@@ -61,7 +61,7 @@ def train_classifier(
     out: Path,
     *,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Train `method` on labelled images -> the run folder `out` (settings.toml, metrics.csv, last.pt, best.pt).
 
@@ -86,7 +86,7 @@ def train_network(
     told: Mapping[str, Any] = _NOTHING,
     *,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Train any method on what is known to fit it; `told` is what its checkpoints say beside what a classifier's do."""
     chosen = resolve_options(method, options)
@@ -160,7 +160,7 @@ class Run:
             with checkpoint.resuming(out / "last.pt"):
                 self.load(self.folder.load())
 
-    def train(self, progress: Progress) -> None:
+    def train(self, progress: Report) -> None:
         """Every epoch that is left; always leaves last.pt and best.pt."""
         if self.team.first:
             self.folder.begin()
@@ -339,7 +339,7 @@ def train_regressor(
     out: Path,
     *,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Train `method` of REGRESSORS on images and the boxes that were found in them -> the run folder `out`.
 

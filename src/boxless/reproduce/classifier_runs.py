@@ -19,7 +19,6 @@ import torch
 
 from boxless.backbones import build_backbone
 from boxless.data.dataset import Dataset
-from boxless.data.inference_batches import Watch
 from boxless.data.splits import check_labels, joined, splits_for
 from boxless.evaluation.evaluate import HeatmapSet, compute_heatmaps, evaluate
 from boxless.evaluation.measurement import Measurement
@@ -38,7 +37,7 @@ from boxless.reproduce.grid import Result, TimeBudget
 from boxless.reproduce.ten_crops import TenCropped
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
-from boxless.runtime.progress import progress_to
+from boxless.runtime.progress import Progress, progress_to
 
 FITTED = 1000
 """Training images at most, evenly spaced, whose boxes choose the threshold."""
@@ -178,11 +177,11 @@ class Experiment:
             localizer.network.eval()
             self.memory(settings).attach(localizer.network.backbone)  # type: ignore[arg-type]
         trained = TrainedPredictor(localizer.to(how.device), how)
-        predictor, watch = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Watch()
-        measured, maps = evaluate(predictor, self.test, watch, fit=self.fit, untrained=blank, headline="transferred")
-        told = evaluation_result(measured, predictor, self.test, self.fit, watch, seed=settings.seed)
+        predictor, progress = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Progress()
+        measured, maps = evaluate(predictor, self.test, progress, fit=self.fit, untrained=blank, headline="transferred")
+        told = evaluation_result(measured, predictor, self.test, self.fit, progress, seed=settings.seed)
         kept = {name: value for name, value in told["measurement"].items() if name not in BULKY}
-        fitted = compute_heatmaps(predictor, self.fit, watch).boxed() if self.fit.boxed else HeatmapSet()
+        fitted = compute_heatmaps(predictor, self.fit, progress).boxed() if self.fit.boxed else HeatmapSet()
         looked = dict(self.look(cell, TrialMaps(fitted, maps, measured.rows[0].threshold[0])))
         return {"data": told["data"], "measurement": kept, "v2": box_accuracy_v2(maps)} | per_image(measured) | looked
 
@@ -212,11 +211,11 @@ class Once:
         self.predictor = predictor
         self.found: dict[tuple[str | None, bool], list[ImageHeatmap]] = {}
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """As the finder's."""
         key = dataset.split, labels
         if key not in self.found:
-            self.found[key] = list(self.predictor.maps(dataset, watch, labels=labels))
+            self.found[key] = list(self.predictor.maps(dataset, progress, labels=labels))
         yield from self.found[key]
 
 

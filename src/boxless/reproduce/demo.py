@@ -11,7 +11,6 @@ from typing import Any
 
 from boxless.data.dataset import Dataset, data_hash
 from boxless.data.folder import read_data
-from boxless.data.inference_batches import Watch
 from boxless.data.synthetic import make_scenes
 from boxless.evaluation.evaluate import HeatmapSet, evaluate
 from boxless.evaluation.measurement import Measurement
@@ -112,15 +111,9 @@ def _measured(
     test, train = read_data(data, "test"), read_data(data, "train")
     control = untrained(predictor, train, seed=seed)
     with bars(f"measuring {name}") as progress:
-        done, total = 0, 2 * len(test) + len(train)
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(done, total, {})
-
+        progress.expect(2 * len(test) + len(train))
         measured, maps = evaluate(
-            predictor, test, Watch(advance), fit=train, untrained=control, headline="transferred", seed=seed
+            predictor, test, progress, fit=train, untrained=control, headline="transferred", seed=seed
         )
     return Scored(name, words, measured, maps, test, predictor, time.monotonic() - started)
 

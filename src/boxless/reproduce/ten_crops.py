@@ -13,10 +13,10 @@ from jaxtyping import UInt8
 
 from boxless.data.dataset import Dataset
 from boxless.data.images import Picture
-from boxless.data.inference_batches import Watch
 from boxless.data.transforms import Resize
 from boxless.inference.localizer import RANKED
 from boxless.inference.predictors import ImageHeatmap, TrainedPredictor, to_images
+from boxless.runtime.progress import Progress
 
 
 class TenCropped:
@@ -26,9 +26,9 @@ class TenCropped:
         self.name, self.readout, self.classes = predictor.name, predictor.readout, predictor.classes
         self.predictor, self.resize = predictor, Resize(resize, "short-side")
 
-    def maps(self, dataset: Dataset, watch: Watch, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """The finder's maps; without `labels` they are of the class that the one whole image shows."""
-        for mapped in self.predictor.maps(dataset, watch, labels=labels):
+        for mapped in self.predictor.maps(dataset, progress, labels=labels):
             name = mapped.sample.name
             yield replace(mapped, ranked=self.classify(self.resize(dataset.source.read(name), name)))
 

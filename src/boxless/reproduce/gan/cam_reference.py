@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from boxless.data.dataset import Dataset, data_hash
-from boxless.data.inference_batches import Watch
 from boxless.data.published_datasets import GROUPS
 from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.gan.settings import GanTraining
@@ -24,6 +23,7 @@ from boxless.reproduce.gan.scoring import Scoring, boxed_splits, scored, some_bo
 from boxless.reproduce.grid import Result, TimeBudget
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import Progress
 
 CAM = "cam"
 """As it stands among the GANs of the table."""
@@ -73,7 +73,7 @@ def run_reference(cell: GanTrial, data: Path, settings: GanTraining, runs: Path,
 
     def scores(network: Localizer) -> Result:
         predictor = TrainedPredictor(network.to(how.device), how)
-        return scored(*(compute_heatmaps(predictor, part, Watch()).split() for part in (test, fit)), seed=cell.seed)
+        return scored(*(compute_heatmaps(predictor, part, Progress()).split() for part in (test, fit)), seed=cell.seed)
 
     step = training.epochs * (len(study.train) // training.batch_size)
     scoring = Scoring(*boxed_splits(data, cell.group), size=settings.size, device=how.device, seed=cell.seed)

@@ -29,7 +29,7 @@ from boxless.reproduce.tables import table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json, write_text_atomic
-from boxless.runtime.progress import Progress
+from boxless.runtime.progress import Report
 from boxless.runtime.provenance import provenance
 
 COLUMNS = (
@@ -89,7 +89,7 @@ def run_figure(
     training: GanTraining,
     out: Path,
     clock: TimeBudget,
-    progress: Callable[[GanTrial], Progress | None],
+    progress: Callable[[GanTrial], Report | None],
     *,
     gans: Sequence[str] = (),
     groups: Sequence[str] = (),
@@ -122,7 +122,7 @@ def run_figure(
 
 
 def run(
-    cell: GanTrial, data: Path, training: GanTraining, folder: Path, clock: TimeBudget, progress: Progress | None
+    cell: GanTrial, data: Path, training: GanTraining, folder: Path, clock: TimeBudget, progress: Report | None
 ) -> Result | None:
     """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
     test, train = unlabelled_splits(data, cell.group)

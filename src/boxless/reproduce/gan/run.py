@@ -30,7 +30,7 @@ from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_json
-from boxless.runtime.progress import Progress
+from boxless.runtime.progress import Report
 
 READINGS: tuple[Reading, ...] = get_args(Reading)
 STAGES = 10
@@ -71,7 +71,7 @@ class GanTrial:
 
 
 def run_cell(
-    cell: GanTrial, data: Path, settings: GanTraining, run: Path, clock: TimeBudget, progress: Progress | None
+    cell: GanTrial, data: Path, settings: GanTraining, run: Path, clock: TimeBudget, progress: Report | None
 ) -> Result | None:
     """Train and measure one cell in the run folder `run`, going on where it stopped -> its result, None out of time.
 

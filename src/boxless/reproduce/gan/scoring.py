@@ -16,7 +16,7 @@ from torch import Tensor
 
 from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes, Dataset
-from boxless.data.inference_batches import Watch, stream
+from boxless.data.inference_batches import stream
 from boxless.data.splits import splits_for
 from boxless.evaluation import baselines
 from boxless.evaluation.evaluate import compute_heatmaps
@@ -29,6 +29,7 @@ from boxless.gan.localizer import READOUTS
 from boxless.inference.factory import discoverer
 from boxless.reproduce.grid import Result
 from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import Progress
 
 FIT = 500
 """Images of the other split, evenly taken, whose boxes choose thresholds and the centred box."""
@@ -88,7 +89,7 @@ class Scoring:
 
     def _contrast(self) -> Score:
         predictor = discoverer("contrast", device=str(self.device))
-        asked, fit = (compute_heatmaps(predictor, dataset, Watch()).boxed() for dataset in self.datasets)
+        asked, fit = (compute_heatmaps(predictor, dataset, Progress()).boxed() for dataset in self.datasets)
         threshold = transferred(*fit.split(), PROTOCOL).threshold
         table = iou_table(*asked.split(), PROTOCOL, extra=[threshold])
         return {"threshold": threshold, **score(table.at(threshold))}
@@ -129,7 +130,7 @@ def mean_hits(scores: Sequence[Score]) -> Float64[np.ndarray, "image"]:
 def _scene(dataset: Dataset, size: int) -> Scene:
     found = Scene(torch.zeros(0), [], [])
     pictures = []
-    for batch in stream(dataset, size, Watch()):
+    for batch in stream(dataset, size, Progress()):
         for sample, original, picture in zip(batch.samples, batch.sizes, batch.pictures, strict=True):
             if sample.boxes is not None and len(sample.boxes):
                 found.sizes.append(original)

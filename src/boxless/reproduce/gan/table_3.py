@@ -21,7 +21,7 @@ from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
 from boxless.reproduce.tables import table, with_interval
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_text_atomic
-from boxless.runtime.progress import Progress
+from boxless.runtime.progress import Report
 
 PAPER: dict[tuple[str, bool], dict[str, float]] = {
     ("sn-dcgan", False): {
@@ -93,7 +93,7 @@ def run_table_3(
     training: GanTraining,
     out: Path,
     clock: TimeBudget,
-    progress: Callable[[GanTrial], Progress | None],
+    progress: Callable[[GanTrial], Report | None],
 ) -> list[str]:
     """Run what is not yet run within the clock's minutes -> the page, which is also written to `out`/gan-table-3.md."""
     settings = {"data": data.name, **deciding(training)}
