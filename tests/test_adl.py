@@ -89,7 +89,7 @@ def test_prediction_has_no_layers() -> None:
 
 def test_the_layers_stand_where_they_should() -> None:
     net, images = network(drop_rate=0.0, positions="conv1, conv3"), torch.rand(4, 3, 32, 32)
-    conv1, conv2, conv3 = (step for _, step in net.backbone.steps())
+    conv1, conv2, conv3 = (stage for _, stage in net.backbone.stages())
     hidden = net.attend(conv1(net.backbone.normalise(images)))
     logits = net.classify(net.attend(conv3(conv2(hidden))))
     assert torch.allclose(net.loss(images, LABELS).total, torch.nn.functional.cross_entropy(logits, LABELS), atol=1e-6)
@@ -108,7 +108,7 @@ def test_the_layer_of_the_head_stands_before_its_last_dropout() -> None:
 @pytest.mark.parametrize("name", [name for name in PLACES if name in BACKBONES])
 def test_the_default_places_exist(name: str) -> None:
     backbone = build_backbone(name, weights="none")
-    steps = {name for name, _ in backbone.steps()} | {"neck"}
+    steps = {name for name, _ in backbone.stages()} | {"neck"}
     assert set(places(backbone, "", "conv")) == set(PLACES[name]) <= steps
     assert "neck" not in places(backbone, "", "linear")
 
@@ -126,8 +126,8 @@ def test_the_published_thresholds() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"positions": "conv1,layer4.0"}, r"tiny has no step 'layer4\.0'.*conv1, conv2, conv3"),
-        ({"positions": "conv1,"}, "has no step ''"),
+        ({"positions": "conv1,layer4.0"}, r"tiny has no stage 'layer4\.0'.*conv1, conv2, conv3"),
+        ({"positions": "conv1,"}, "has no stage ''"),
         ({"positions": "neck"}, "the head is linear"),
         ({"drop_rate": 1.5}, "0 to 1"),
         ({"threshold": 0.0}, "above 0"),

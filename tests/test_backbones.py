@@ -89,7 +89,7 @@ def test_resnet50_se_is_timms_network_under_timms_names() -> None:
 def test_pre_activation_leaves_shortcuts_as_they_are() -> None:
     """With the last convolution of a block at zero the block is the identity, without a ReLU (He et al., Eq. 5)."""
     backbone = build_backbone("preresnet34", weights="none").eval()
-    block = dict(backbone.steps())["layer3.1"]
+    block = dict(backbone.stages())["layer3.1"]
     nn.init.zeros_(block.conv2.weight)  # type: ignore[arg-type, union-attr]
     features = torch.randn(1, 256, 4, 4)
     assert torch.equal(block(features), features)
@@ -100,24 +100,24 @@ def test_pre_activation_leaves_shortcuts_as_they_are() -> None:
 def test_taps_are_the_features_on_the_way(lite0: Backbone) -> None:
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        middle, late, end = lite0.taps(images, "block10", "block15", "head")
+        middle, late, end = lite0.intermediates(images, "block10", "block15", "head")
         assert torch.equal(end, lite0(images))
     assert (middle.shape[1:], late.shape[1:]) == ((112, 4, 4), (320, 2, 2))
     with pytest.raises(KeyError):
-        lite0.taps(images, "block99")
+        lite0.intermediates(images, "block99")
 
 
 def test_functions_run_after_the_named_steps_also_of_a_frozen_network() -> None:
     backbone, images = build_backbone("tiny", weights="none"), torch.rand(2, 3, 16, 16)
-    last = dict(backbone.steps())["conv3"]
-    (middle,) = backbone.taps(images, "conv2")
+    last = dict(backbone.stages())["conv3"]
+    (middle,) = backbone.intermediates(images, "conv2")
     for frozen in ("", "conv1", "all"):
         if frozen:
             backbone.freeze(frozen)
-        changed = backbone(images, after={"conv2": lambda features: 2 * features})
+        changed = backbone(images, hooks={"conv2": lambda features: 2 * features})
         assert torch.allclose(changed, last(2 * middle), atol=1e-6)
     with pytest.raises(KeyError):
-        backbone(images, after={"block99": torch.relu})
+        backbone(images, hooks={"block99": torch.relu})
 
 
 def test_lite0_normalises_as_its_weights_expect(lite0: Backbone) -> None:
@@ -203,7 +203,7 @@ def test_frozen_steps_keep_weights_and_statistics(lite0: Backbone) -> None:
     assert not any(key.startswith(("net._bn0", "net._blocks.0.", "net._blocks.2.")) for key in moved)
     assert any(key.startswith("net._blocks.3.") for key in moved)
     assert backbone.net.get_submodule("_blocks.2")._expand_conv.weight.grad is None  # type: ignore[union-attr]
-    with pytest.raises(UsageError, match="no step 'layer9'"):
+    with pytest.raises(UsageError, match="no stage 'layer9'"):
         backbone.freeze("layer9")
 
 
@@ -221,3 +221,14 @@ def test_a_broken_file_in_the_cache_is_named(monkeypatch: pytest.MonkeyPatch, tm
     file.write_bytes(b"half a download")
     with pytest.raises(BoxlessError, match=r"resnet50-0676ba61\.pth are broken .* Remove the file"):
         build_backbone("resnet50")
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_feature_info_is_what_leaves_each_stage(name: str) -> None:
+    backbone = build_backbone(name, weights="none").eval()
+    names = [info.name for info in backbone.feature_info]
+    with torch.inference_mode():
+        features = backbone.intermediates(torch.rand(1, 3, 192, 192), *names)
+    shapes = [(info.channels, info.reduction) for info in backbone.feature_info]
+    assert shapes == [(found.shape[1], round(192 / found.shape[2])) for found in features]
+    assert backbone.feature_info[-1][1:] == (backbone.channels, backbone.stride)

@@ -161,7 +161,7 @@ def test_remembered_features_are_computed_once_and_carry_gradients() -> None:
     backbone.freeze("conv1")
     images, looks = torch.rand(3, 3, 16, 16), list[int]()
     expected = backbone(images).detach()
-    first = next(backbone.steps())[1]
+    first = next(backbone.stages())[1]
     first.register_forward_hook(lambda module, inputs, output: looks.append(len(output)))
     remembered = FeatureCache()
     remembered.attach(backbone)

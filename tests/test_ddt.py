@@ -11,13 +11,13 @@ from boxless.runtime.errors import BoxlessError
 class Same(torch.nn.Module):
     """A network whose one step changes nothing."""
 
-    def steps(self):
+    def stages(self):
         yield "same", torch.nn.Identity()
 
 
 def identity():
     """A backbone whose features are the image itself."""
-    return Backbone(Same(), name="identity", stride=1, channels=3, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Backbone(Same(), name="identity", stride=1, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def made(batch, places=9, channels=6, seed=0):

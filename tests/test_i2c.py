@@ -235,19 +235,19 @@ def test_seeds_may_be_features_of_an_earlier_step() -> None:
     """Sections 3.1 and 4.1: the paper's are those that the head's convolutions still stand behind."""
     net = network(layer="conv2", gc_weight=0.0, sc_weight=1.0)
     images = torch.rand(6, 3, 32, 32)
-    (seen,) = net.backbone.taps(images, "conv2")
+    (seen,) = net.backbone.intermediates(images, "conv2")
     assert net.centres.shape == (4, seen.shape[1])
     net.loss(images, LABELS).sc.backward()
     reached = {name: p.grad is not None for name, p in net.backbone.named_parameters()}
     assert {name for name, there in reached.items() if not there} == {name for name in reached if "conv3" in name}
-    last = [name for name, _ in net.backbone.steps()][-1]
+    last = [name for name, _ in net.backbone.stages()][-1]
     assert torch.equal(network(layer=last).loss(images, LABELS).total, network().loss(images, LABELS).total)
 
 
 def test_steps_that_seeds_cannot_come_from_are_refused() -> None:
     backbone = build_backbone("tiny", weights="none")
-    with pytest.raises(UsageError, match=r"no step 'block15'. Its steps: conv1"):
+    with pytest.raises(UsageError, match=r"no stage 'block15'. Its stages: conv1"):
         I2c(backbone, 2, layer="block15")
     backbone.freeze("conv2")
-    with pytest.raises(UsageError, match="layer is conv2, and that step is frozen"):
+    with pytest.raises(UsageError, match="layer is conv2, and that stage is frozen"):
         I2c(backbone, 2, layer="conv2")

@@ -124,8 +124,8 @@ def test_prediction_costs_one_pass_through_the_backbone(name: str) -> None:
 def test_it_tells_whether_the_loss_alters_the_images(name: str) -> None:
     """What is told wrongly here would be remembered wrongly, or for nothing, in tables."""
     network, given, seen = network_of(name), torch.rand(4, 3, 32, 32), list[torch.Tensor]()
-    begin = network.backbone.begin
-    network.backbone.begin = lambda images, count: seen.append(images) or begin(images, count)
+    begin = network.backbone.forward_stem
+    network.backbone.forward_stem = lambda images, count: seen.append(images) or begin(images, count)
     before = given.clone()
     network.loss(given, torch.tensor([0, 1, 2, 0]))
     assert torch.equal(given, before)

@@ -74,7 +74,7 @@ def test_the_total_is_the_sum_of_four_and_each_branch_has_its_teacher() -> None:
     net = network()
     losses = net.loss(pictures(), LABELS)
     assert torch.allclose(losses.total, losses.classification + losses.b1 + losses.b2 + losses.c)
-    middle, late, features = net.backbone.taps(pictures(), "conv1", "conv2", "conv3")
+    middle, late, features = net.backbone.intermediates(pictures(), "conv1", "conv2", "conv3")
     b1, b2 = (enlarged(net.side_all(x), (32, 32)) for x in (net.side3(middle), net.side4(late)))
     c = enlarged(net.branch_c(features), (32, 32))
     attention = scaled(enlarged(net.class_maps(features, LABELS)[:, None], (32, 32)))
@@ -136,7 +136,7 @@ def test_everything_new_learns_faster() -> None:
 def test_the_branches_fit_the_backbone(name: str) -> None:
     net = network(name).eval()
     with torch.inference_mode():
-        coarse, fine, _ = net.backbone.taps(torch.rand(1, 3, 64, 64), *net.read)
+        coarse, fine, _ = net.backbone.intermediates(torch.rand(1, 3, 64, 64), *net.read)
         assert net.side_all(net.side3(coarse)).shape[1] == net.side_all(net.side4(fine)).shape[1] == 1
     convolutions = [module for module in net.side_all.modules() if isinstance(module, nn.Conv2d)]
     assert [layer.kernel_size for layer in convolutions] == [(3, 3), (1, 1)]

@@ -34,7 +34,7 @@ def test_a_network_of_timm_runs_in_its_own_steps(name: str, stride: int | None, 
     backbone = build_backbone(f"timm:{name}", stride=stride, weights="none").eval()
     reached = stride or timm.create_model(name).feature_info[-1]["reduction"]
     assert (backbone.name, backbone.stride, backbone.channels) == (f"timm:{name}", reached, channels)
-    assert [step for step, _ in backbone.steps()][-1] == step
+    assert [step for step, _ in backbone.stages()][-1] == step
     images = torch.rand(1, 3, 96, 96)
     with torch.inference_mode():
         features = backbone(images)

@@ -12,7 +12,7 @@ import boxless.runtime.torchvision_compat  # noqa: F401
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, alexnet
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.vgg import IMAGENET_MEAN, IMAGENET_STD
 from boxless.backbones.weights import download
 
@@ -24,7 +24,7 @@ _REACHED = {"pool2": 16, "pool5": 32}
 
 def build(stride: int) -> Backbone:
     """AlexNet with random weights, 256 channels: 14x14 at 224 pixels and stride 16."""
-    return Backbone(AlexNet(stride), name="alexnet", stride=stride, channels=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Backbone(AlexNet(stride), name="alexnet", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def imagenet() -> dict[str, Tensor]:
 
 
 class AlexNet(nn.Module):
-    """Steps `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool5`; torchvision's names inside."""
+    """Stages `conv1`, `pool1`, `conv2`, `pool2`, `conv3`, `conv4`, `conv5`, `pool5`; torchvision's names inside."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -42,6 +42,6 @@ class AlexNet(nn.Module):
             pool = self.features[_GROUPS[name][0]]
             pool.padding, pool.stride = 1, 1 if _REACHED.get(name, 0) > stride else 2
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The convolutions, each with its ReLU, and the pools between them."""
         yield from ((name, self.features[start:end]) for name, (start, end) in _GROUPS.items())

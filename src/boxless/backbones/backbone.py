@@ -1,28 +1,42 @@
-"""The contract of every backbone: images 0..1 -> features, normalised by itself, in named steps that can be tapped."""
+"""The contract of every backbone: images 0..1 -> features, normalised by itself, in named stages."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from boxless.runtime.errors import UsageError
 
-Step = tuple[str, nn.Module]
-After = Mapping[str, Callable[[Tensor], Tensor]]
-"""What a method puts in the middle of a network: functions of the features after the named steps."""
-_NOTHING: After = MappingProxyType({})
+Stage = tuple[str, nn.Module]
+Hooks = Mapping[str, Callable[[Tensor], Tensor]]
+"""What a method puts in the middle of a network: functions of the features after the named stages."""
+_NOTHING: Hooks = MappingProxyType({})
+
+
+TRIED = 192
+"""Pixels of the image that a network is tried out with: not 224, which some networks are bound to."""
+
+
+class FeatureInfo(NamedTuple):
+    """What leaves a stage: its channels, and pixels of the image per place of the map (timm's `feature_info`)."""
+
+    name: str
+    channels: int
+    reduction: int
 
 
 @runtime_checkable
 class Network(Protocol):
-    """What a backbone wraps: a torch module that can say in which steps it runs."""
+    """What a backbone wraps: a torch module that can say in which stages it runs."""
 
-    def steps(self) -> Iterator[Step]:
-        """The named steps, first to last."""
+    def stages(self) -> Iterator[Stage]:
+        """The named stages, first to last."""
         ...
 
 
@@ -30,17 +44,17 @@ class Backbone(nn.Module):
     """A network without its classifier: (batch, 3, H, W) in 0..1 -> (batch, channels, H / stride, W / stride).
 
     `net` keeps the parameter names of the library that its published weights come from. A method that works in the
-    middle of the network gives `after` (an attention layer) or asks for `taps` (a branch).
+    middle of the network gives `hooks` (an attention layer) or asks for `intermediates` (a branch).
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, net: nn.Module, *, name: str, stride: int, channels: int, mean: tuple[float, ...], std: tuple[float, ...]
+        self, net: nn.Module, *, name: str, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
     ) -> None:
         super().__init__()
-        self.name, self.stride, self.channels = name, stride, channels
+        self.name, self.stride = name, stride
         self.net = net
         self.frozen = 0
         # Constants of the code and not of the training: they stay out of the state dict.
@@ -51,62 +65,84 @@ class Backbone(nn.Module):
         """Images 0..1 -> the range that the weights were trained with."""
         return (images - self.mean) / self.std
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs: pairs of a name and a module."""
         net: Network = self.net  # type: ignore[assignment]  # a torch module and a Network
-        return net.steps()
+        return net.stages()
+
+    @cached_property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """Name, channels and reduction of every stage, first to last; worked out on torch's meta device, at no cost."""
+        features, found = torch.empty(1, 3, TRIED, TRIED, device="meta"), []
+        with torch.no_grad():
+            for name, stage in self.stages():
+                state = {**dict(stage.named_parameters()), **dict(stage.named_buffers())}
+                features = functional_call(stage, {key: value.to("meta") for key, value in state.items()}, features)
+                found.append(FeatureInfo(name, features.shape[1], round(TRIED / features.shape[2])))
+        return tuple(found)
+
+    @property
+    def channels(self) -> int:
+        """Of the last features."""
+        return self.feature_info[-1].channels
+
+    def channels_of(self, stage: str) -> int:
+        """Of the features after `stage`; raises KeyError for a name that is no stage of this backbone."""
+        return {info.name: info.channels for info in self.feature_info}[stage]
 
     def freeze(self, last: str) -> None:
-        """Keep the weights and statistics of all steps up to the one named `last` ("all": of every step) as they are.
+        """Keep the weights and statistics of all stages up to the one named `last` ("all": of every stage) as they are.
 
-        Raises UsageError for a name that is no step of this backbone.
+        Raises UsageError for a name that is no stage of this backbone.
         """
-        names = [name for name, _ in self.steps()]
+        names = [name for name, _ in self.stages()]
         if last not in (*names, "all"):
-            raise UsageError(f"The backbone {self.name} has no step {last!r}. Its steps: {', '.join(names)}, or all.")
+            raise UsageError(f"The backbone {self.name} has no stage {last!r}. Its stages: {', '.join(names)}, or all.")
         self.frozen = len(names) if last == "all" else names.index(last) + 1
-        for _, step in islice(self.steps(), self.frozen):
-            step.requires_grad_(False)
+        for _, stage in islice(self.stages(), self.frozen):
+            stage.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """As torch's, but frozen steps stay in evaluation mode, so that their statistics do not move."""
+        """As torch's, but frozen stages stay in evaluation mode, so that their statistics do not move."""
         super().train(mode)
-        for _, step in islice(self.steps(), self.frozen):
-            step.eval()
+        for _, stage in islice(self.stages(), self.frozen):
+            stage.eval()
         return self
 
-    def begin(self, images: Float[Tensor, "batch 3 H W"], count: int) -> Float[Tensor, "batch _c _h _w"]:
-        """Images 0..1 -> the features after the first `count` steps; with frozen steps, the part that can be kept."""
+    def forward_stem(self, images: Float[Tensor, "batch 3 H W"], count: int) -> Float[Tensor, "batch _c _h _w"]:
+        """Images 0..1 -> the features after the first `count` stages; with frozen stages, the part that can be kept."""
         features = self.normalise(images)
-        for _, step in islice(self.steps(), count):
-            features = step(features)
+        for _, stage in islice(self.stages(), count):
+            features = stage(features)
         return features
 
     def forward(
-        self, images: Float[Tensor, "batch 3 H W"], after: After = _NOTHING
+        self, images: Float[Tensor, "batch 3 H W"], hooks: Hooks = _NOTHING
     ) -> Float[Tensor, "batch channels h w"]:
-        """Images 0..1 -> the features of the last step.
+        """Images 0..1 -> the features of the last stage.
 
-        Raises KeyError for a name in `after` that is no step of this backbone.
+        Raises KeyError for a name in `hooks` that is no stage of this backbone.
         """
-        *_, (last, _) = self.steps()
-        return self.taps(images, last, after=after)[0]
+        *_, (last, _) = self.stages()
+        return self.intermediates(images, last, hooks=hooks)[0]
 
-    def taps(self, images: Float[Tensor, "batch 3 H W"], *names: str, after: After = _NOTHING) -> tuple[Tensor, ...]:
-        """Images 0..1 -> the features after each of the named steps; what follows the last of them is not computed.
+    def intermediates(
+        self, images: Float[Tensor, "batch 3 H W"], *names: str, hooks: Hooks = _NOTHING
+    ) -> tuple[Tensor, ...]:
+        """Images 0..1 -> the features after each of the named stages; what follows the last of them is not computed.
 
-        Raises KeyError for a name, here or in `after`, that is no step of this backbone.
+        Raises KeyError for a name, here or in `hooks`, that is no stage of this backbone.
         """
-        steps = list(self.steps())
-        place = {name: index for index, (name, _) in enumerate(steps)}
-        touched = [place[name] for name in (*names, *after)]
+        stages = list(self.stages())
+        place = {name: index for index, (name, _) in enumerate(stages)}
+        touched = [place[name] for name in (*names, *hooks)]
         start = min(self.frozen, *touched)
-        features, found = self.begin(images, start), dict[str, Tensor]()
-        for name, step in steps[start : max(place[name] for name in names) + 1]:
-            features = step(features)
-            if name in after:
-                features = after[name](features)
+        features, found = self.forward_stem(images, start), dict[str, Tensor]()
+        for name, stage in stages[start : max(place[name] for name in names) + 1]:
+            features = stage(features)
+            if name in hooks:
+                features = hooks[name](features)
             if name in names:
                 found[name] = features
         return tuple(found[name] for name in names)

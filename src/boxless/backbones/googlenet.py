@@ -12,7 +12,7 @@ import boxless.runtime.torchvision_compat  # noqa: F401
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights, googlenet
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.weights import download
 
 _COARSE = ("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3")
@@ -22,7 +22,7 @@ _STEPS = (*_COARSE, "inception4a", "inception4b", "inception4c", "inception4d", 
 def build(stride: int) -> Backbone:
     """GoogLeNet with random weights, 832 channels: 14x14 at 224 pixels and stride 16."""
     half = (0.5, 0.5, 0.5)
-    return Backbone(GoogLeNet(stride), name="googlenet", stride=stride, channels=832, mean=half, std=half)
+    return Backbone(GoogLeNet(stride), name="googlenet", stride=stride, mean=half, std=half)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ def imagenet() -> dict[str, Tensor]:
 
 
 class GoogLeNet(nn.Module):
-    """Steps under torchvision's names, `conv1` to `inception4e`; at stride 8 `maxpool3` keeps the size."""
+    """Stages under torchvision's names, `conv1` to `inception4e`; at stride 8 `maxpool3` keeps the size."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -41,6 +41,6 @@ class GoogLeNet(nn.Module):
         if stride == 8:
             self.maxpool3 = nn.MaxPool2d(3, 1, 1)
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs."""
         yield from ((name, getattr(self, name)) for name in _STEPS)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import Inception_V3_Weights, inception_v3
 from torchvision.models.inception import BasicConv2d, InceptionB
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.weights import download
 
 _BEFORE_POOL1 = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3")
@@ -27,7 +27,7 @@ _FINE = ("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e")
 def build(stride: int) -> Backbone:
     """InceptionV3 with random weights, 768 channels: 28x28 at 224 pixels and stride 8, 40x40 at 320."""
     half = (0.5, 0.5, 0.5)
-    return Backbone(InceptionV3(stride), name="inception_v3", stride=stride, channels=768, mean=half, std=half)
+    return Backbone(InceptionV3(stride), name="inception_v3", stride=stride, mean=half, std=half)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ class Mixed6a(InceptionB):
 
 
 class InceptionV3(nn.Module):
-    """Steps under torchvision's names, `Conv2d_1a_3x3` to `Mixed_6e`, and `pool1`, `pool2`, at stride 16 `pool3`."""
+    """Stages under torchvision's names, `Conv2d_1a_3x3` to `Mixed_6e`, and `pool1`, `pool2`, at stride 16 `pool3`."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -63,6 +63,6 @@ class InceptionV3(nn.Module):
         third = ("pool3",) if stride == 16 else ()
         self.names = (*_BEFORE_POOL1, "pool1", *_BEFORE_POOL2, "pool2", *_COARSE, *third, *_FINE)
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs."""
         yield from ((name, getattr(self, name)) for name in self.names)

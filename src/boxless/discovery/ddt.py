@@ -78,7 +78,7 @@ class Ddt:
     @torch.inference_mode()
     def describe(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
         """Images in 0..1 -> the descriptors of every place: the network's one forward pass."""
-        (features,) = self.backbone.taps(images, self.step) if self.step else (self.backbone(images),)
+        (features,) = self.backbone.intermediates(images, self.step) if self.step else (self.backbone(images),)
         return F.normalize(features.float(), dim=1) if self.unit_length else features.float()
 
     @torch.inference_mode()

@@ -31,7 +31,7 @@ from boxless.methods.cam import Cam, Head, Losses, accuracy
 from boxless.runtime.errors import UsageError
 
 NECK = "neck"
-"""Name of the place behind the convolutions of a head that has some; the others are steps of the backbone."""
+"""Name of the place behind the convolutions of a head that has some; the others are stages of the backbone."""
 
 PLACES = {
     "vgg16": ("pool3", "conv4", "conv5"),
@@ -44,7 +44,7 @@ PLACES = {
     "preresnet34": ("layer3.0", "layer4.0", "layer4.2"),
     "tiny": ("conv2", "conv3"),
 }
-"""Steps of each backbone after which the layers stand."""
+"""Stages of each backbone after which the layers stand."""
 
 
 class Adl(Cam):
@@ -53,7 +53,7 @@ class Adl(Cam):
     Options:
         head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
             published is what CAM's authors put there.
-        positions: steps of the backbone, separated by commas, after which a layer stands, and neck for the head's
+        positions: stages of the backbone, separated by commas, after which a layer stands, and neck for the head's
             convolutions; nothing for the published ones.
         drop_rate: probability that a layer hides the most important places instead of weighting all of them.
         threshold: fraction of the highest attention in the image from which on places are hidden; None is 0.8 for
@@ -83,8 +83,8 @@ class Adl(Cam):
 
     def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
         """Cross entropy of the labels, through the layers."""
-        after = {name: self.attend for name in self.positions if name != NECK}
-        logits = self.classify(self.through_neck(self.backbone(images, after=after)))
+        hooks = {name: self.attend for name in self.positions if name != NECK}
+        logits = self.classify(self.through_neck(self.backbone(images, hooks=hooks)))
         return Losses(F.cross_entropy(logits, labels), accuracy(logits, labels))
 
     def through_neck(self, features: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch k h w"]:
@@ -103,21 +103,21 @@ class Adl(Cam):
 
 
 def places(backbone: Backbone, wanted: str, head: Head) -> tuple[str, ...]:
-    """The steps that `wanted` names, separated by commas, or the backbone's own where it is empty.
+    """The stages that `wanted` names, separated by commas, or the backbone's own where it is empty.
 
-    Raises UsageError for what is no step, or the neck of a head that has none.
+    Raises UsageError for what is no stage, or the neck of a head that has none.
     """
-    steps = [name for name, _ in backbone.steps()]
+    stages = [name for name, _ in backbone.stages()]
     if not wanted:
-        own = PLACES.get(backbone.name, (steps[-1],))
+        own = PLACES.get(backbone.name, (stages[-1],))
         return tuple(name for name in own if name != NECK) if head == "linear" else own
     named = tuple(name.strip() for name in wanted.split(","))
     if NECK in named and head == "linear":
         raise UsageError("positions names the neck, the convolutions of the head, and the head is linear: it has none.")
     for name in named:
-        if name not in (*steps, NECK):
+        if name not in (*stages, NECK):
             raise UsageError(
-                f"The backbone {backbone.name} has no step {name!r} for a layer of ADL. Its steps: {', '.join(steps)}; "
-                f"{NECK} stands for the convolutions of the heads conv and published."
+                f"The backbone {backbone.name} has no stage {name!r} for a layer of ADL. Its stages: "
+                f"{', '.join(stages)}; {NECK} stands for the convolutions of the heads conv and published."
             )
     return named

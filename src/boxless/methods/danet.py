@@ -37,25 +37,24 @@ from boxless.runtime.errors import UsageError
 
 
 class Tap(NamedTuple):
-    """Where a head reads: a step and its channels; and the channels of the head's own two convolutions."""
+    """The stage that a head reads, and the channels of the head's own two convolutions."""
 
-    step: str
-    channels: int
+    stage: str
     width: int
 
 
-_RESNET = (Tap("layer2.3", 512, 512), Tap("layer3.5", 1024, 1024))
+_RESNET = (Tap("layer2.3", 512), Tap("layer3.5", 1024))
 TAPS = {
-    "vgg16": (Tap("pool3", 256, 512), Tap("pool4", 512, 1024)),
-    "inception_v3": (Tap("pool2", 192, 256), Tap("Mixed_5d", 288, 384)),
-    "googlenet": (Tap("maxpool2", 192, 256), Tap("inception3b", 480, 384)),
+    "vgg16": (Tap("pool3", 512), Tap("pool4", 1024)),
+    "inception_v3": (Tap("pool2", 256), Tap("Mixed_5d", 384)),
+    "googlenet": (Tap("maxpool2", 256), Tap("inception3b", 384)),
     "resnet50": _RESNET,
     "resnet50_se": _RESNET,
-    "lite0": (Tap("block4", 40, 128), Tap("block10", 112, 256)),
-    "tiny": (Tap("conv1", 16, 16), Tap("conv2", 32, 32)),
+    "lite0": (Tap("block4", 128), Tap("block10", 256)),
+    "tiny": (Tap("conv1", 16), Tap("conv2", 32)),
 }
 """The taps of root and parent. VGG16 and InceptionV3: the authors'. GoogLeNet, ours: where InceptionV3's are; the rest,
-ours: the last steps of two strides."""
+ours: the last stages of two strides."""
 
 
 class Losses(NamedTuple):
@@ -129,10 +128,9 @@ class Danet(nn.Module):
         self.backbone, self.alpha = backbone, alpha
         groups = parsed(hierarchy, classes)
         root, parent = TAPS[backbone.name]
-        *_, (last, _) = backbone.steps()
-        self.read = (root.step, parent.step, last)
-        self.root = Head(root.channels, root.width, max(groups.roots) + 1, count)
-        self.parent = Head(parent.channels, parent.width, max(groups.parents) + 1, count)
+        self.read = (root.stage, parent.stage, backbone.feature_info[-1].name)
+        self.root = Head(backbone.channels_of(root.stage), root.width, max(groups.roots) + 1, count)
+        self.parent = Head(backbone.channels_of(parent.stage), parent.width, max(groups.parents) + 1, count)
         self.child = Head(backbone.channels, 1024 if head == "conv" else None, classes, count)
         self.register_buffer("roots", torch.tensor(groups.roots), persistent=False)
         self.register_buffer("parents", torch.tensor(groups.parents), persistent=False)
@@ -178,7 +176,7 @@ class Danet(nn.Module):
 
     def hidden(self, images: Float[Tensor, "batch 3 H W"]) -> list[Tensor]:
         """What each head classifies, (batch, c, h, w) each; one pass through the backbone."""
-        features = self.backbone.taps(images, *self.read)
+        features = self.backbone.intermediates(images, *self.read)
         return [head.neck(level) for head, level in zip(self.heads, features, strict=True)]
 
     def level_maps(self, hidden: list[Tensor], labels: Int[Tensor, "batch"]) -> list[Float[Tensor, "batch k h w"]]:

@@ -1,7 +1,7 @@
 """Grad-CAM: any classifier, read by the slope of a class's score on the last features.
 
 Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, "Grad-CAM: Visual Explanations from Deep Networks via
-Gradient-Based Localization", ICCV 2017. With A^k the features of the last step of the backbone, g^k = dS_c / dA^k the
+Gradient-Based Localization", ICCV 2017. With A^k the features of the last stage of the backbone, g^k = dS_c / dA^k the
 slopes of the score of class c before the softmax, and Z places,
 
     alpha_k = 1/Z sum_ij g^k_ij                     (Eq. 1)

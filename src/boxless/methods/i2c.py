@@ -60,7 +60,7 @@ class I2c(Cam):
         head: conv is the paper's head, two 3x3 convolutions of 1024 channels before the classifier; linear is CAM's.
         seeds: K, places drawn in each image.
         delta: value of the class map, scaled to 0..1, above which a place is taken for object.
-        layer: step of the backbone whose features the seeds are, such as block15 of lite0; empty: the last one.
+        layer: stage of the backbone whose features the seeds are, such as block15 of lite0; empty: the last one.
         sc_weight: lambda_1, factor of stochastic consistency; None is 0.008 for code and 0.00008 for paper.
         gc_weight: lambda_2, factor of global consistency; None is 0.001 for code and 0.00001 for paper.
         alpha: decay of the memory's rate with every update of a class.
@@ -92,7 +92,7 @@ class I2c(Cam):
         centres: Literal["average", "backprop"] = "average",
     ) -> None:
         if not any(parameter.requires_grad for parameter in backbone.parameters()):
-            raise UsageError("I2C changes the backbone's features, and all of them are frozen. Freeze fewer steps.")
+            raise UsageError("I2C changes the backbone's features, and all of them are frozen. Freeze fewer stages.")
         super().__init__(backbone, classes, head=head)
         self.seeds, self.delta, self.alpha, self.warm_up = seeds, delta, alpha, warm_up
         self.as_code = fidelity == "code"
@@ -100,13 +100,13 @@ class I2c(Cam):
         self.sc_weight = 0.008 * scale if sc_weight is None else sc_weight
         self.gc_weight = 0.001 * scale if gc_weight is None else gc_weight
         self.learnt_centres = centres == "backprop"
-        names = [name for name, _ in backbone.steps()]
+        names = [name for name, _ in backbone.stages()]
         if layer and layer not in names:
-            raise UsageError(f"The backbone {backbone.name} has no step {layer!r}. Its steps: {', '.join(names)}.")
+            raise UsageError(f"The backbone {backbone.name} has no stage {layer!r}. Its stages: {', '.join(names)}.")
         if layer and names.index(layer) < backbone.frozen:
-            raise UsageError(f"layer is {layer}, and that step is frozen: its features cannot be changed. Freeze less.")
-        self.taps = (layer or names[-1], names[-1])
-        start = torch.randn(classes, backbone.channels if self.taps[0] == names[-1] else width(backbone, layer))
+            raise UsageError(f"layer is {layer}, and that stage is frozen: its features cannot change. Freeze less.")
+        self.read = (layer or names[-1], names[-1])
+        start = torch.randn(classes, backbone.channels_of(self.read[0]))
         if self.learnt_centres:
             self.centres = nn.Parameter(start)
         else:
@@ -115,7 +115,7 @@ class I2c(Cam):
 
     def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:  # type: ignore[override]
         """Eq. 6; cross entropy alone during the warm-up. Nothing in it waits for the device."""
-        seen, features = self.backbone.taps(images, *self.taps)
+        seen, features = self.backbone.intermediates(images, *self.read)
         hidden = self.neck(features)
         logits = self.classify(hidden)
         classification = F.cross_entropy(logits, labels)
@@ -169,15 +169,6 @@ class I2c(Cam):
         rate = (torch.exp(-self.alpha * steps) * present)[:, None]
         self.centres.lerp_(mean, rate)
         self.updates += present
-
-
-@torch.no_grad()
-def width(backbone: Backbone, step: str) -> int:
-    """How many channels leave a step of the backbone."""
-    training = backbone.training
-    (seen,) = backbone.eval().taps(torch.zeros(1, 3, 96, 96, device=backbone.mean.device), step)
-    backbone.train(training)
-    return seen.shape[1]
 
 
 def stochastic_consistency(found: Seeds, *, squared: bool) -> Float[Tensor, ""]:

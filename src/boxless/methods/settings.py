@@ -27,7 +27,7 @@ class Training:
     weights: str = "imagenet"
     """Start of the backbone: imagenet, none (random), or the path of a state dict or of a boxless checkpoint."""
     freeze: str = ""
-    """Last step of the backbone that keeps its weights, such as block10 of lite0; all: only the head learns."""
+    """Last stage of the backbone that keeps its weights, such as block10 of lite0; all: only the head learns."""
     epochs: int = 10
     """Passes over the training images."""
     batch_size: int = 16
@@ -74,7 +74,7 @@ class Training:
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more.")
         if self.freeze and self.weights == "none":
-            raise UsageError(f"freeze is {self.freeze} and weights none: the frozen steps would stay random.")
+            raise UsageError(f"freeze is {self.freeze} and weights none: the frozen stages would stay random.")
         if self.resize < self.size:
             raise UsageError(
                 f"resize is {self.resize} pixels and size {self.size}: a square of {self.size} cannot be cut out. "

@@ -43,23 +43,23 @@ LOWERED = 0.7
 
 
 class Taps(NamedTuple):
-    """The steps that B1 and B2 read, with their channels, and the width of the branches."""
+    """The stages that B1 and B2 read, and the width of the branches."""
 
-    b1: tuple[str, int]
-    b2: tuple[str, int]
+    b1: str
+    b2: str
     width: int = 512
 
 
-_RESNET = Taps(("layer3.0", 1024), ("layer3.5", 1024))
+_RESNET = Taps("layer3.0", "layer3.5")
 TAPS = {
-    "inception_v3": Taps(("Mixed_5d", 288), ("Mixed_6d", 768)),
-    "vgg16": Taps(("pool4", 512), ("conv5", 512)),
+    "inception_v3": Taps("Mixed_5d", "Mixed_6d"),
+    "vgg16": Taps("pool4", "conv5"),
     "resnet50": _RESNET,
     "resnet50_se": _RESNET,
-    "lite0": Taps(("block4", 40), ("block10", 112), 128),
-    "tiny": Taps(("conv1", 16), ("conv2", 32), 16),
+    "lite0": Taps("block4", "block10", 128),
+    "tiny": Taps("conv1", "conv2", 16),
 }
-"""InceptionV3: the authors'; VGG16 and ResNet50: wsolevaluation's. Lite0, ours: the last steps of strides 8 and 16."""
+"""InceptionV3: the authors'; VGG16 and ResNet50: wsolevaluation's. Lite0, ours: the last stages of strides 8 and 16."""
 
 
 class Losses(NamedTuple):
@@ -86,20 +86,19 @@ class Spg(Cam):
         if head == "linear" and not any(parameter.requires_grad for parameter in backbone.parameters()):
             raise UsageError(
                 "spg's branches change the features before the classifier, and all of them are frozen. "
-                "Freeze fewer steps, or take the head conv."
+                "Freeze fewer stages, or take the head conv."
             )
         super().__init__(backbone, classes, head=head)
-        (first, coarse), (second, fine), width = TAPS[backbone.name]
-        *_, (last, _) = backbone.steps()
-        self.read = (first, second, last)
-        self.side3 = _convolution(coarse, width)
-        self.side4 = _convolution(fine, width)
+        b1, b2, width = TAPS[backbone.name]
+        self.read = (b1, b2, backbone.feature_info[-1].name)
+        self.side3 = _convolution(backbone.channels_of(b1), width)
+        self.side4 = _convolution(backbone.channels_of(b2), width)
         self.side_all = nn.Sequential(_convolution(width, width), nn.Conv2d(width, 1, 1))
         self.branch_c = nn.Sequential(_convolution(self.fc.in_features, width), nn.Conv2d(width, 1, 1))
 
     def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:  # type: ignore[override]
         """The sum of the four cross entropies."""
-        coarse, fine, features = self.backbone.taps(images, *self.read)
+        coarse, fine, features = self.backbone.intermediates(images, *self.read)
         hidden = self.neck(features)
         logits = self.classify(hidden)
         size = (images.shape[2], images.shape[3])

@@ -1,4 +1,4 @@
-"""A backbone's frozen steps compute the same of the same picture: once is enough for all epochs, seeds and methods.
+"""A backbone's frozen stages compute the same of the same picture: once is enough for all epochs, seeds and methods.
 
 Pictures are told apart by a hash of their pixels, so that nothing has to know which image a tensor came from. It pays
 where pictures come again as they were (no random cut; mirrored or not), which is most of a small experiment's time.
@@ -15,20 +15,20 @@ from boxless.backbones.backbone import Backbone
 
 
 class FeatureCache:
-    """Features after frozen steps by picture, in memory up to `memory` GiB; of one backbone with one freeze."""
+    """Features after frozen stages by picture, in memory up to `memory` GiB; of one backbone with one freeze."""
 
     def __init__(self, memory: float = 1.0) -> None:
         self.room = memory * 2**30
         self.kept: dict[tuple[int, bytes], Tensor] = {}
 
     def attach(self, backbone: Backbone) -> None:
-        """Let `backbone`, whose first steps are frozen, look here before it computes them; its state dict stays."""
-        backbone.begin = partial(self.begin, backbone)  # type: ignore[method-assign]
+        """Let `backbone`, whose first stages are frozen, look here before it computes them; its state dict stays."""
+        backbone.forward_stem = partial(self.forward_stem, backbone)  # type: ignore[method-assign]
 
-    def begin(
+    def forward_stem(
         self, backbone: Backbone, images: Float[Tensor, "batch 3 H W"], count: int
     ) -> Float[Tensor, "batch _c _h _w"]:
-        """Images 0..1 -> the features after the first `count` steps, all of them frozen, as Backbone.begin."""
+        """Images 0..1 -> the features after the first `count` stages, all of them frozen, as Backbone.forward_stem."""
         keys = [(count, _key(image)) for image in images]
         new = [place for place, key in enumerate(keys) if key not in self.kept]
         made = (
@@ -47,7 +47,7 @@ class FeatureCache:
 def _computed(backbone: Backbone, images: Tensor, count: int) -> list[Tensor]:
     # Not in inference mode, whose tensors training could not use later.
     with torch.inference_mode(False), torch.no_grad():
-        return [row.clone() for row in Backbone.begin(backbone, images.clone(), count)]
+        return [row.clone() for row in Backbone.forward_stem(backbone, images.clone(), count)]
 
 
 def _key(image: Float[Tensor, "3 H W"]) -> bytes:
