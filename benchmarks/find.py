@@ -28,9 +28,10 @@ from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data
 from boxless.data.inference_batches import prefetch, stream
 from boxless.data.synthetic import make_scenes
+from boxless.data.transforms import to_images
 from boxless.inference.factory import discoverer
 from boxless.inference.predict_folder import predict_folder
-from boxless.inference.predictors import parallel_batches, to_images
+from boxless.inference.predictors import parallel_batches
 from boxless.methods.cam import Cam
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress

@@ -43,6 +43,15 @@ def test_cam_is_the_logit_spread_over_the_image(gan: str) -> None:
     torch.testing.assert_close(heat.mean((1, 2)), expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("reading", ["cam", "ddt", "border"])
+def test_maps_of_a_discriminator_in_bf16_are_not_rounded_to_bf16(reading: Any) -> None:
+    localizer = GanLocalizer(discriminator("sn-dcgan"), reading=reading, finer="shift").prepare(pictures())
+    with torch.autocast("cpu", torch.bfloat16):
+        heat, logits = localizer.heatmap_and_logits(to_network(pictures(1)))
+    assert heat.dtype == torch.float32 and logits.shape == (1, 0)
+    assert len(heat.unique()) > 0.95 * heat.numel()
+
+
 @pytest.mark.parametrize("gan", GANS)
 @pytest.mark.parametrize(
     ("reading", "finer"), [*itertools.product(["cam", "ddt", "border"], ["none", "shift", "stride"])]

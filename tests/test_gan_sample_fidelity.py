@@ -36,11 +36,22 @@ def test_kid_is_the_papers_estimate() -> None:
     assert kid(real, made, Colours()).mean > 100 > 20 > abs(alike.mean) and alike.deviation > 0
 
 
-def test_kid_draws_alike_and_leaves_other_draws_alone() -> None:
-    real, made = pictures(150, 256), pictures(150, 100, 1)
-    state = torch.random.get_rng_state()
-    assert kid(real, made, Colours()) == kid(real, made, Colours())
-    assert torch.equal(torch.random.get_rng_state(), state)
+def test_the_deviation_is_that_over_images_drawn_anew_however_many_there_are() -> None:
+    for count in (20, 150):
+        drawn = [kid(pictures(count, 256, 2 * s), pictures(count, 200, 2 * s + 1), Colours()) for s in range(200)]
+        spread = float(torch.tensor([distance.mean for distance in drawn]).std())
+        stated = sum(distance.deviation for distance in drawn) / len(drawn)
+        assert 0.8 < stated / spread < 1.25, count
+
+
+def test_the_deviation_is_the_jack_knife_s() -> None:
+    real, made = pictures(9, 256), pictures(7, 100, 1)
+    variance = 0.0
+    for images, fixed in ((real, made), (made, real)):
+        n = len(images)
+        without = [kid(images[torch.arange(n) != i], fixed, Colours()).mean for i in range(n)]
+        variance += (n - 1) * float(torch.tensor(without).double().var(correction=0))
+    assert abs(kid(real, made, Colours()).deviation - variance**0.5) < 1e-3 * variance**0.5
 
 
 def test_features_are_lite0s() -> None:

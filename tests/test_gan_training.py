@@ -1,3 +1,4 @@
+import csv
 import errno
 import os
 import signal
@@ -23,8 +24,11 @@ from boxless.gan.settings import GanTraining
 from boxless.gan.training import Run, train_gan
 from boxless.gan.training_log import COLUMNS, Meter, d_wins
 from boxless.gan.training_step import TERMS, Step, d_steps, seed_of
+from boxless.inference.factory import trained
+from boxless.inference.predict_folder import predict_folder
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.progress import Progress
 from boxless.runtime.run_folder import Table
 from boxless.runtime.toml_settings import to_toml
 
@@ -221,6 +225,28 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(tmp_path: Path) -> 
         train_gan("dragan", pictures(), tiny(), tmp_path, resume=True)
     with pytest.raises(UsageError, match=r"There is no last.pt"):
         train_gan("dcgan", pictures(), tiny(), tmp_path / "nothing", resume=True)
+    with pytest.raises(UsageError, match=r"has data \(a hash of its images\) = "):
+        train_gan("dcgan", pictures().flip(0), tiny(), tmp_path, resume=True)
+    train_gan("dcgan", pictures(), tiny(iterations=3), tmp_path, resume=True)
+    with pytest.raises(UsageError, match="has done 3 iterations, and 2 are asked for"):
+        train_gan("dcgan", pictures(), tiny(iterations=2), tmp_path, resume=True)
+    assert "iterations = 3" in (tmp_path / "settings.toml").read_text()
+
+
+def test_boxes_are_called_as_the_images_are_and_else_as_the_run_s_category(tmp_path: Path) -> None:
+    for name in ("beetle/1.png", "star/2.png", "3.png"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures()[int(name[-5])].numpy()).save(tmp_path / "photos" / name)
+    samples = [Sample("beetle/1.png", 0), Sample("star/2.png", 1), Sample("3.png")]
+    photos = Dataset(FolderSource(tmp_path / "photos"), samples, ["beetle", "star"])
+    run = train_gan("dcgan", pictures(), tiny(iterations=1), tmp_path / "run", category="star")
+    predict_folder(trained(run), photos, tmp_path / "found", Progress(), format="csv")
+    rows = csv.DictReader((tmp_path / "found" / "boxes.csv").read_text().splitlines())
+    assert {row["image"]: row["class"] for row in rows} == {
+        "beetle/1.png": "beetle",
+        "star/2.png": "star",
+        "3.png": "star",
+    }
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_it_tells_whether_the_loss_alters_the_images(name: str) -> None:
     before = given.clone()
     network.loss(given, torch.tensor([0, 1, 2, 0]))
     assert torch.equal(given, before)
-    assert torch.equal(seen[0], given) is not getattr(network, "alters_images", False)
+    assert torch.equal(seen[0], given) is not network.alters_images
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -172,6 +172,17 @@ def test_bf16_and_folded_normalisation_predict_the_same(name: str, normalised: B
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.backbone.modules())
     again, same = network.heatmap_and_logits(images, labels)
     assert torch.allclose(again, heat, atol=0.03 * float(heat.std())) and torch.allclose(same, logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_maps_of_a_network_in_bf16_are_not_rounded_to_bf16(name: str) -> None:
+    torch.manual_seed(0)
+    network = method_class(name)(build_backbone("tiny", weights="none"), 3, **SMALL[name]).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        heat = network.heatmap(torch.rand(1, 3, 64, 64), torch.tensor([1]))
+    assert heat.dtype == torch.float32
+    assert not torch.equal(heat, heat.bfloat16().float())
+    assert len(heat[heat != 0].unique()) > 0.8 * heat.count_nonzero()  # rounded, half of them are equal
 
 
 @pytest.mark.parametrize("name", METHODS)

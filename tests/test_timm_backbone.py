@@ -14,6 +14,7 @@ import timm
 from boxless import load
 from boxless.backbones import build_backbone
 from boxless.backbones.fuse_batchnorm import folded
+from boxless.backbones.weights import fill
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -75,6 +76,23 @@ def test_a_state_dict_of_timm_is_loaded_from_a_file(tmp_path: Path) -> None:
     torch.save(whole.state_dict(), tmp_path / "pytorch_model.bin")
     backbone = build_backbone("timm:resnet10t", weights=str(tmp_path / "pytorch_model.bin"))
     assert torch.equal(backbone.net.layer4[0].conv1.weight, whole.layer4[0].conv1.weight)  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize("name", ["eva02_tiny_patch14_224", "deit_tiny_patch16_224", "resnet10t"])
+def test_the_backbone_is_the_network_that_was_trained_before_its_pooling(name: str) -> None:
+    torch.manual_seed(0)
+    whole = timm.create_model(name).eval()
+    for parameter in whole.parameters():
+        if parameter.ndim == 1:  # normalisation that does something
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    backbone = build_backbone(f"timm:{name}", weights="none").eval()
+    fill(backbone, whole.state_dict(), "the whole network")
+    images = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        maps, expected = backbone(images), whole.forward_features(backbone.normalise(images))
+    if expected.ndim == 3:  # tokens, the class token and others first
+        expected = expected[:, -maps[0, 0].numel() :].transpose(1, 2).reshape(maps.shape)
+    assert torch.allclose(maps, expected, atol=1e-5)
 
 
 def test_weights_that_cannot_be_had_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,8 +132,35 @@ def test_runs_are_neither_overwritten_nor_confused(squares: Dataset, tmp_path: P
         train_classifier("cam", {}, renamed, None, quick(epochs=1), out, resume=True)
     with pytest.raises(UsageError, match=r"no last\.pt"):
         train_classifier("cam", {}, squares, None, quick(), tmp_path / "other", resume=True)
+    with pytest.raises(UsageError, match=r"has data \(a hash of its images\) = "):
+        train_classifier("cam", {}, part(squares, slice(0, 20)), None, quick(epochs=2), out, resume=True)
+    unboxed = replace(squares, samples=[replace(sample, boxes=None) for sample in squares.samples])
+    train_classifier("cam", {}, unboxed, None, quick(epochs=2), out, resume=True)
+    assert len(rows(out)) == 2
+    with pytest.raises(UsageError, match="has done 2 epochs, and 1 are asked for"):
+        train_classifier("cam", {}, squares, None, quick(epochs=1), out, resume=True)
+    assert read_settings(out / "settings.toml").training.epochs == 2
+
+
+def test_a_run_of_an_older_version_that_did_not_note_its_images_is_resumed(squares: Dataset, tmp_path: Path) -> None:
+    out = train_classifier("cam", {}, squares, None, quick(epochs=1), tmp_path / "run")
+    content = checkpoint.read(out / "last.pt")
+    del content["data"], content["settings"]["processes"]
+    checkpoint.save(out / "last.pt", content)
     train_classifier("cam", {}, squares, None, quick(epochs=2), out, resume=True)
     assert len(rows(out)) == 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_batch_of_one_image_whose_map_has_one_place_is_learnt_from(
+    batch_size: int, squares: Dataset, tmp_path: Path
+) -> None:
+    settings = quick(epochs=1, backbone="timm:resnet10t", stride=32, batch_size=batch_size)
+    out = train_classifier("cam", {}, part(squares, slice(0, 5)), None, settings, tmp_path / "run")
+    model = checkpoint.read(out / "last.pt")["model"]
+    assert all(torch.isfinite(value).all() for value in model.values())
+    counted = model["backbone.net.bn1.num_batches_tracked"]
+    assert counted == (0 if batch_size == 1 else 1)  # statistics are those of the batch that has some
 
 
 def test_broken_images_are_named_and_left_out(

@@ -72,14 +72,26 @@ class Backbone(nn.Module):
 
     @cached_property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
-        """Name, channels and reduction of every stage, first to last; worked out on torch's meta device, at no cost."""
-        features, found = torch.empty(1, 3, TRIED, TRIED, device="meta"), []
-        with torch.no_grad():
-            for name, stage in self.stages():
-                state = {**dict(stage.named_parameters()), **dict(stage.named_buffers())}
-                features = functional_call(stage, {key: value.to("meta") for key, value in state.items()}, features)
-                found.append(FeatureInfo(name, features.shape[1], round(TRIED / features.shape[2])))
-        return tuple(found)
+        """Name, channels and reduction of every stage, first to last."""
+        try:
+            shapes = self._shapes("meta")  # costs nothing
+        except Exception:  # what parts raise that make tensors of their own on the way
+            shapes = self._shapes(self.mean.device)
+        found = [FeatureInfo(name, shape[1], round(TRIED / shape[2])) for name, shape in shapes]
+        return (*found[:-1], found[-1]._replace(reduction=self.stride))
+
+    @torch.no_grad()
+    def _shapes(self, device: torch.device | str) -> list[tuple[str, torch.Size]]:
+        """Name and shape of what leaves every stage for one image of `TRIED` pixels."""
+        features, found = torch.zeros(1, 3, TRIED, TRIED, device=device), []
+        training = self.training
+        self.eval()
+        for name, stage in self.stages():
+            state = {**dict(stage.named_parameters()), **dict(stage.named_buffers())}
+            features = functional_call(stage, {key: value.to(device) for key, value in state.items()}, features)
+            found.append((name, (features[0] if isinstance(features, list) else features).shape))
+        self.train(training)
+        return found
 
     @property
     def channels(self) -> int:

@@ -81,16 +81,31 @@ def _timm() -> Any:
 
 
 def _created(timm: Any, called: str, stride: int | None) -> tuple[dict[str, Any], Any]:
-    """The network without classifier and pooling, and the options it took: transformers, images of any size."""
+    """The network without classifier and pooling, and the options it took: transformers, images of any size.
+
+    Some networks (BEiT, EVA) have no last normalisation of their tokens, but one of their mean, and get an untrained
+    one when they are built without pooling; they keep their pooling, which is not run then.
+    """
     tries: list[dict[str, Any]] = [] if stride is None else [{"output_stride": stride}]
     tries += [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}, {}]
     for more in tries:
         options = {"num_classes": 0, "global_pool": "", **more}
         try:
-            return options, timm.create_model(called, **options)
+            built = timm.create_model(called, **options)
+            if _gains_weights(timm, called, built):
+                del options["global_pool"]
+                built = timm.create_model(called, **options)
+            return options, built
         except (TypeError, AssertionError, NotImplementedError):  # an option or a stride that this network has not
             continue
     raise UsageError(f"timm's {called} cannot be built without its classifier. Choose another network.")
+
+
+def _gains_weights(timm: Any, called: str, built: nn.Module) -> bool:
+    """Whether the network without pooling has weights that the one that was trained has not."""
+    with torch.device("meta"):
+        trained = timm.create_model(called)
+    return not built.state_dict().keys() <= trained.state_dict().keys()
 
 
 def _filled(timm: Any, called: str, options: dict[str, Any], config: dict[str, Any]) -> Any:

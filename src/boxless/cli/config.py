@@ -27,6 +27,7 @@ def read_config(path: Path, method: str) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
+    content.pop("data", None)  # which images that run learnt from, and no option
     named = content.pop("method", method)
     if named != method:
         raise UsageError(f"{path} has the settings of {named}, and {method} is to be trained. Give a file of {method}.")

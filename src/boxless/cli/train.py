@@ -72,7 +72,7 @@ def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | Non
     settings = GanTraining(**values)
     train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes, one_category=True)
     images = read_images(train, settings.size)
-    train_gan(gan, images, settings, out, resume=resume)
+    train_gan(gan, images, settings, out, category=train.classes[0], resume=resume)
     return _done(out)
 
 

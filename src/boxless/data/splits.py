@@ -48,8 +48,9 @@ def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = Fa
         dataset = select(dataset, list(group) or named)
     if not one_category:
         return dataset
-    name = classes if classes in GROUPS else "object"
-    return replace(dataset, samples=[replace(sample, label=0) for sample in dataset.samples], classes=[str(name)])
+    alone = dataset.classes[0] if len(dataset.classes) == 1 else "object"
+    name = classes if classes and classes in GROUPS else alone
+    return replace(dataset, samples=[replace(sample, label=0) for sample in dataset.samples], classes=[name])
 
 
 def check_labels(method: str, train: Dataset, validation: Dataset | None) -> None:

@@ -67,7 +67,9 @@ def _cut(shape: tuple[int, ...], size: int, draw: Float[np.ndarray, "3"]) -> tup
     return int(draw[0] * (height - size + 1)), int(draw[1] * (width - size + 1)), bool(draw[2] < 0.5)
 
 
-def to_images(pictures: UInt8[Tensor, "batch h w 3"], device: torch.device) -> Float[Tensor, "batch 3 h w"]:
+def to_images(
+    pictures: UInt8[Tensor, "batch h w 3"] | UInt8[np.ndarray, "batch h w 3"], device: torch.device
+) -> Float[Tensor, "batch 3 h w"]:
     """Bytes -> float 0..1 on `device`, in channels_last memory, which the byte order of pictures already is."""
-    moved = pictures.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    moved = torch.as_tensor(pictures).to(device, non_blocking=True).permute(0, 3, 1, 2)
     return moved.to(torch.float32, memory_format=torch.channels_last).div_(255)

@@ -1,5 +1,6 @@
 """The training images of a GAN as one uint8 tensor, read once."""
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ from boxless.runtime.progress import track
 log = logging.getLogger("boxless")
 
 
-def read_images(dataset: Dataset, size: int) -> UInt8[Tensor, "n size size 3"]:
+Images = UInt8[Tensor, "n size size 3"]
+
+
+def read_images(dataset: Dataset, size: int) -> Images:
     """All images of `dataset`, RGB, resized to `size` x `size` -> (n, size, size, 3), labels and boxes unread.
 
     Broken images are named in the log and skipped. Raises BoxlessError when none is left.
@@ -39,6 +43,11 @@ def read_images(dataset: Dataset, size: int) -> UInt8[Tensor, "n size size 3"]:
             f"None of the {len(dataset)} images could be read. A GAN needs images of one kind of object."
         )
     return torch.from_numpy(np.stack(pictures))
+
+
+def images_hash(images: Images) -> str:
+    """Sixteen hex digits of the pixels, in their order: the same for the same images alone."""
+    return hashlib.sha256(images.cpu().contiguous().numpy().data).hexdigest()[:16]
 
 
 def check_images(images: Tensor, size: int, batch: int) -> None:
@@ -65,9 +74,6 @@ def check_images(images: Tensor, size: int, batch: int) -> None:
             len(images),
             batch,
         )
-
-
-Images = UInt8[Tensor, "n size size 3"]
 
 
 def chunks(images: Images, size: int = 128) -> Iterator[Float[Tensor, "_batch 3 size size"]]:

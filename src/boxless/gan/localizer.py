@@ -46,6 +46,7 @@ class GanLocalizer(nn.Module):
     Raises UsageError for a layer that D does not have, and for a finer `smoothgrad`.
     """
 
+    needs_images = True
     mean: Tensor
     direction: Tensor
     whitening: Tensor
@@ -118,6 +119,12 @@ class GanLocalizer(nn.Module):
         shifted = torch.stack(rows, dim=-2)  # (batch, h, w, shift down, shift right)
         return shifted.permute(0, 1, 3, 2, 4).flatten(3, 4).flatten(1, 2)
 
+    def heatmap_and_logits(
+        self, images: Float[Tensor, "batch 3 height width"], labels: object = None
+    ) -> tuple[Heatmaps, Float[Tensor, "batch 0"]]:
+        """The maps, and the logits of no class: D tells none apart."""
+        return self.heatmap(images), images.new_zeros(len(images), 0)
+
     @torch.no_grad()
     def prepare(self, images: Images, limit: int = 2048) -> "GanLocalizer":
         """Fit what a reading needs to at most `limit` training images, evenly taken, without labels.
@@ -142,12 +149,13 @@ class GanLocalizer(nn.Module):
 
     def _read(self, images: Tensor) -> Heatmaps:
         maps = self._describe(images)
-        if self.reading == "cam":
-            return self.sign * torch.einsum("bchw,c->bhw", maps, self.discriminator.linear.weight[0])
-        if self.reading == "ddt":
-            return torch.einsum("bchw,c->bhw", maps, self.direction) - self.mean @ self.direction
-        away = _away_from_border(maps)
-        return torch.einsum("bchw,cd->bdhw", away, self.whitening).square().sum(1).sqrt()
+        with torch.autocast(maps.device.type, enabled=False):  # products would round what float() had widened
+            if self.reading == "cam":
+                return self.sign * torch.einsum("bchw,c->bhw", maps, self.discriminator.linear.weight[0])
+            if self.reading == "ddt":
+                return torch.einsum("bchw,c->bhw", maps, self.direction) - self.mean @ self.direction
+            away = _away_from_border(maps)
+            return torch.einsum("bchw,cd->bdhw", away, self.whitening).square().sum(1).sqrt()
 
     def _describe(self, images: Tensor) -> Float[Tensor, "batch channel h w"]:
         for layer in self.read_layers[:-1]:
@@ -159,10 +167,15 @@ class GanLocalizer(nn.Module):
 
 def from_checkpoint(content: dict[str, Any]) -> GanLocalizer:
     """The localizer that a checkpoint of kind "gan" holds, ready to read heat maps."""
-    options = content["options"]
-    localizer = GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
+    localizer = from_description(content)
     localizer.load_state_dict(content["model"])
     return localizer
+
+
+def from_description(content: dict[str, Any]) -> GanLocalizer:
+    """The localizer that a checkpoint of kind "gan" describes, with random weights."""
+    options = content["options"]
+    return GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
 
 
 def untrained_d(options: dict[str, Any], seed: int) -> Discriminator:

@@ -1,11 +1,10 @@
-"""How far generated images are from real ones: the kernel inception distance, through torchmetrics.
+"""How far generated images are from real ones: the kernel inception distance.
 
 Published KIDs read InceptionV3's features at 299 pixels, whose weights do not come with pip. EfficientNet-Lite0's do;
 its features make a distance that can be compared within boxless and with no published number. KID is unbiased with few
 images, unlike FID, whose covariance has no full rank for the thousand images of a small category.
 """
 
-import warnings
 from typing import NamedTuple
 
 import torch
@@ -13,13 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-import boxless.runtime.torchvision_compat  # noqa: F401  # before torchmetrics, which imports torchvision
 from boxless.backbones import build_backbone
 
 SIDE = 96
 """Side in pixels that images are brought to; GANs here make 32 or 64."""
-SUBSETS, SUBSET = 50, 100
-"""Random subsets that the distance is the mean over, and their images at most."""
 
 Images = UInt8[Tensor, "n size size 3"]
 
@@ -48,7 +44,7 @@ class Features(nn.Module):
 
 
 class Distance(NamedTuple):
-    """A KID x 1000, the mean over subsets, and their standard deviation."""
+    """A KID x 1000, and its standard deviation if other images had been drawn (jack-knife)."""
 
     mean: float
     deviation: float
@@ -58,24 +54,43 @@ def kid(
     real: UInt8[Tensor, "_n size size 3"],
     generated: UInt8[Tensor, "_m size size 3"],
     features: nn.Module | None = None,
-    seed: int = 0,
 ) -> Distance:
     """KID of (n, size, size, 3) images (Binkowski et al. 2018, cubic kernel) x 1000; about 0 for two halves of one set.
 
-    `features` maps uint8 (batch, 3, h, w) to (batch, feature) and is Lite0 if not given.
+    `features` maps uint8 (batch, 3, h, w) to (batch, feature) and is Lite0 if not given. It is the unbiased estimate
+    from all pairs of images, which that of many subsets tends to; each image is left out once for the deviation.
+    Raises ValueError for fewer than three images of a kind.
     """
-    from torchmetrics.image.kid import KernelInceptionDistance
+    if min(len(real), len(generated)) < 3:
+        raise ValueError(f"{len(real)} and {len(generated)} images; expected three or more of each.")
+    describe = features or Features()
+    x, y = (
+        torch.cat([describe(part.permute(0, 3, 1, 2)) for part in torch.split(images, 64)]).double()
+        for images in (real, generated)
+    )
+    within = [_kernel_sums(part, part) - _kernel(part.square().sum(1) / part.shape[1]) for part in (x, y)]
+    across = [_kernel_sums(x, y), _kernel_sums(y, x)]
+    n = torch.tensor([len(x), len(y)], dtype=torch.float64)
+    total = torch.stack([sums.sum() for sums in within])
+    shared = across[0].sum()
+    whole = (total / (n * (n - 1))).sum() - 2 * shared / n.prod()
+    variance = torch.zeros((), dtype=torch.float64)
+    for kind, other in ((0, 1), (1, 0)):
+        left = n[kind] - 1
+        without = (total[kind] - 2 * within[kind]) / (left * (left - 1)) + total[other] / (n[other] * (n[other] - 1))
+        without = without - 2 * (shared - across[kind]) / (left * n[other])
+        variance += left / n[kind] * (without - without.mean()).square().sum()
+    return Distance(1000 * float(whole), 1000 * float(variance.sqrt()))
 
-    with warnings.catch_warnings(), torch.random.fork_rng([]):
-        warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance`")
-        torch.manual_seed(seed)
-        subset = min(SUBSET, len(real), len(generated))
-        metric = KernelInceptionDistance(feature=features or Features(), subsets=SUBSETS, subset_size=subset)
-        for images, genuine in ((real, True), (generated, False)):
-            for part in torch.split(images, 64):
-                metric.update(part.permute(0, 3, 1, 2), real=genuine)
-        mean, deviation = metric.compute()
-    return Distance(1000 * float(mean), 1000 * float(deviation))
+
+def _kernel(products: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The cubic kernel of two features whose product, divided by their length, is given."""
+    return (products + 1) ** 3
+
+
+def _kernel_sums(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]) -> Float[Tensor, "n"]:
+    """The sum of each x's kernel with all y, in parts, so that memory stays small."""
+    return torch.cat([_kernel(part @ y.t() / y.shape[1]).sum(1) for part in x.split(1024)])  # type: ignore[no-untyped-call]
 
 
 def ms_ssim(a: Images, b: Images) -> Float[Tensor, "n"]:

@@ -84,7 +84,7 @@ class GanTraining:
     """auto, cpu, cuda or cuda:N."""
     precision: Precision = "auto"
     """Numbers in the networks; auto is bf16-mixed where the device is faster with it, and 32-true elsewhere."""
-    graph: bool = True
+    graph: bool = False
     """On CUDA, replay whole steps as captured graphs. Elsewhere without effect."""
     log_every: int = 100
     """Iterations between two rows of metrics.csv; the only times at which the host waits for the device."""

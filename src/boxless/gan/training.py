@@ -17,7 +17,7 @@ from torch import Tensor
 from boxless.gan import check_combination
 from boxless.gan.augmentation import Batches
 from boxless.gan.checkpoint_selection import CheckpointCriteria, Selection
-from boxless.gan.data import check_images
+from boxless.gan.data import check_images, images_hash
 from boxless.gan.localizer import READOUTS, GanLocalizer
 from boxless.gan.networks import Discriminator, Generator
 from boxless.gan.samples import save_samples, similarity
@@ -58,10 +58,11 @@ def train_gan(
     settings: GanTraining,
     out: Path,
     *,
+    category: str = "object",
     resume: bool = False,
     progress: Report | None = None,
 ) -> Path:
-    """Train `gan` on images of one category -> the run folder `out`.
+    """Train `gan` on images of one category -> the run folder `out`; boxes of images without a label are of `category`.
 
     Raises UsageError for an `out` that already holds a run (unless `resume`) and for options that cannot work,
     BoxlessError for images that cannot, for losses that stop being numbers and for a full disk (the last good
@@ -73,10 +74,11 @@ def train_gan(
     check_images(images, settings.size, recipe.batch_size)
     with folder_lock(out):
         check_run_folder(out, resume=resume)
-        run = Run(gan, images, settings, out)
+        run = Run(gan, images, settings, out, category)
         if resume:
             with checkpoint.resuming(out / "last.pt"):
                 run.load(run.folder.load())
+            run.folder.refuse_less("iterations", run.step, settings.iterations)
         try:
             with progress_to(f"training {gan}", progress) as step:
                 run.train(step)
@@ -88,10 +90,18 @@ def train_gan(
 class Run:
     """One GAN in training, and its folder."""
 
-    def __init__(self, gan: str, images: UInt8[Tensor, "n size size 3"], settings: GanTraining, out: Path) -> None:
-        self.gan, self.settings, self.out = gan, settings, out
-        resolved = settings.resolved(gan)
-        self.folder = RunFolder(out, {"kind": "gan"}, resolved, toml=to_toml(resolved), may_change=MAY_CHANGE)
+    def __init__(
+        self,
+        gan: str,
+        images: UInt8[Tensor, "n size size 3"],
+        settings: GanTraining,
+        out: Path,
+        category: str = "object",
+    ) -> None:
+        self.gan, self.settings, self.out, self.category = gan, settings, out, category
+        resolved, described = settings.resolved(gan), {"kind": "gan", "data": images_hash(images)}
+        toml = to_toml({**resolved, "data": described["data"]})
+        self.folder = RunFolder(out, described, resolved, toml=toml, may_change=MAY_CHANGE)
         recipe = settings.recipe(gan)
         device = device_named(settings.device)
         with torch.random.fork_rng([]):
@@ -207,9 +217,10 @@ class Run:
         """What prediction needs, and G."""
         return {
             "method": self.gan,
+            "classes": [],
+            "category": self.category,
             "options": {"discriminator": self.discriminator.options, "reading": localizer.options},
             "backbone": {},
-            "classes": [],
             "size": self.settings.size,
             "readout": READOUTS[self.settings.reading].to_dict(),
             "model": localizer.state_dict(),

@@ -112,8 +112,8 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
 
 
 def _prepared(localizer: Localizer, images: Dataset) -> Localizer:
-    if localizer.content["kind"] != "gan":
+    if not localizer.network.needs_images:
         return localizer
     pictures = [batch.pictures for batch in stream(images, localizer.size, Progress())]
-    localizer.network.prepare(torch.from_numpy(np.concatenate(pictures)))  # type: ignore[operator]
+    localizer.network.prepare(torch.from_numpy(np.concatenate(pictures)))
     return localizer

@@ -1,5 +1,6 @@
 """A trained network as something that localizes: load a checkpoint, ask for heat maps."""
 
+import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -8,15 +9,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from boxless.backbones import build_backbone
 from boxless.boxes.from_heatmap import Normalisation, Readout
-from boxless.methods import TRAINED, build_method, method_class
+from boxless.methods import method_class
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, brief
 
 RANKED = 5
 """How many classes are told of an image: as many as Top-5 localization asks for."""
 
+
+BUILDERS = {
+    "classifier": "boxless.methods:from_description",
+    "regressor": "boxless.methods:from_description",
+    "gan": "boxless.gan.localizer:from_description",
+}
+"""What makes the network that a checkpoint of each kind describes."""
 
 FIELDS = {
     "kind": str,
@@ -38,7 +45,8 @@ SIZES = range(8, 4097)
 class Localizer:
     """A network that gives heat maps, with all that is needed to use it: input size, classes and readout."""
 
-    network: nn.Module
+    network: Any
+    """A Method or a GanLocalizer."""
     method: str
     size: int
     """Side of the square that images are resized to, in pixels."""
@@ -50,11 +58,12 @@ class Localizer:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next(self.network.parameters()).device
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
     def to(self, device: torch.device | str) -> "Localizer":
         """Move the network; on the way its weights are laid out channels last, which convolutions like best."""
-        self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(device).to(memory_format=torch.channels_last)
         return self
 
     @torch.inference_mode()
@@ -62,11 +71,7 @@ class Localizer:
         self, images: Float[Tensor, "batch 3 height width"], labels: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch h w"], Int[Tensor, "batch k"]]:
         """Images in 0..1 -> raw heat maps of `labels` (of the predicted classes without), and the likeliest classes."""
-        images = images.to(self.device)
-        if self.content["kind"] == "gan":
-            ranked = torch.zeros(len(images), 1, dtype=torch.long)
-            return self.network.heatmap(images).float().cpu(), ranked  # type: ignore[operator]
-        heat, logits = self.network.heatmap_and_logits(images, labels)  # type: ignore[operator]
+        heat, logits = self.network.heatmap_and_logits(images.to(self.device), labels)
         ranked = logits.float().topk(min(RANKED, logits.shape[1]), dim=1).indices
         return heat.float().cpu(), ranked.cpu()
 
@@ -141,16 +146,10 @@ def validate_checkpoint(content: dict[str, Any], path: Path) -> None:
 
 def build_network(content: dict[str, Any]) -> nn.Module:
     """The network of a checked description, with random weights; raises BoxlessError for an unknown method."""
-    if content["kind"] == "gan":
-        from boxless.gan.localizer import GanLocalizer
-        from boxless.gan.networks import Discriminator
-
-        options = content["options"]
-        return GanLocalizer(Discriminator(**options["discriminator"]), **options["reading"])
-    if content["method"] not in TRAINED:
-        raise BoxlessError(f"This boxless has no method {content['method']!r}. Install the version that trained it.")
-    backbone = build_backbone(**content["backbone"], weights="none")
-    built: nn.Module = build_method(content["method"], backbone, len(content["classes"]), content["options"])
+    if content["kind"] not in BUILDERS:
+        raise BoxlessError(f"This boxless has no networks of the kind {content['kind']!r}. Install a newer one.")
+    module, _, function = BUILDERS[content["kind"]].partition(":")
+    built: nn.Module = getattr(importlib.import_module(module), function)(content)
     return built.requires_grad_(False)  # slopes by the image, which some methods take, then remember half as much
 
 

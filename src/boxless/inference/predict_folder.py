@@ -144,7 +144,9 @@ class _Search:
     ) -> None:
         self.predictor, self.dataset, self.out, self.format = predictor, dataset, out, format
         self.report, self.multiple = report, multiple
-        self.classes = predictor.classes or dataset.classes or ["object"]
+        self.classes = predictor.classes or list(dataset.classes)
+        if not predictor.classes and any(sample.label is None for sample in dataset.samples):
+            self.classes = list(dict.fromkeys([*self.classes, predictor.category]))
         self.pieces = predictor.pieces(dataset)
         self.started = time.monotonic()
         job = {
@@ -189,7 +191,7 @@ class _Search:
         starts = list(accumulate(map(len, self.pieces), initial=0))
 
         def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap]:
-            label = self.classes[mapped.label]
+            label = self.predictor.category if mapped.label is None else self.classes[mapped.label]
             return (
                 mapped.sample,
                 detections_in(mapped, self.predictor.readout, label, multiple=self.multiple),

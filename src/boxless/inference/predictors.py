@@ -16,12 +16,12 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, find_boxes
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
+from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.inference.localizer import Localizer
 from boxless.runtime.progress import Progress
@@ -55,9 +55,9 @@ class ImageHeatmap:
     ranked: tuple[int, ...] = ()
 
     @property
-    def label(self) -> int:
-        """The class that the boxes are given: the likeliest, else the category that the image came with."""
-        return self.ranked[0] if self.ranked else self.sample.label or 0
+    def label(self) -> int | None:
+        """The class that the boxes are given: the likeliest, else the one that the image came with, if it has one."""
+        return self.ranked[0] if self.ranked else self.sample.label
 
 
 @runtime_checkable
@@ -76,6 +76,9 @@ class Predictor(Protocol):
 @runtime_checkable
 class DivisiblePredictor(Predictor, Protocol):
     """A finder whose work can be stopped, gone on with, and shared by several processes."""
+
+    category: str
+    """What the boxes of images without a class are called, where the finder has no classes of its own."""
 
     def identity(self) -> dict[str, Any]:
         """Plain values that differ wherever its maps of an image could."""
@@ -100,6 +103,7 @@ class TrainedPredictor:
 
     def __init__(self, localizer: Localizer, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
+        self.category: str = localizer.content.get("category", "object")
         self.localizer, self.how = localizer, how
 
     def identity(self) -> dict[str, Any]:
@@ -136,7 +140,7 @@ class DiscoveryPredictor:
 
     def __init__(self, method: Discoverer, name: str, *, size: int, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = name, method.readout, list[str]()
-        self.method, self.size, self.how = method, size, how
+        self.category, self.method, self.size, self.how = "object", method, size, how
 
     def identity(self) -> dict[str, Any]:
         """The method, its network, and how images go through it."""
@@ -188,13 +192,6 @@ class DiscoveryPredictor:
 
 def _category(sample: Sample) -> int:
     return -1 if sample.label is None else sample.label
-
-
-def to_images(
-    pictures: UInt8[np.ndarray, "batch size size 3"], device: torch.device
-) -> Float[Tensor, "batch 3 size size"]:
-    """Pictures -> float images in 0..1 on the device, channels last in memory (as they already lie)."""
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
+from boxless.methods.method import Method
 from boxless.runtime.errors import UsageError
 
 Head = Literal["linear", "conv", "published"]
@@ -33,7 +34,7 @@ class Losses(NamedTuple):
     """Fraction of the batch whose best class is the label; carries no gradient."""
 
 
-class Cam(nn.Module):
+class Cam(Method):
     """CAM (Zhou et al. 2016): global average pooling and one linear layer, read backwards.
 
     Options:
@@ -56,10 +57,6 @@ class Cam(nn.Module):
         """Cross entropy of the labels."""
         logits = self(images)
         return Losses(F.cross_entropy(logits, labels), accuracy(logits, labels))
-
-    def heatmap(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Float[Tensor, "batch h w"]:
-        """Images 0..1 -> the map of each label's class (Eq. 2); one forward pass."""
-        return self.heatmap_and_logits(images, labels)[0]
 
     @torch.no_grad()
     def heatmap_and_logits(
@@ -86,7 +83,8 @@ def class_maps(
     fc: nn.Linear, features: Float[Tensor, "batch k h w"], labels: Int[Tensor, "batch"]
 ) -> Float[Tensor, "batch h w"]:
     """M_c (Eq. 2) of the labels' classes for the features that `fc` classifies."""
-    return torch.einsum("bkhw,bk->bhw", features.float(), fc.weight[labels])
+    with torch.autocast(features.device.type, enabled=False):  # einsum would round what float() had widened
+        return torch.einsum("bkhw,bk->bhw", features.float(), fc.weight[labels])
 
 
 def new_head(head: Head, backbone: Backbone, classes: int) -> tuple[nn.Module, nn.Linear]:

@@ -33,6 +33,7 @@ from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import accuracy
 from boxless.methods.class_hierarchy import parsed, resolved
+from boxless.methods.method import Method
 from boxless.runtime.errors import UsageError
 
 
@@ -90,11 +91,12 @@ class Head(nn.Module):
         """The K maps of one group of each image; the bias belongs to them, because they are rectified one by one."""
         weight = self.fc.weight.view(self.groups, self.maps, -1)[groups]
         bias = self.fc.bias.view(self.groups, self.maps)[groups]
-        maps: Tensor = torch.einsum("bchw,bkc->bkhw", hidden.float(), weight)
+        with torch.autocast(hidden.device.type, enabled=False):  # einsum would round what float() had widened
+            maps: Tensor = torch.einsum("bchw,bkc->bkhw", hidden.float(), weight)
         return maps + bias[:, :, None, None]
 
 
-class Danet(nn.Module):
+class Danet(Method):
     """DANet (Xue et al. 2019): classes, families and orders at three depths, with several maps that must differ.
 
     Options:
@@ -155,15 +157,11 @@ class Danet(nn.Module):
         total = 0.5 * (loss_child + loss_parent + loss_root) + self.alpha * likeness
         return Losses(total, loss_child, loss_parent, loss_root, likeness, accuracy(child, labels))
 
-    def heatmap(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Float[Tensor, "batch h w"]:
-        """Images 0..1 -> the maps of each label's class, family and order, added up; one forward pass."""
-        return self.heatmap_and_logits(images, labels)[0]
-
     @torch.no_grad()
     def heatmap_and_logits(
         self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
-        """The maps of the labels, or of the best classes where no labels are given; still one forward pass."""
+        """The maps of each label's class (without labels: of the best one), family and order, added up; one pass."""
         hidden = self.hidden(images)
         logits = self.child.score(hidden[2])
         chosen = logits.argmax(1) if labels is None else labels

@@ -70,8 +70,6 @@ class I2c(Cam):
     """
 
     images_per_class = 2
-    epoch = 0
-    """Set by the training loop, 0 in the first epoch."""
     centres: Tensor
     updates: Tensor
 

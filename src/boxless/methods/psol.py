@@ -14,7 +14,7 @@ linear across every edge, so that bilinear resizing leaves the level where it is
 than half a place of the map, 1/256 of the side, is put on the border.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import boxless.runtime.torchvision_compat  # noqa: F401
 
@@ -27,6 +27,8 @@ from torchvision.ops import box_convert, box_iou
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
+from boxless.data.training_batches import box_target
+from boxless.methods.method import Method
 
 SIDE = 128
 """Places of the map on a side; a box smaller than two of them is drawn as large as two."""
@@ -40,7 +42,7 @@ class Losses(NamedTuple):
     """Mean overlap with the found boxes; carries no gradient, and is no measure of how right the boxes are."""
 
 
-class Psol(nn.Module):
+class Psol(Method):
     """PSOL (Zhang et al. 2020): a regressor without classes learns the boxes that another method found.
 
     Options:
@@ -50,11 +52,13 @@ class Psol(nn.Module):
         weight: factor of the loss.
     """
 
+    kind = "regressor"
     readout = Readout(0.5, "fixed: the level of the map that is the regressed box", "none")
 
     def __init__(
         self,
         backbone: Backbone,
+        classes: int = 0,
         *,
         hidden: int = 512,
         grid: int = 1,
@@ -66,6 +70,11 @@ class Psol(nn.Module):
         self.grid, self.squared, self.weight = grid, loss == "l2", weight
         self.fc1 = nn.Linear(backbone.channels * grid**2, hidden)
         self.fc2 = nn.Linear(hidden, 4)
+
+    @staticmethod
+    def target(*sample: Any) -> Tensor | None:
+        """The box of the image."""
+        return box_target(*sample)
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch 4"]:
         """Images 0..1 -> boxes as centre, width and height, fractions of the image."""
@@ -82,10 +91,6 @@ class Psol(nn.Module):
         wanted = box_convert(boxes, "xyxy", "cxcywh")
         error = F.mse_loss(found, wanted) if self.squared else F.smooth_l1_loss(found, wanted, beta=0.1)
         return Losses(self.weight * error, box_iou(box_convert(found.detach(), "cxcywh", "xyxy"), boxes).diag().mean())
-
-    def heatmap(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch h w"]:
-        """Images 0..1 -> the map whose level 0.5 is the box; one forward pass."""
-        return self.heatmap_and_logits(images)[0]
 
     @torch.no_grad()
     def heatmap_and_logits(

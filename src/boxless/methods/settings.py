@@ -89,12 +89,14 @@ class RunSettings:
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
+    data: str | None = None
+    """Hash of the images and labels that the run learnt from."""
 
 
 def settings_text(settings: RunSettings) -> str:
     """`settings` as TOML; what is None is left out, which reads back as None."""
     tables = {"options": settings.options, "training": asdict(settings.training)}
-    text = to_toml({"method": settings.method})
+    text = to_toml({"method": settings.method, "data": settings.data})
     return text + "".join(f"\n[{name}]\n{to_toml(values)}" for name, values in tables.items())
 
 
@@ -104,10 +106,11 @@ def read_settings(path: Path) -> RunSettings:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
-    refuse_unknown(content, ["method", "options", "training"], str(path))
+    refuse_unknown(content, ["method", "data", "options", "training"], str(path))
     if not isinstance(content.get("method"), str):
         raise UsageError(f'{path} names no method. Expected a first line such as: method = "cam".')
-    return RunSettings(content["method"], content.get("options", {}), training(content.get("training", {}), str(path)))
+    options, trained = content.get("options", {}), training(content.get("training", {}), str(path))
+    return RunSettings(content["method"], options, trained, content.get("data"))
 
 
 def training(values: Mapping[str, Any], origin: str) -> Training:

@@ -8,7 +8,8 @@ by boxes; without validation images it is the last one.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,19 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxless.backbones import build_backbone
-from boxless.data.dataset import Dataset
+from boxless.data.dataset import Dataset, data_hash
 from boxless.data.pseudo_boxes import digest, with_found
 from boxless.data.sampler import make_sampler
 from boxless.data.splits import check_labels
-from boxless.data.training_batches import Batch, Pictures, Request, batches, box_target, label_target
-from boxless.data.transforms import WHOLE, Resize, draws, to_images
+from boxless.data.training_batches import Batch, Pictures, Request, batches
+from boxless.data.transforms import Resize, draws, to_images
 from boxless.methods import REGRESSORS, build_method, options_for
+from boxless.methods.batch_norm import running_statistics
+from boxless.methods.method import Method
 from boxless.methods.optimizer import load_state, make_optimizer, set_rates
 from boxless.methods.options import resolve_options
 from boxless.methods.settings import RunSettings, Training, plain, settings_text
+from boxless.methods.validation import classification_accuracy
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import launch_fabric
 from boxless.runtime.distributed import Team, world_layout
@@ -83,18 +87,18 @@ def train_network(
     validation: Dataset | None,
     settings: Training,
     out: Path,
-    told: Mapping[str, Any] = _NOTHING,
+    more: Mapping[str, Any] = _NOTHING,
     *,
     resume: bool = False,
     progress: Report | None = None,
 ) -> Path:
-    """Train any method on what is known to fit it; `told` is what its checkpoints say beside what a classifier's do."""
+    """Train any method on what is known to fit it; `more` is what its checkpoints say beside what a classifier's do."""
     chosen = resolve_options(method, options)
     fabric = make_fabric(settings)
     team = Team(fabric)
     with team.lock(out), torch.random.fork_rng([]):
         team.on_main(lambda: check_run_folder(out, resume=resume))
-        run = Run(method, chosen, train, validation, settings, out, told, resume=resume, fabric=fabric)
+        run = Run(method, chosen, train, validation, settings, out, more, resume=resume, fabric=fabric)
         try:
             with progress_to(f"training {method}", progress if team.first else silent) as step:
                 run.train(step)
@@ -114,7 +118,7 @@ class Run:
         validation: Dataset | None,
         settings: Training,
         out: Path,
-        told: Mapping[str, Any] = _NOTHING,
+        more: Mapping[str, Any] = _NOTHING,
         *,
         resume: bool,
         fabric: Fabric | None = None,
@@ -127,8 +131,8 @@ class Run:
         if settings.freeze:
             backbone.freeze(settings.freeze)
         options = options_for(method, options, train.classes)
-        self.network: nn.Module = build_method(method, backbone, len(train.classes), options)
-        check_size(method, self.network, settings.size)
+        self.network: Method = build_method(method, backbone, len(train.classes), options)
+        self.network.check_size(method, settings.size)
         self.network.to(memory_format=torch.channels_last)
         devices, nodes = world_layout(settings.devices, settings.nodes)
         self.settings = settings = replace(settings, stride=backbone.stride, devices=devices, nodes=nodes)
@@ -136,19 +140,21 @@ class Run:
         self.module, self.stepper = self.fabric.setup(self.network, self.optimizer)
         self.module.mark_forward_method("loss")
         labels = [sample.label or 0 for sample in train.samples]  # None only where a regressor reads none
-        images = getattr(self.network, "images_per_class", 1)
+        together = self.network.images_per_class
         self.sampler = make_sampler(
-            labels, settings.batch_size, images, seed=settings.seed, rank=self.team.rank, world=self.team.world
+            labels, settings.batch_size, together, seed=settings.seed, rank=self.team.rank, world=self.team.world
         )
         self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
-        self.target = box_target if method in REGRESSORS else label_target
         self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
-        described = describe(method, options, train.classes, settings, self.network)
+        described = self.network.describe(method, options, train.classes, settings)
+        # Not the boxes that images may come with: the same run, whether they are known or not.
+        seen = [replace(s, boxes=None, label=s.label if train.classes else None) for s in train.samples]
+        described["data"] = data_hash(replace(train, samples=seen))
         self.folder = RunFolder(
             out,
-            {**described, **told},
+            {**described, **more},
             {**plain(settings), "processes": devices * nodes},  # however they lie on machines, it is the same run
-            toml=settings_text(RunSettings(method, options, settings)),
+            toml=settings_text(RunSettings(method, options, settings, described["data"])),
             may_change=MAY_CHANGE,
         )
         self.epoch = self.step = 0
@@ -159,6 +165,7 @@ class Run:
         if resume:
             with checkpoint.resuming(out / "last.pt"):
                 self.load(self.folder.load())
+            self.folder.refuse_less("epochs", self.epoch + (self.step > 0), settings.epochs)
 
     def train(self, progress: Report) -> None:
         """Every epoch that is left; always leaves last.pt and best.pt."""
@@ -174,7 +181,7 @@ class Run:
             while self.epoch < self.settings.epochs:
                 if self.team.any_rank(interruption.requested, self.fabric.device):
                     raise KeyboardInterrupt
-                setattr(self.network, "epoch", self.epoch)  # noqa: B010  # read by methods that change after some epochs
+                self.network.epoch = self.epoch
                 for _ in self.steps(interruption):
                     self.seconds = time.monotonic() - began
                     last = self.history[-1] if self.history else {}
@@ -215,7 +222,7 @@ class Run:
 
         left = islice(requests(), self.step, None)
         size, workers = self.settings.size, self.settings.workers
-        return batches(self.pictures, left, size, workers, fill=world > 1, target=self.target)
+        return batches(self.pictures, left, size, workers, fill=world > 1, target=self.network.target)
 
     def learn(self, batch: Batch) -> None:
         """One step of the optimizer; nothing in it waits for the device."""
@@ -227,7 +234,10 @@ class Run:
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
         set_rates(self.optimizer, self.settings, self.epoch + self.step / len(self.sampler))
         targets = batch.targets.to(self.fabric.device, non_blocking=True)
-        losses = self.module.loss(to_images(batch.pictures, self.fabric.device), targets)
+        # One image whose map has one place has no spread that it could be normalised by.
+        single = len(targets) == 1 and self.settings.size <= (self.settings.stride or 1)
+        with running_statistics(self.network) if single else nullcontext():
+            losses = self.module.loss(to_images(batch.pictures, self.fabric.device), targets)
         self.fabric.backward(losses.total)
         self.stepper.step()
         self.stepper.zero_grad()
@@ -301,35 +311,6 @@ class Run:
             self.sums = self.sums.to(self.fabric.device) * self.team.first
 
 
-def check_size(method: str, network: nn.Module, size: int) -> None:
-    """Raise UsageError where `network` cannot be trained on images of `size` pixels."""
-    smallest = getattr(network, "smallest", 1)
-    if size < smallest:
-        raise UsageError(
-            f"size is {size} pixels, and {method} with these options needs {smallest} or more. "
-            "Give a larger --size, or other options of the method."
-        )
-
-
-@torch.no_grad()
-def classification_accuracy(
-    module: nn.Module, pictures: Pictures, fabric: Fabric, *, batch_size: int, workers: int
-) -> float:
-    """Fraction of the pictures, uncut, whose best class is the label; every process classifies its share of them."""
-    module.eval()
-    mine = np.arange(fabric.global_rank, len(pictures.dataset), fabric.world_size)
-    parts = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-    requests = (Request(part, np.tile(WHOLE, (len(part), 1))) for part in parts)
-    counts = torch.zeros(2, device=fabric.device)
-    for batch in batches(pictures, requests, pictures.resize.size, workers):
-        if len(batch.targets):
-            logits = module(to_images(batch.pictures, fabric.device))
-            right = logits.argmax(1) == batch.targets.to(fabric.device)
-            counts += torch.stack([right.sum(), right.new_tensor(len(right), dtype=torch.long)])
-    right_ones, all_ones = fabric.all_reduce(counts, reduce_op="sum").tolist()  # type: ignore[union-attr]
-    return float(right_ones / max(all_ones, 1.0))
-
-
 def train_regressor(
     method: str,
     options: Mapping[str, Any],
@@ -351,8 +332,8 @@ def train_regressor(
     found = replace(with_found(train, boxes), classes=[])
     if left := len(train) - len(found):
         log.warning("%d of the %d training images have no box in %s and are left out", left, len(train), boxes)
-    told = {"kind": "regressor", "boxes": {"images": len(found), "sha256": digest(found)}}
-    return train_network(method, options, found, None, settings, out, told, resume=resume, progress=progress)
+    more = {"boxes": {"images": len(found), "sha256": digest(found)}}
+    return train_network(method, options, found, None, settings, out, more, resume=resume, progress=progress)
 
 
 def make_fabric(settings: Training) -> Fabric:
@@ -363,18 +344,3 @@ def make_fabric(settings: Training) -> Fabric:
     precision = ("bf16-mixed" if cuda else "32-true") if settings.precision == "auto" else settings.precision
     devices, nodes = world_layout(settings.devices, settings.nodes)
     return launch_fabric(cuda, devices, nodes, strategy="ddp" if devices * nodes > 1 else "auto", precision=precision)
-
-
-def describe(
-    method: str, options: Mapping[str, Any], classes: Sequence[str], settings: Training, network: Any
-) -> dict[str, Any]:
-    """What a checkpoint says of a method's network beside its weights."""
-    return {
-        "kind": "classifier",
-        "method": method,
-        "options": dict(options),
-        "backbone": {"name": settings.backbone, "stride": settings.stride},
-        "classes": list(classes),
-        "size": settings.size,
-        "readout": network.readout.to_dict(),
-    }

@@ -30,7 +30,6 @@ from boxless.inference.predictors import ImageHeatmap, InferenceOptions, Predict
 from boxless.methods import method_class, options_for
 from boxless.methods.options import method_options, resolve_options
 from boxless.methods.settings import Training, plain
-from boxless.methods.training import check_size
 from boxless.reproduce.cost_profile import ProfiledRun
 from boxless.reproduce.feature_cache import FeatureCache
 from boxless.reproduce.grid import Result, TimeBudget
@@ -64,7 +63,7 @@ class Trial:
     @property
     def learnt(self) -> "Trial":
         """The cell whose training this one needs: itself, or that of the method whose weights it reads differently."""
-        other = getattr(method_class(self.method), "trained_as", self.method)
+        other = method_class(self.method).trained_as or self.method
         if other == self.method:
             return self
         known = {option.name for option in method_options(other)}
@@ -117,7 +116,7 @@ class Experiment:
                 backbone.freeze(settings.freeze)
             try:
                 network = method_class(cell.method)(backbone, len(self.train.classes), **options)
-                check_size(cell.method, network, settings.size)
+                network.check_size(cell.method, settings.size)
             except UsageError as error:
                 return str(error)
         return None
@@ -151,7 +150,7 @@ class Experiment:
             resume, options = (out / "last.pt").exists(), resolve_options(cell.method, cell.options)
             run = ProfiledRun(cell.method, options, self.train, None, settings, out, resume=resume)
             # Only where the same pictures come again.
-            repeats = settings.resize == settings.size and not getattr(run.network, "alters_images", False)
+            repeats = settings.resize == settings.size and not run.network.alters_images
             if settings.freeze and repeats:
                 self.memory(settings).attach(run.network.backbone)  # type: ignore[arg-type]
 
@@ -173,9 +172,9 @@ class Experiment:
         localizer = read_as(load(out), cell.method, options)
         blank = self.blank(localizer, settings, how)
         if settings.freeze:
-            localizer.network.backbone.freeze(settings.freeze)  # type: ignore[union-attr, operator]
+            localizer.network.backbone.freeze(settings.freeze)
             localizer.network.eval()
-            self.memory(settings).attach(localizer.network.backbone)  # type: ignore[arg-type]
+            self.memory(settings).attach(localizer.network.backbone)
         trained = TrainedPredictor(localizer.to(how.device), how)
         predictor, progress = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Progress()
         measured, maps = evaluate(predictor, self.test, progress, fit=self.fit, untrained=blank, headline="transferred")

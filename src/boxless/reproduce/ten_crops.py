@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 
 from boxless.data.dataset import Dataset
 from boxless.data.images import Picture
-from boxless.data.transforms import Resize
+from boxless.data.transforms import Resize, to_images
 from boxless.inference.localizer import RANKED
-from boxless.inference.predictors import ImageHeatmap, TrainedPredictor, to_images
+from boxless.inference.predictors import ImageHeatmap, TrainedPredictor
 from boxless.runtime.progress import Progress
 
 

@@ -65,11 +65,20 @@ class RunFolder:
         for name, value in {**self.described, **self.settings}.items():
             # What the checkpoint of an older version does not say cannot be compared.
             if name in theirs and name not in self.may_change and theirs[name] != value:
+                whole = f"{name} (a hash of its images)" if name == "data" else name
                 raise UsageError(
-                    f"The run in {self.out} has {name} = {theirs[name]!r}, not {value!r}. Resume it with its own "
+                    f"The run in {self.out} has {whole} = {theirs[name]!r}, not {value!r}. Resume it with its own "
                     "images and options, or choose another --out."
                 )
         return content
+
+    def refuse_less(self, name: str, done: int, asked: int) -> None:
+        """Raise UsageError when fewer `name` (epochs, iterations) are asked for than the resumed run has done."""
+        if asked < done:
+            raise UsageError(
+                f"The run in {self.out} has done {done} {name}, and {asked} are asked for. Resume it with --{name} "
+                f"{done} or more, or choose another --out."
+            )
 
 
 class Table:

@@ -1,0 +1,83 @@
+"""What training and prediction ask of every method: the base class of all that learn over a backbone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from boxless.boxes.from_heatmap import Readout
+from boxless.data.training_batches import label_target
+from boxless.methods.settings import Training
+from boxless.runtime.errors import UsageError
+
+
+class Method(nn.Module):
+    """A network that is trained and gives heat maps: images are float RGB in 0..1, (batch, 3, height, width).
+
+    Its constructor takes a backbone and the number of classes, and its options as keywords; `forward` gives logits.
+    """
+
+    kind: ClassVar[Literal["classifier", "regressor"]] = "classifier"
+    """What it learns from: the labels of images, or boxes that were found in them."""
+    readout: Readout
+    images_per_class = 1
+    """How many images of a class stand together in a batch."""
+    smallest = 1
+    """Side in pixels of the smallest images it can be trained on."""
+    alters_images: ClassVar[bool] = False
+    """Whether loss() changes the images' pixels."""
+    trained_as: ClassVar[str] = ""
+    """The method whose weights it reads differently, if there is one: the state dicts and the losses are the same."""
+    epoch = 0
+    """Set by the training loop, 0 in the first epoch."""
+    needs_images: ClassVar[bool] = False
+    """Whether its maps are fitted to images by `prepare` before they can be read."""
+
+    @classmethod
+    def resolve(cls, options: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+        """The options for classes of these names, once, when training begins: plain values that checkpoints keep."""
+        return dict(options)
+
+    @staticmethod
+    def target(*sample: Any) -> Tensor | None:
+        """What is learnt of an image that is cut, as `Target` in data.training_batches."""
+        return label_target(*sample)
+
+    def loss(self, images: Float[Tensor, "batch 3 H W"], targets: Tensor) -> tuple[Tensor, ...]:
+        """A NamedTuple whose first field is the `total` that is minimised, and the rest its terms, for the log."""
+        raise NotImplementedError
+
+    def heatmap_and_logits(
+        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+        """Raw maps (neither normalised nor resized) of the labels' classes, or of the best classes without labels."""
+        raise NotImplementedError
+
+    def heatmap(
+        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
+    ) -> Float[Tensor, "batch h w"]:
+        """Images 0..1 -> raw maps of the labels' classes, or of the best classes without labels."""
+        return self.heatmap_and_logits(images, labels)[0]
+
+    def check_size(self, name: str, size: int) -> None:
+        """Raise UsageError where the method called `name` cannot be trained on images of `size` pixels."""
+        if size < self.smallest:
+            raise UsageError(
+                f"size is {size} pixels, and {name} with these options needs {self.smallest} or more. "
+                "Give a larger --size, or other options of the method."
+            )
+
+    def describe(
+        self, name: str, options: Mapping[str, Any], classes: Sequence[str], settings: Training
+    ) -> dict[str, Any]:
+        """What a checkpoint says of this network beside its weights."""
+        return {
+            "kind": self.kind,
+            "method": name,
+            "options": dict(options),
+            "backbone": {"name": settings.backbone, "stride": settings.stride},
+            "classes": list(classes),
+            "size": settings.size,
+            "readout": self.readout.to_dict(),
+        }
