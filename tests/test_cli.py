@@ -244,6 +244,33 @@ def test_help_needs_no_torch_and_little_time():
     assert "--epochs" in done.stdout and "--iterations" in done.stdout and "[default: lite0]" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [("find", "nowhere"), ("predict", "nowhere", "."), ("evaluate", "ddt", "nowhere"), ("train", "cam", "nowhere")],
+)
+def test_a_wrong_path_is_named_before_anything_heavy_is_imported(verb, tmp_path):
+    script = (
+        "import sys\n"
+        "from boxless.cli import app\n"
+        f"code = app.meta({[*verb, '--out', 'out']!r})\n"
+        "loaded = {'torch', 'lightning_fabric', 'numba', 'torchmetrics', 'timm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {loaded}' if loaded else code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode in (1, 2) and "nowhere" in done.stderr and "imported" not in done.stderr, done.stderr
+
+
+def test_a_search_in_one_process_needs_no_fabric(scenes, tmp_path):
+    script = (
+        "import sys\n"
+        "from boxless.cli import app\n"
+        f"app.meta(['find', {str(scenes)!r}, '--out', 'found', '--method', 'contrast'])\n"
+        "sys.exit('lightning_fabric' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_console_script_and_the_version():
     done = subprocess.run([sys.executable, "-m", "boxless", "--version"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.strip() == __version__

@@ -18,10 +18,9 @@ def look():
 
 atexit.register(look)  # before the group's own, and so after it
 
-from boxless.runtime.devices import fabric_on
-from boxless.runtime.distributed import Team
+from boxless.runtime.devices import team_on
 
-team = Team(fabric_on("cpu", devices=2))
+_, team = team_on("cpu", devices=2)
 assert team.on_main(lambda: list(range(9))) == list(range(9))
 """
 

@@ -14,19 +14,31 @@ SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))
 @given(HEATS)
 def test_minmax_spans_0_to_1_unless_flat(heat):
     scaled = normalise(heat)
-    if np.ptp(heat) > 1e-6:
-        assert scaled.min() == 0 and scaled.max() == pytest.approx(1)
-    elif np.ptp(heat) == 0:
-        assert not scaled.any()
+    assert scaled.min() == 0 and scaled.max() == (heat.min() < heat.max())
 
 
 @given(HEATS)
 def test_max_keeps_ratios_and_drops_negatives(heat):
     scaled = normalise(heat, "max")
-    if heat.max() > 1e-6:
-        np.testing.assert_allclose(scaled, np.clip(heat, 0, None) / heat.max(), atol=1e-5)
-    elif heat.max() <= 0:
+    if heat.max() > 0:
+        np.testing.assert_allclose(scaled, np.clip(heat.astype(float), 0, None) / heat.max(), atol=1e-5)
+    else:
         assert not scaled.any()
+
+
+@pytest.mark.parametrize("how", ["minmax", "max"])
+@pytest.mark.parametrize("factor", [1e-300, 1e-100, 1e-12, 1e-7, 1e7, 1e100, 1e300])
+def test_a_map_times_any_number_has_the_same_boxes_and_scores(how, factor):
+    heat = np.random.default_rng(0).standard_normal((9, 9))
+    boxes, scores = find_boxes(heat, (90, 70), 0.6, normalisation=how, multiple=True)
+    scaled_boxes, scaled_scores = find_boxes(heat * factor, (90, 70), 0.6, normalisation=how, multiple=True)
+    np.testing.assert_array_equal(scaled_boxes, boxes)
+    np.testing.assert_allclose(scaled_scores, scores, atol=1e-6)
+
+
+def test_a_range_beyond_the_largest_number_is_a_range():
+    largest = np.finfo(np.float64).max
+    np.testing.assert_array_equal(normalise(np.array([[-largest, 0, largest]])), [[0, 0.5, 1]])
 
 
 def test_values_that_are_no_numbers_are_background():

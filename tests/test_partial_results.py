@@ -26,7 +26,7 @@ from boxless.inference.partial_results import CLOSES, FOLDER
 from boxless.inference.predict_folder import predict_folder
 from boxless.inference.predictors import ImageHeatmap
 from boxless.methods.training import train_classifier
-from boxless.runtime.devices import fabric_on
+from boxless.runtime.devices import team_on
 from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
@@ -264,7 +264,7 @@ def started(launcher: str, rank: int, port: str) -> dict[str, str]:
 
 def member(work: Callable[[Team], Any], launcher: str, rank: int, port: str, answers: Any) -> None:
     os.environ.update(started(launcher, rank, port))
-    team = Team(fabric_on("cpu"))
+    _, team = team_on("cpu")
     try:
         answers.put((rank, work(team)))
     except BoxlessError as error:

@@ -95,3 +95,20 @@ def test_psol_cuts_the_truth_to_the_crop_and_cam2016_divides_by_the_maximum_only
 def test_an_unknown_protocol_is_refused_with_all_names():
     with pytest.raises(UsageError, match=r"wsoleval-v2.*tscam"):
         protocol_named("voc")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("factor", [1e-100, 1e-12, 1e-7, 1e100])
+def test_a_map_times_any_number_scores_the_same(name, factor):
+    protocol, truth = PROTOCOLS[name], np.array([[20, 10, 60, 50]], np.float32)
+    heat = cv2.GaussianBlur(np.random.default_rng(0).standard_normal((14, 14)), (0, 0), 1.5)
+    expected = protocol.ious(heat, (90, 70), truth, protocol.thresholds)
+    scaled = protocol.ious(heat * factor, (90, 70), truth, protocol.thresholds)
+    assert expected.max() > 0.1
+    assert (scaled != expected).mean() < 0.01  # 8-bit levels are cut off, so a last bit can move a pixel
+
+
+@pytest.mark.parametrize("name", [name for name, one in PROTOCOLS.items() if one.normalisation == "minmax"])
+def test_a_constant_map_stays_constant_when_it_is_resized(name):
+    for value in (0.1, 0.3, 1e-9, 7e20):
+        assert not PROTOCOLS[name].warm(np.full((7, 9), value, np.float32), (90, 70)).any()

@@ -1,7 +1,7 @@
 """Heat map -> boxes at one threshold, in float pixels of the original image, half-open.
 
 The order is fixed: normalise the raw map, resize it to the image (bilinear), keep what is above the threshold, take
-connected components, draw the tightest box around each. `levels.py` does the same at all thresholds in one pass.
+connected components, draw the tightest box around each. `all_thresholds` does the same at all thresholds in one pass.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Float64
 
 Normalisation = Literal["minmax", "max", "none"]
 Heatmap = Float[np.ndarray, "_h _w"]
@@ -45,16 +45,21 @@ class Detections:
 def normalise(heat: Float[np.ndarray, "h w"], how: Normalisation = "minmax") -> Float32[np.ndarray, "h w"]:
     """Scale a raw map to 0..1: `minmax` by its range, `max` by its maximum with negatives as background, `none` not.
 
-    A constant map (and, for `max`, one without positive values) becomes all zeros, in which no box is found.
+    A constant map (for `max`: one without positive values) becomes all zeros, in which no box is found. Any other map
+    is scaled, however small or large its values: a map times a positive number is the same map.
     """
-    heat = np.nan_to_num(heat.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+    return to_unit_range(np.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0), how).astype(np.float32)
+
+
+def to_unit_range(heat: Float[np.ndarray, "h w"], how: Normalisation) -> Float64[np.ndarray, "h w"]:
+    """`normalise` of finite values, in float64."""
+    heat = heat.astype(np.float64)
     if how == "none":
-        return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)
-    low = float(heat.min()) if how == "minmax" else 0.0
-    span = float(heat.max()) - low
-    if span <= 1e-12:
-        return np.zeros_like(heat)
-    return np.asarray(np.clip((heat - low) / span, 0.0, 1.0), dtype=np.float32)
+        return np.asarray(np.clip(heat, 0.0, 1.0))
+    heat = np.ldexp(heat, -int(np.frexp(np.abs(heat).max())[1]))  # exact, and no range overflows or vanishes
+    low = heat.min() if how == "minmax" else 0.0
+    span = heat.max() - low
+    return np.asarray(np.clip((heat - low) / span, 0.0, 1.0) if span > 0 else np.zeros_like(heat))
 
 
 def resize(heat: Heatmap, size: tuple[int, int]) -> Float32[np.ndarray, "height width"]:
@@ -75,11 +80,12 @@ def find_boxes(
     The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range), or of
     all components, largest first, with `multiple`. The score is the mean of the normalised map over the component.
     """
-    warm = resize(normalise(heat, normalisation), size)
-    count, components, stats, _ = cv2.connectedComponentsWithStats((warm > threshold).astype(np.uint8), connectivity=8)
-    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable") if count > 1 else np.zeros(0, np.intp)
+    from boxless.boxes.components import components  # compiled code: loaded when there is a map
+
+    warm = normalise(heat, normalisation)
+    if warm.shape[1] > size[0] or warm.shape[0] > size[1] or min(warm.shape) == 1:
+        warm = resize(warm, size)  # where the image is small, or OpenCV's arithmetic another
+    parts, sums = components(np.ascontiguousarray(warm), *size, np.float32(threshold))
+    order = np.lexsort((parts[:, 5], -parts[:, 4]))
     kept = order if multiple else order[:1]
-    left, top, width, height = (stats[kept, column] for column in range(4))
-    boxes = np.stack([left, top, left + width, top + height], axis=1).astype(np.float32)
-    scores = np.array([warm[components == index].mean() for index in kept], np.float32)
-    return boxes, scores
+    return parts[kept, :4].astype(np.float32), (sums[kept] / parts[kept, 4]).astype(np.float32)

@@ -70,11 +70,12 @@ def evaluate(
     """
     from boxless.cli.measurement_tables import print_measurement
     from boxless.data.splits import splits_for
-    from boxless.evaluation.evaluate import evaluate as measure
+
+    test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
+    from boxless.evaluation.evaluate import evaluate as measure  # torch, once the arguments are known to be good
     from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps
     from boxless.inference.factory import predictor_named, untrained
 
-    test, other = splits_for(data, split=split, fit=fit, classes=classes, one_category=one_category)
     options = {
         "threshold": threshold,
         "batch_size": batch_size,

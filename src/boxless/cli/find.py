@@ -90,14 +90,14 @@ def find(
     from boxless.data.folder import read_data
     from boxless.data.splits import restricted
     from boxless.export import check_folder
-    from boxless.inference.factory import discoverer
-    from boxless.runtime.devices import fabric_on
-    from boxless.runtime.distributed import Team
 
     if not resume:
         check_folder(out, format, overwrite=overwrite)
     data = restricted(read_data(photos, "all"), classes, one_category=one_category)
-    fabric = fabric_on(device, devices, nodes)
+    from boxless.inference.factory import discoverer  # torch, once the arguments are known to be good
+    from boxless.runtime.devices import team_on
+
+    place, team = team_on(device, devices, nodes)
     predictor = discoverer(
         method,
         backbone=backbone,
@@ -106,7 +106,7 @@ def find(
         threshold=threshold,
         batch_size=batch_size,
         workers=workers,
-        device=str(fabric.device),
+        device=str(place),
         precision=precision,
     )
     return console.searched(
@@ -114,7 +114,7 @@ def find(
         predictor,
         data,
         out,
-        Team(fabric),
+        team,
         as_json=json,
         format=format,
         report=report,

@@ -70,20 +70,22 @@ def predict(
     """
     from boxless.data.folder import read_data
     from boxless.export import check_folder
-    from boxless.inference.factory import trained
-    from boxless.runtime.devices import fabric_on
-    from boxless.runtime.distributed import Team
+    from boxless.runtime.checkpoint import find_checkpoint
 
+    find_checkpoint(run)
     if not resume:
         check_folder(out, format, overwrite=overwrite)
     data = read_data(photos, "all")
-    fabric = fabric_on(device, devices, nodes)
+    from boxless.inference.factory import trained  # torch, once the arguments are known to be good
+    from boxless.runtime.devices import team_on
+
+    place, team = team_on(device, devices, nodes)
     predictor = trained(
         run,
         threshold=threshold,
         batch_size=batch_size,
         workers=workers,
-        device=str(fabric.device),
+        device=str(place),
         precision=precision,
     )
     return console.searched(
@@ -91,7 +93,7 @@ def predict(
         predictor,
         data,
         out,
-        Team(fabric),
+        team,
         as_json=json,
         format=format,
         report=report,

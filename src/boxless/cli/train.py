@@ -28,13 +28,14 @@ def _train_classifier(
 ) -> int:
     from boxless.data.folder import read_data, splits
     from boxless.data.splits import restricted, split_named
-    from boxless.methods.training import train_classifier
 
     options, settings = _parted(method, values)
     there = splits(data)
     train = restricted(read_data(data, split_named(there, "train") if there else None), classes)
     held_out = split_named(there, "val", "valid", "validation")
     validation = restricted(read_data(data, held_out), classes) if held_out else None
+    from boxless.methods.training import train_classifier  # torch, once the data is known to be good
+
     train_classifier(method, options, train, validation, settings, out, resume=resume)
     return _done(out)
 
@@ -44,12 +45,13 @@ def _train_regressor(
 ) -> int:
     from boxless.data.folder import read_data, splits
     from boxless.data.splits import restricted, split_named
-    from boxless.methods.training import train_regressor
 
     boxes = values.pop("boxes")
     values["resize"] = values["resize"] or values["size"]
     options, settings = _parted(method, values)
     train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes)
+    from boxless.methods.training import train_regressor  # torch, once the data is known to be good
+
     train_regressor(method, options, train, boxes, settings, out, resume=resume)
     return _done(out)
 
@@ -64,13 +66,14 @@ def _parted(method: str, values: dict[str, Any]) -> tuple[dict[str, Any], Traini
 def _train_gan(gan: str, data: Path, out: Path, resume: bool, classes: str | None, values: dict[str, Any]) -> int:
     from boxless.data.folder import read_data, splits
     from boxless.data.splits import restricted, split_named
-    from boxless.gan.data import read_images
+
+    settings = GanTraining(**values)
+    train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes, one_category=True)
+    from boxless.gan.data import read_images  # torch, once the data is known to be good
     from boxless.gan.training import train_gan
     from boxless.runtime.distributed import require_single_process
 
     require_single_process("A GAN")
-    settings = GanTraining(**values)
-    train = restricted(read_data(data, split_named(splits(data), "train") or "all"), classes, one_category=True)
     images = read_images(train, settings.size)
     train_gan(gan, images, settings, out, category=train.classes[0], resume=resume)
     return _done(out)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Integer, Num
 
 from boxless.boxes.all_thresholds import Rule, best_ious, largest_boxes, to_levels
-from boxless.boxes.from_heatmap import Heatmap, Normalisation, normalise, resize
+from boxless.boxes.from_heatmap import Heatmap, Normalisation, normalise, resize, to_unit_range
 from boxless.boxes.iou import box_ious
 from boxless.data.dataset import Boxes
 from boxless.runtime.errors import UsageError
@@ -69,8 +69,9 @@ class Protocol:
         if self.resize_first:
             how = cv2.INTER_CUBIC if self.interpolation == "cubic" else cv2.INTER_LINEAR
             large = np.asarray(cv2.resize(heat.astype(np.float64), frame, interpolation=how))
-            large = large - (large.min() if self.normalisation == "minmax" else 0.0)
-            large = np.clip(large / large.max(), 0.0, 1.0) if large.max() > 0 else np.zeros_like(large)
+            if heat.min() == heat.max():  # the weights of cubic interpolation do not sum to 1 exactly
+                large[:] = heat[0, 0]
+            large = to_unit_range(large, self.normalisation)
         else:
             large = resize(normalise(heat, self.normalisation), frame)
         margin = self._margin

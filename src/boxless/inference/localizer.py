@@ -87,8 +87,7 @@ def load(path: Path | str) -> Localizer:
 
     Raises BoxlessError for a file that is missing, broken, or of a method that this boxless does not have.
     """
-    path = Path(path)
-    file = path / "best.pt" if path.is_dir() else path
+    file = checkpoint.find_checkpoint(Path(path))
     content = checkpoint.read(file)
     validate_checkpoint(content, file)
     network = build_network(content)

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from boxless.runtime.errors import BoxlessError, brief
 from boxless.runtime.files import atomic_path
 
@@ -22,6 +20,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
     Raises BoxlessError when the disk is full or the folder cannot be written; the old file then still stands.
     """
     try:
+        import torch  # a wrong path is named without it
+
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
@@ -33,14 +33,23 @@ def save(path: Path, content: dict[str, Any]) -> None:
         ) from error
 
 
+def find_checkpoint(run: Path) -> Path:
+    """The checkpoint itself, or best.pt of a run folder; raises BoxlessError where there is none."""
+    file = run / "best.pt" if run.is_dir() else run
+    if not file.is_file():
+        raise BoxlessError(f"There is no checkpoint {file}. Expected a last.pt or best.pt that `boxless train` wrote.")
+    return file
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read what `save` wrote, onto the CPU, with torch's weights_only loader (no code in the file is run).
 
     Raises BoxlessError for a missing, truncated, foreign or newer file.
     """
-    if not path.is_file():
-        raise BoxlessError(f"There is no checkpoint {path}. Expected a last.pt or best.pt that `boxless train` wrote.")
+    find_checkpoint(path)
     try:
+        import torch
+
         _refuse_packed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and its unpickler raise whatever they stumble over

@@ -4,22 +4,23 @@ import atexit
 import gc
 import logging
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.strategy import Strategy
 from torch import distributed
 
-from boxless.runtime.distributed import world_layout
+from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.strategy import Strategy
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # who joined whom is not for users
 
 
-def fabric_on(device: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Fabric for work that processes share without exchanging tensors, launched, each process on a device of its own.
+def team_on(device: str, devices: int = 1, nodes: int = 1) -> tuple[torch.device, Team]:
+    """The device of this process and its team, for work that processes share without exchanging tensors.
 
     `device` is as for `device_named`; cuda:N stands for itself and goes with one process alone. Raises UsageError for
     what is not here.
@@ -27,20 +28,25 @@ def fabric_on(device: str, devices: int = 1, nodes: int = 1) -> Fabric:
     place = device_named(device)
     devices, nodes = world_layout(devices, nodes)
     if devices * nodes == 1:
-        return launch_fabric(place.type == "cuda", [place.index or 0] if place.type == "cuda" else 1, 1)
+        return place, Team()
     if ":" in device:
         raise UsageError(f"--device {device} is one device, and {devices} processes each need one. Give --device cuda.")
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     # Gloo also where there are GPUs: a process that is done early waits for the others, however long they take.
     strategy = DDPStrategy(process_group_backend="gloo", timeout=timedelta(days=30))
-    return launch_fabric(place.type == "cuda", devices, nodes, strategy=strategy)
+    fabric = launch_fabric(place.type == "cuda", devices, nodes, strategy=strategy)
+    return fabric.device, Team(fabric)
 
 
 def launch_fabric(
-    cuda: bool, devices: int | list[int], nodes: int, *, strategy: str | Strategy = "auto", precision: Any = "32-true"
-) -> Fabric:
+    cuda: bool, devices: int, nodes: int, *, strategy: "str | Strategy" = "auto", precision: Any = "32-true"
+) -> "Fabric":
     """A launched Fabric over `devices` on each of `nodes` machines; raises UsageError for more GPUs than are here."""
+    from lightning_fabric import Fabric
+
     there = torch.cuda.device_count()
-    if cuda and isinstance(devices, int) and devices > there:
+    if cuda and devices > there:
         raise UsageError(
             f"{devices} processes need a GPU each, and {there} are here. Start fewer; under SLURM, ask for "
             "--gpus-per-node, so that each task sees all GPUs of its machine."

@@ -8,18 +8,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor, distributed
 
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import folder_lock
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 class Team:
     """The processes of a launched Fabric, or this one alone."""
 
-    def __init__(self, fabric: Fabric | None = None) -> None:
+    def __init__(self, fabric: "Fabric | None" = None) -> None:
         self.rank, self.world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
 
     @property
@@ -92,6 +92,12 @@ class Team:
 
 def detect_launcher() -> tuple[int, int] | None:
     """Processes on each machine, and machines, when torchrun or srun started this one; None when neither did."""
+    if not any(name.startswith(("TORCHELASTIC_", "SLURM_")) for name in os.environ):
+        return None
+    # Here and elsewhere Fabric is imported where it is used: that takes longer than a search of twenty photographs.
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     if TorchElasticEnvironment.detect():
         local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
         return local, world // local
