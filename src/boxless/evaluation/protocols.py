@@ -53,6 +53,7 @@ class Protocol:
     whole_pixels: bool = False
     """Truth is scaled to the frame by truncation to whole pixels."""
     deltas: tuple[float, ...] = DELTAS
+    """The IoUs, among DELTAS, whose accuracies are the protocol's metrics."""
     strictly: bool = False
     """A hit needs IoU > delta; else IoU >= delta."""
     mean_over: Literal["images", "classes"] = "images"

@@ -14,8 +14,13 @@ from typing import Any
 
 from boxless.boxes.from_heatmap import Detections
 
+ENTRIES = {"boxes.json"}
+NOTE = "boxes.json: bbox is [x, y, width, height] in half-open pixels; category and annotation ids start at 1."
 
-def write(found: Iterable[Detections], folder: Path, classes: list[str], *, note: str) -> None:
+
+def write(
+    found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None = None
+) -> None:
     """Write boxes.json; images in which nothing was found are listed without annotations."""
     categories = {name: index for index, name in enumerate(classes, start=1)}
     info = {"description": f"Boxes found by boxless. {note}", "version": version("boxless")}
