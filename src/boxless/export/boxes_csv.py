@@ -1,6 +1,6 @@
 """boxes.csv: `image,class,width,height,x0,y0,x1,y1,score`, half-open pixels, one row per box.
 
-The same file is read as annotations; the score is a column more.
+The same file is read as annotations, without the column of scores.
 """
 
 from collections.abc import Iterable

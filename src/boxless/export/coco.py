@@ -50,5 +50,5 @@ def _annotations(one: Detections) -> Iterable[dict[str, Any]]:
     for (x0, y0, x1, y1), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True):
         box = [round(value, 4) for value in (x0, y0, x1 - x0, y1 - y0)]
         area = round((x1 - x0) * (y1 - y0), 4)
-        scored = {} if math.isnan(score) else {"score": round(score, 6)}  # a box of a person's has none
+        scored = {} if math.isnan(score) else {"score": round(score, 6)}  # a box drawn by a person has none
         yield {"bbox": box, "area": area, "segmentation": [], "iscrowd": 0} | scored
