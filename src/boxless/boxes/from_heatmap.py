@@ -1,7 +1,7 @@
 """Heat map -> boxes at one threshold, in float pixels of the original image, half-open.
 
 The order is fixed: normalise the raw map, resize it to the image (bilinear), keep what is above the threshold, take
-connected components, draw the tightest box around each. `all_thresholds.py` does so at all thresholds in one pass.
+connected components, draw the tightest box around each. `all_thresholds` does the same at all thresholds in one pass.
 """
 
 from dataclasses import dataclass, field

@@ -2,7 +2,7 @@
 
 A cell is a method with its options, the settings of its training (backbone, budget, seed), and the name of the variant
 that it is in its table. Labels alone train; the boxes of the training images choose the threshold, the test boxes
-score. Frozen steps run once for all cells (`feature_cache.py`). What is kept is small enough to be committed: an image
+score. Frozen steps run once for all cells (`remembering.py`). What is kept is small enough to be committed: an image
 is one digit at each IoU.
 """
 
