@@ -117,9 +117,9 @@ def evaluation(name: str, content: dict[str, Any]) -> str:
         title = row["name"] if row["kind"] == "control" else f"**{content['method']}**"
         lines.append("| " + " | ".join([title, *accuracies, with_interval(row), note]) + " |")
     others = {key: value for key, value in measured["metrics"].items() if not key.startswith(("GT-known", "mean"))}
-    told = [f"{key} {value:.1f} ({low_high(measured, key)})" for key, value in others.items()]
+    metrics = [f"{key} {value:.1f} ({low_high(measured, key)})" for key, value in others.items()]
     anatomy = ", ".join(f"{key} {count}" for key, count in measured["anatomy"].items())
-    return "\n".join([*lines, f"\nAt the first row's threshold: {'; '.join(told)}. Boxes: {anatomy}.\n"])
+    return "\n".join([*lines, f"\nAt the first row's threshold: {'; '.join(metrics)}. Boxes: {anatomy}.\n"])
 
 
 def side_by_side(name: str, content: dict[str, Any]) -> str:
@@ -143,10 +143,10 @@ def table(folder: Path) -> str:
     _, _, name = folder.name.partition("-")
     head, _, rest = page_of(name, found).partition("\n")
     commands = dict.fromkeys(f"`{content['command']}`" for content in contents)
-    told = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
+    made = f"{', '.join(commands)}  \n{machine(contents[-1])}; [json](results/{folder.name}/)\n"
     drawn = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
     pictures = "".join(f"\n![{path.stem}](results/{folder.name}/{path.name})\n" for path in drawn)
-    return f"### {name}: {head.partition(': ')[2]}\n\n{told}\n{rest.lstrip().replace('## ', '#### ')}{pictures}"
+    return f"### {name}: {head.partition(': ')[2]}\n\n{made}\n{rest.lstrip().replace('## ', '#### ')}{pictures}"
 
 
 def low_high(measured: dict[str, Any], key: str) -> str:

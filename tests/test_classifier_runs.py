@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cells import SMALL, Looks, small_data
+from trials import SMALL, Looks, small_data
 
 from boxless.backbones import build_backbone
 from boxless.data.folder import read_data

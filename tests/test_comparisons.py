@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import SMALL, never, small_data
 from PIL import Image
+from trials import SMALL, never, small_data
 
 from boxless.data.folder import read_data
 from boxless.reproduce.grid import TimeBudget

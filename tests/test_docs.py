@@ -11,7 +11,10 @@ import pytest
 from boxless.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -66,6 +69,17 @@ def parses(words):
     if told_of or {"--help", "--version", "METHOD", "TABLE"} & {*words[:2], words[-1]}:
         return
     app.parse_args(words, print_error=False, exit_on_error=False)
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = {word for word in re.findall(r"`([\w/.]+\.py)`", text) if "NAME" not in word}
+    assert len(named) > 40
+    assert {
+        name for name in named if not any((top / name).is_file() for top in (ROOT, ROOT / "src" / "boxless"))
+    } == set()
+    packages = {path.parent.name for path in (ROOT / "src" / "boxless").glob("*/__init__.py")}
+    assert packages == set(re.findall(r"^   (?:  ├─ )?([a-z]+)  ", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

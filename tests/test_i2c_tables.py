@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import SMALL, never, small_data, small_recipe
 from cyclopts import App
+from trials import SMALL, never, small_data, small_recipe
 
 from boxless.cli.reproduce_classifiers import TABLES, register
 from boxless.data.folder import read_data

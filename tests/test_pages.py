@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cells import SMALL, small_data
+from trials import SMALL, small_data
 
 from boxless.reproduce import wsol_table
 from boxless.reproduce.grid import TimeBudget

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_measuring import made
+from test_measure import made
 
 from boxless.boxes.from_heatmap import Readout
 from boxless.evaluation.measure import Split, measure

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from cells import SMALL, never, small_data, small_recipe
 from cyclopts import App
+from trials import SMALL, never, small_data, small_recipe
 
 from boxless.cli.reproduce_classifiers import register
 from boxless.data.folder import read_data

@@ -238,7 +238,7 @@ def quantise(heat, thresholds):
 def fill_holes(levels):
     """Every pixel raised to the lowest level over which it drains to the border by edges: all masks' holes filled.
 
-    A flood from the border, lowest level first, with one bucket a level; each pixel enters once.
+    A flood from the border, lowest level first, with one bucket per level; each pixel enters once.
     """
     height, width = levels.shape
     stride = width + 2

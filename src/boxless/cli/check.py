@@ -37,7 +37,6 @@ def check(
         Print everything that was found as JSON.
 
     """
-    from boxless.cli.check import print_findings
     from boxless.data.check import check as look
     from boxless.data.check import plain
 

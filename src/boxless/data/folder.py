@@ -5,7 +5,7 @@
     annotations.json; [split/]labels.json     see coco.py
     [split/]image_ids.txt ...                 see wsol_lists.py
     [split/]name-000000.tar ...               see webdataset.py
-    what its authors distribute               see catalogue.py
+    what its authors distribute               see published_datasets.py
 
 The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
 """

@@ -1,8 +1,8 @@
 """Made photographs with exactly known boxes: one object on a cluttered, textured background.
 
 Place, size, rotation, aspect, colours, texture, background, light and noise are drawn at random and alike for all kinds
-of object (kinds.py), so that nothing but its structure tells them apart, and no constant box fits. Pixels depend on
-(seed, index) alone.
+of object (synthetic_objects.py), so that nothing but its structure tells them apart, and no constant box fits. Pixels
+depend on (seed, index) alone.
 """
 
 import csv

@@ -1,6 +1,6 @@
-"""What no method scores: every number stands beside these, on the same images.
+"""What scores without any method: every number stands beside these, on the same images.
 
-On close photographs the whole image or one centred box reach more than published methods do, and a map that knows
+On close-up photographs the whole image or one centred box scores higher than published methods do, and a map that knows
 nothing of its image still knows that objects are in the middle. A method's worth is its lift over the controls.
 """
 
@@ -30,7 +30,7 @@ def centred_box(size: Size, share: tuple[float, float] = DEFAULT_SHARE) -> Boxes
 def fit_centred_box(sizes: Sequence[Size], truths: Sequence[Boxes], steps: int = 20) -> tuple[float, float]:
     """The share (width, height), of a grid of `steps` each, whose centred box hits most: mean over IoU 0.3, 0.5, 0.7.
 
-    To be fitted on other images than are scored. Of shares that hit equally often the one with the higher mean IoU.
+    Fit it on images other than those that are scored. Among shares that hit equally often, the higher mean IoU wins.
     """
     grid = np.arange(1, steps + 1) / steps
     shares = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)  # (share, 2)

@@ -1,7 +1,7 @@
 """How sure a number is: bootstrap intervals over images, and paired comparisons on the same images.
 
-Values of images are few and repeat (hits, or the mean of three hits), so a resample is a draw of how often each
-distinct value occurs: one multinomial instead of an index for every image, with the same distribution.
+An image has one of few values (a hit, or the mean of three hits), so a resample only has to draw how often each
+distinct value occurs: one multinomial instead of an index per image, with the same distribution.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,8 @@ def interval(
 ) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean over images (Efron and Tibshirani 1993, chapter 13).
 
-    With `strata` (class labels) of the mean of the classes' means, each class resampled for itself. nan without images.
+    With `strata` (class labels) it is that of the mean of the class means, each class resampled by itself; nan without
+    images.
     """
     if not len(values):
         return float("nan"), float("nan")
@@ -67,8 +68,8 @@ def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
     """Which of several p-values stand below `level` when all of them are asked at once (Holm 1979), in their order."""
     order = sorted(range(len(p)), key=lambda place: p[place])
     sure = takewhile(lambda one: p[one[1]] * (len(p) - one[0]) < level, enumerate(order))
-    told = {place for _, place in sure}
-    return [place in told for place in range(len(p))]
+    rejected = {place for _, place in sure}
+    return [place in rejected for place in range(len(p))]
 
 
 def _resampled_means(values: Float[np.ndarray, "image"], rng: np.random.Generator, draws: int) -> Any:

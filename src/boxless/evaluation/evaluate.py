@@ -1,4 +1,4 @@
-"""A finder and two splits -> a measurement: threshold and centred box from the one, scores on the other."""
+"""A predictor and two splits -> a measurement: threshold and centred box from one, scores on the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from boxless.runtime.progress import Progress
 
 @dataclass(slots=True)
 class HeatmapSet:
-    """All maps of one data set by one finder, in memory: a map is a few hundred values."""
+    """All maps of one data set by one predictor, in memory: a map is a few hundred values."""
 
     samples: list[Sample] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -57,9 +57,9 @@ class Pictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
 
 
 def compute_heatmaps(predictor: Predictor, dataset: Dataset, progress: Progress) -> HeatmapSet:
-    """Every map of the data set; of the true classes where the finder has classes of its own."""
+    """Every map of the data set; of the true classes where the predictor has classes of its own."""
     if predictor.classes and dataset.classes and predictor.classes != dataset.classes:
-        dataset = _in_the_finders_classes(dataset, predictor.classes)
+        dataset = _in_the_predictors_classes(dataset, predictor.classes)
     found = HeatmapSet()
     for mapped in predictor.maps(dataset, progress, labels=bool(predictor.classes) and dataset.labelled):
         found.samples.append(mapped.sample)
@@ -82,10 +82,10 @@ def evaluate(
     protocol: Protocol = PROTOCOLS["boxless"],
     seed: int = 0,
 ) -> tuple[Measurement, HeatmapSet]:
-    """Measure `finder` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
+    """Measure `predictor` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
 
-    `headline` says whose threshold the first row and the controls have: the finder's own, or the transferred one.
-    Raises BoxlessError when `test` has no boxes, or classes that the finder does not know.
+    `headline` says whose threshold the first row and the controls have: the predictor's own, or the transferred one.
+    Raises BoxlessError when `test` has no boxes, or classes that the predictor does not know.
     """
     if not test.boxed:
         where = f"the {test.split} split of {test.source.root}" if test.split else str(test.source.root)
@@ -113,7 +113,7 @@ def evaluate(
     return measured, found
 
 
-def _in_the_finders_classes(dataset: Dataset, classes: list[str]) -> Dataset:
+def _in_the_predictors_classes(dataset: Dataset, classes: list[str]) -> Dataset:
     missing = sorted(set(dataset.classes) - set(classes))
     if len(classes) == 1:  # a GAN knows one category, whatever the folders are called
         return dataset

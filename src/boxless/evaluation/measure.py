@@ -1,7 +1,7 @@
 """A measurement: the maps' accuracy under one protocol, beside the controls, with intervals and thresholds' origins.
 
-`measure` composes what the rooms around it do: the IoU table, thresholds, controls, statistics and the anatomy. A best
-threshold chosen with the test boxes (oracle) always stands beside one that was not.
+`measure` composes the modules around it: IoU table, thresholds, baselines, bootstrap and error types. A best threshold
+chosen with the test boxes (oracle) always stands beside one that was not.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """The images that are measured, and how; the same for the maps and for every control."""
+    """The images that are measured, and how: the same for the maps and for every control."""
 
     kept: Split
     protocol: Protocol
@@ -125,7 +125,7 @@ def _measurable(
 ) -> Int[np.ndarray, "image"]:
     if not len(maps) == len(sizes) == len(truths):
         raise BoxlessError(
-            f"{len(maps)} maps, {len(sizes)} sizes and {len(truths)} truths: expected one of each an image."
+            f"{len(maps)} maps, {len(sizes)} sizes and {len(truths)} truths: expected one of each per image."
         )
     chosen = np.array([i for i, boxes in enumerate(truths) if boxes is not None and len(boxes)], np.intp)
     if not chosen.size:
@@ -202,7 +202,7 @@ def _like(headline: Row, name: str, maps: Sequence[Heatmap], ground: _Ground) ->
 def _saliency_row(
     headline: Row, maps: Sequence[Heatmap], ground: _Ground, fit: Split | None, fit_pictures: Sequence[Any] | None
 ) -> Row:
-    """Saliency has a range of its own: beside a fair headline its threshold is transferred too, else label-free."""
+    """Saliency has a range of its own: beside a fair headline its threshold is transferred as well, or label-free."""
     protocol, threads = ground.protocol, ground.threads
     if headline.kind == "oracle":
         return _like(headline, "saliency", maps, ground)

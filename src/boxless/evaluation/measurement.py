@@ -54,7 +54,7 @@ class Measurement:
 
     @property
     def controls(self) -> list[Row]:
-        """The rows that the headline is to be held against."""
+        """The rows that the headline is compared with."""
         return [row for row in self.rows if row.kind == "control"]
 
     def accuracies(self, row: Row) -> list[float]:
@@ -106,8 +106,8 @@ class Measurement:
         return self.labels if self.protocol.mean_over == "classes" else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: metrics with intervals, rows, controls with lifts, curves, IoUs, anatomy, worst images."""
-        told = self.scores()
+        """Plain values: metrics with intervals, rows, controls with lifts, curves, IoUs, error types, worst images."""
+        scores = self.scores()
         # Thresholds of other origins were tried too; a curve is of the protocol's own.
         published = np.isin(self.table.thresholds, self.protocol.thresholds)
         return {
@@ -115,8 +115,8 @@ class Measurement:
             "source": self.protocol.source,
             "images": len(self.indices),
             "images_without_boxes": self.skipped,
-            "metrics": {name: value for name, (value, _, _) in told.items()},
-            "intervals": {name: [low, high] for name, (_, low, high) in told.items()},
+            "metrics": {name: value for name, (value, _, _) in scores.items()},
+            "intervals": {name: [low, high] for name, (_, low, high) in scores.items()},
             "rows": [self._row_dict(row) for row in self.rows if row.kind != "control"],
             "controls": {row.name: self._row_dict(row) | {"lift": self.lift(row).to_dict()} for row in self.controls},
             "curves": {f"{d:g}": metrics.curve(self.table, d)[published].tolist() for d in DELTAS},

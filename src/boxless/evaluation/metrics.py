@@ -1,7 +1,7 @@
 """One table iou[image, threshold]; every metric is a short reduction of it.
 
-A hit is an IoU that reaches delta; accuracies are percentages of images, or means of the classes' percentages. Errors
-are 100 - accuracy (`error`). Intervals and comparisons of these numbers: `statistics.py`.
+A hit is an IoU that reaches delta; accuracies are percentages of images, or the mean of the class percentages. Errors
+are 100 - accuracy (`error`). Intervals and comparisons of these numbers: `bootstrap.py`.
 """
 
 import os
@@ -43,7 +43,7 @@ class IouTable:
 
 
 def each_image(work: Callable[[int], Result], images: int, threads: int | None = None) -> list[Result]:
-    """`work(i)` for every image, in order, on `threads` threads (one a processor); kernels release Python's lock."""
+    """`work(i)` for every image, in order, on `threads` threads (one per processor); kernels release Python's lock."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         return list(track(pool.map(work, range(images)), "measuring", images))
 
@@ -73,7 +73,7 @@ def hits(ious: Float32[np.ndarray, "*any"], delta: float = 0.5, strictly: bool =
 def accuracy(
     hit: Bool[np.ndarray, "image *more"] | Float64[np.ndarray, "image *more"], labels: Labels | None = None
 ) -> Float64[np.ndarray, "*more"]:
-    """Percentage of hits over images, or with `labels` the mean of the classes' percentages; nan without images."""
+    """Percentage of hits over images, or with `labels` the mean of the class percentages; nan without images."""
     if not len(hit):
         return np.full(hit.shape[1:], np.nan)
     if labels is None:
@@ -125,7 +125,7 @@ def classification_error(predictions: Int[np.ndarray, "image k"], labels: Labels
 
 
 def corloc(ious: Ious, labels: Labels) -> float:
-    """CorLoc (Deselaers et al., IJCV 2012): images whose box has IoU > 0.5 with some truth, meaned over classes."""
+    """CorLoc (Deselaers et al., IJCV 2012): images whose box has IoU > 0.5 with some truth, averaged over classes."""
     return float(accuracy(hits(ious, 0.5, strictly=True), labels))
 
 

@@ -1,6 +1,6 @@
 """PxAP: heat maps against masks, pixel by pixel, with the controls that a box measurement has.
 
-Of a mask every non-zero pixel is the object; pixels of an ignore mask outside it count for neither side. A constant map
+Every non-zero pixel of a mask is object; pixels of an ignore mask outside it count on neither side. A constant map
 scores the share of object pixels; a Gaussian at the centre is the peers' "center" baseline.
 """
 

@@ -1,4 +1,4 @@
-"""The conventions of each published evaluation, as data; what a number means is which of these it was made with.
+"""The conventions of each published evaluation, as data: a number means nothing without the one it was made with.
 
 A protocol says how a raw map becomes a map of 0..1 in its frame, how that becomes boxes, and when a box is right: with
 any truth box of the image, in all of them. Boxless keeps half-open boxes of original pixels; a protocol that reads the
@@ -53,6 +53,7 @@ class Protocol:
     whole_pixels: bool = False
     """Truth is scaled to the frame by truncation to whole pixels."""
     deltas: tuple[float, ...] = DELTAS
+    """The IoUs, among DELTAS, whose accuracies are the protocol's metrics."""
     strictly: bool = False
     """A hit needs IoU > delta; else IoU >= delta."""
     mean_over: Literal["images", "classes"] = "images"

@@ -23,7 +23,7 @@ from boxless.runtime.provenance import provenance
 def evaluation_result(
     measured: Measurement, predictor: Predictor, test: Dataset, fit: Dataset | None, progress: Progress, *, seed: int
 ) -> dict[str, Any]:
-    """The measurement of one finder on one split, with its provenance."""
+    """The measurement of one predictor on one split, with its provenance."""
     return {
         "method": predictor.name,
         "data": {
@@ -79,7 +79,7 @@ def write_evaluation(
 
 
 def in_words(measured: Measurement, name: str) -> list[str]:
-    """The headline, and whether it beats the best of the controls, which are what no method scores: a sentence each."""
+    """The headline, and whether it beats the best control, in one sentence each."""
     row, best = measured.rows[0], max(measured.controls, key=lambda row: np.mean(measured.accuracies(row)))
     accuracies, (low, high), lift = measured.accuracies(row), measured.interval(row), measured.lift(best)
     points = f"{abs(lift.difference):.1f} points (95 % interval of the difference {lift.low:+.1f} to {lift.high:+.1f})"
@@ -120,14 +120,14 @@ def measurement_table(measured: Measurement, name: str) -> Table:
 
 
 def charts(measured: Measurement) -> Charts:
-    """Threshold curve, IoU histogram and anatomy of a measurement."""
-    told = measured.to_dict()
-    counts, _ = np.histogram(told["ious"], bins=20, range=(0, 1))
+    """Threshold curve, IoU histogram and error types of a measurement."""
+    content = measured.to_dict()
+    counts, _ = np.histogram(content["ious"], bins=20, range=(0, 1))
     threshold = measured.rows[0].threshold
     return Charts(
-        Curve(told["thresholds"], told["curves"], threshold[0] if len(threshold) == 1 else None),
+        Curve(content["thresholds"], content["curves"], threshold[0] if len(threshold) == 1 else None),
         counts.tolist(),
-        told["anatomy"],
+        content["anatomy"],
     )
 
 

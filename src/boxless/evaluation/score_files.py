@@ -1,4 +1,4 @@
-"""Bring your own maps: saved heat maps against true boxes (and masks), under one or several protocols side by side."""
+"""Heat maps from any program, scored against true boxes (and masks) under one or several protocols."""
 
 import csv
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def read_predictions(
     """A csv of image and predicted classes, best first (`image,top1[,top2...]`) -> indices into `classes`.
 
     Classes that no image has are counted in `notes` and appended to `classes`: they are wrong, but allowed. Raises
-    BoxlessError with the line for an image that is missing, twice or unknown, for uneven rows, and if no class matches.
+    BoxlessError with the line for a missing, repeated or unknown image, for uneven rows, and if no class matches.
     """
     wanted = {keys_of(image)[0]: i for i, image in enumerate(images)}
     ranked: dict[int, list[str]] = {}
@@ -120,12 +120,12 @@ def read_masks(folder: Path, images: Sequence[str]) -> list[Mask]:
 
 def _counts(heats: MapFiles, known: Truth) -> list[str]:
     constant = sum(bool(heats[i].min() == heats[i].max()) for i in track(range(len(heats)), "reading maps"))
-    told = [
+    counted = [
         (heats.surplus, "maps belong to no image and were not used"),
         (constant, "maps are constant and have no box"),
     ]
-    told.append((sum(boxes is None for boxes in known.boxes), "images have no box and were left out"))
-    return [f"{count} {words}" for count, words in told if count]
+    counted.append((sum(boxes is None for boxes in known.boxes), "images have no box and were left out"))
+    return [f"{count} {words}" for count, words in counted if count]
 
 
 def _add_prediction(row: list[str], wanted: dict[str, int], ranked: dict[int, list[str]], where: str) -> None:

@@ -20,7 +20,7 @@ def mean_curve(table: IouTable, deltas: Sequence[float] = DELTAS) -> Float64[np.
 
 
 def best_threshold(table: IouTable) -> float:
-    """The threshold with the best mean over IoU 0.3, 0.5 and 0.7; of several equal ones the middle one."""
+    """The threshold with the best mean over IoU 0.3, 0.5 and 0.7; among equals, the middle one."""
     accuracies = mean_curve(table)
     (best,) = np.nonzero(accuracies == accuracies.max())
     return float(table.thresholds[best[(best.size - 1) // 2]])
@@ -47,7 +47,7 @@ def oracle(table: IouTable, deltas: Sequence[float] = DELTAS) -> tuple[float, ..
 def otsu(heat: Heatmap, normalisation: Normalisation = "minmax") -> float:
     """Otsu's threshold (1979) of one map: where the variance between the two sides of 256 bins is largest.
 
-    0.5 for a constant map. Of equally good thresholds the middle one.
+    0.5 for a constant map. Among equally good thresholds, the middle one.
     """
     values = normalise(heat, normalisation)
     counts = np.histogram(values, bins=256, range=(0.0, 1.0))[0].astype(np.float64)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Literal, Protocol
 
 from boxless.boxes.from_heatmap import Detections
 from boxless.export import boxes_csv, coco, voc, yolo
@@ -21,21 +21,24 @@ Format = Literal["coco", "voc", "yolo", "csv"]
 UPRIGHT = "Boxes fit the picture as people see it: turned upright as its EXIF orientation says, width and height too."
 """Stands in every export: a reader that ignores the EXIF orientation sees turned pictures beside upright boxes."""
 
-WRITES = {
-    "coco": {"boxes.json"},
-    "voc": {"Annotations"},
-    "yolo": {"labels", "images", "data.yaml"},
-    "csv": {"boxes.csv"},
-}
-"""What each format puts into the output folder, beside README.txt."""
 
-NOTES = {
-    "coco": "boxes.json: bbox is [x, y, width, height] in half-open pixels; category and annotation ids start at 1.",
-    "voc": "Annotations/: one xml per picture, in the pictures' sub-folders; xmin..ymax are whole pixels, counted "
-    "from 1, the last one included. VOC has no place for scores.",
-    "yolo": yolo.NOTE,
-    "csv": "boxes.csv: x0 y0 x1 y1 are half-open pixels; a picture has one row per box, and none if nothing was found.",
-}
+class Writer(Protocol):
+    """What the module of a format holds."""
+
+    ENTRIES: set[str]
+    """What it puts into the output folder, beside README.txt."""
+    NOTE: str
+    """What README.txt says of it."""
+
+    def write(
+        self, found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None
+    ) -> None:
+        """Write `found` into the empty `folder`; `note` is for people, `pictures` the folder that holds the images."""
+        ...
+
+
+FORMATS: dict[str, Writer] = {"coco": coco, "voc": voc, "yolo": yolo, "csv": boxes_csv}
+"""One module per format."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ class _Tally:
 def write_boxes(
     found: Iterable[Detections],
     out: Path,
-    format: Format,
+    format: str,
     classes: list[str],
     *,
     pictures: Path | None = None,
@@ -66,7 +69,7 @@ def write_boxes(
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=STAGING) as hidden:
             staging = Path(hidden)
-            _write(_checked(found, classes, tally), staging, format, classes, pictures)
+            FORMATS[format].write(_checked(found, classes, tally), staging, classes, note=UPRIGHT, pictures=pictures)
             (staging / "README.txt").write_text(_readme(format, tally), encoding="utf-8")
             # The README goes first: it says of what follows that an export wrote it, should this be killed halfway.
             return [_put(entry, out / entry.name) for entry in sorted(staging.iterdir(), key=_readme_first)]
@@ -76,13 +79,13 @@ def write_boxes(
         ) from error
 
 
-def check_folder(out: Path, format: Format, *, overwrite: bool = False) -> None:
+def check_folder(out: Path, format: str, *, overwrite: bool = False) -> None:
     """Raise UsageError when `write_boxes` would refuse the folder `out`, before any work is done.
 
     Without `overwrite` it must be empty or missing; with it, only what an earlier export wrote may be replaced.
     """
-    if format not in WRITES:
-        raise UsageError(f"There is no format {format!r}. Choose one of {', '.join(get_args(Format))}.")
+    if format not in FORMATS:
+        raise UsageError(f"There is no format {format!r}. Choose one of {', '.join(FORMATS)}.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; the boxes need a folder. Choose another output folder.")
     if not out.is_dir() or all(entry.name.startswith(OURS) for entry in out.iterdir()):
@@ -91,10 +94,9 @@ def check_folder(out: Path, format: Format, *, overwrite: bool = False) -> None:
         raise UsageError(f"The output folder {out} is not empty. Choose another one, or give --overwrite.")
     readme = out / "README.txt"
     first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
-    allowed = (WRITES[format] if first == _mark(format) else set()) | (
-        {"README.txt"} if first.startswith(MARK) else set()
-    )
-    for entry in (out / name for name in sorted(WRITES[format] | {"README.txt"})):
+    entries = FORMATS[format].ENTRIES
+    allowed = (entries if first == _mark(format) else set()) | ({"README.txt"} if first.startswith(MARK) else set())
+    for entry in (out / name for name in sorted(entries | {"README.txt"})):
         if entry.exists() and (entry.name not in allowed or not _written_here(entry)):
             raise UsageError(
                 f"{entry} was not written by an export to {format} and is kept. Choose another output folder."
@@ -109,27 +111,13 @@ STAGING = f"{OURS}staging-"
 MARK = "Boxes found by boxless"
 
 
-def _mark(format: Format) -> str:
+def _mark(format: str) -> str:
     return f"{MARK} ({format})"
 
 
 def _written_here(entry: Path) -> bool:
     """Whether a folder holds nothing but what exports put there; a user's pictures among it must never be deleted."""
     return all(path.is_dir() or path.is_symlink() or path.suffix in {".txt", ".xml"} for path in entry.rglob("*"))
-
-
-def _write(
-    found: Iterable[Detections], folder: Path, format: Format, classes: list[str], pictures: Path | None
-) -> None:
-    match format:
-        case "coco":
-            coco.write(found, folder, classes, note=UPRIGHT)
-        case "voc":
-            voc.write(found, folder, note=UPRIGHT)
-        case "yolo":
-            yolo.write(found, folder, classes, note=UPRIGHT, pictures=pictures)
-        case "csv":
-            boxes_csv.write(found, folder)
 
 
 def _checked(found: Iterable[Detections], classes: list[str], tally: _Tally) -> Iterator[Detections]:
@@ -149,9 +137,11 @@ def _checked(found: Iterable[Detections], classes: list[str], tally: _Tally) -> 
         yield one
 
 
-def _readme(format: Format, tally: _Tally) -> str:
+def _readme(format: str, tally: _Tally) -> str:
     counts = f"{tally.boxes} boxes in {tally.images} images; in {tally.empty} of them nothing was found."
-    return "\n".join([_mark(format), f"boxless {version('boxless')}", "", counts, "", UPRIGHT, "", NOTES[format], ""])
+    return "\n".join(
+        [_mark(format), f"boxless {version('boxless')}", "", counts, "", UPRIGHT, "", FORMATS[format].NOTE, ""]
+    )
 
 
 def _readme_first(entry: Path) -> tuple[bool, str]:

@@ -1,6 +1,6 @@
 """boxes.csv: `image,class,width,height,x0,y0,x1,y1,score`, half-open pixels, one row per box.
 
-The same file is read as annotations; the score is a column more.
+The same file is read as annotations, without the column of scores.
 """
 
 from collections.abc import Iterable
@@ -10,10 +10,14 @@ import numpy as np
 
 from boxless.boxes.from_heatmap import Detections
 
+ENTRIES = {"boxes.csv"}
+NOTE = "boxes.csv: x0 y0 x1 y1 are half-open pixels; a picture has one row per box, and none if nothing was found."
 COLUMNS = "image,class,width,height,x0,y0,x1,y1,score"
 
 
-def write(found: Iterable[Detections], folder: Path) -> None:
+def write(
+    found: Iterable[Detections], folder: Path, classes: list[str], *, note: str = "", pictures: Path | None = None
+) -> None:
     """Write boxes.csv; numbers are the shortest that read back as the same float32, names keep every byte."""
     with (folder / "boxes.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(f"{COLUMNS}\n")

@@ -14,8 +14,13 @@ from typing import Any
 
 from boxless.boxes.from_heatmap import Detections
 
+ENTRIES = {"boxes.json"}
+NOTE = "boxes.json: bbox is [x, y, width, height] in half-open pixels; category and annotation ids start at 1."
 
-def write(found: Iterable[Detections], folder: Path, classes: list[str], *, note: str) -> None:
+
+def write(
+    found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None = None
+) -> None:
     """Write boxes.json; images in which nothing was found are listed without annotations."""
     categories = {name: index for index, name in enumerate(classes, start=1)}
     info = {"description": f"Boxes found by boxless. {note}", "version": version("boxless")}
@@ -45,5 +50,5 @@ def _annotations(one: Detections) -> Iterable[dict[str, Any]]:
     for (x0, y0, x1, y1), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True):
         box = [round(value, 4) for value in (x0, y0, x1 - x0, y1 - y0)]
         area = round((x1 - x0) * (y1 - y0), 4)
-        scored = {} if math.isnan(score) else {"score": round(score, 6)}  # a box of a person's has none
+        scored = {} if math.isnan(score) else {"score": round(score, 6)}  # a box drawn by a person has none
         yield {"bbox": box, "area": area, "segmentation": [], "iscrowd": 0} | scored

@@ -10,6 +10,11 @@ import numpy as np
 from boxless.boxes.from_heatmap import Detections
 from boxless.export import sidecar_files
 
+ENTRIES = {"Annotations"}
+NOTE = (
+    "Annotations/: one xml per picture, in the pictures' sub-folders; xmin..ymax are whole pixels, counted from 1, the "
+    "last one included. VOC has no place for scores."
+)
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold in any spelling."""
 
@@ -46,7 +51,9 @@ OBJECT = """\
 """
 
 
-def write(found: Iterable[Detections], folder: Path, *, note: str) -> None:
+def write(
+    found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None = None
+) -> None:
     """Write Annotations/, one xml per image; an image in which nothing was found has no <object>."""
     (folder / "Annotations").mkdir()
     for one in found:

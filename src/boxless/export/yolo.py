@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from boxless.boxes.from_heatmap import Detections
 from boxless.export import sidecar_files
 
+ENTRIES = {"labels", "images", "data.yaml"}
 NOTE = (
     "labels/: one text file per picture with a line `class cx cy w h` per box, as fractions of width and height; empty "
     "if nothing was found. The format has no place for scores. images/ links to the pictures; if it is missing, put "
@@ -18,7 +19,9 @@ NOTE = (
 )
 
 
-def write(found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None) -> None:
+def write(
+    found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None = None
+) -> None:
     """Write labels/, data.yaml and, when the folder `pictures` is given, images/ with a link to every picture."""
     index = {name: number for number, name in enumerate(classes)}
     (folder / "labels").mkdir()

@@ -9,7 +9,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from boxless import __version__
 from boxless.boxes.from_heatmap import Detections, Heatmap
 from boxless.data.dataset import Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
@@ -23,6 +22,7 @@ from boxless.runtime.distributed import Team
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress, track
+from boxless.runtime.provenance import package_version
 
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
@@ -62,7 +62,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
         return {
-            "boxless": __version__,
+            "boxless": package_version(),
             "method": self.method,
             "images": self.images,
             "boxes": self.boxes,
@@ -150,7 +150,7 @@ class _Search:
         self.pieces = predictor.pieces(dataset)
         self.started = time.monotonic()
         job = {
-            "boxless": __version__,
+            "boxless": package_version(),
             **predictor.identity(),
             **predictor.readout.to_dict(),
             "images": data_hash(dataset),

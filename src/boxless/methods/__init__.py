@@ -5,6 +5,7 @@ A method is a `boxless.methods.method.Method` with a keyword-only constructor af
 """
 
 import importlib
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ REGRESSORS = {
 """Methods that learn from the boxes that another one found. They know no classes: loss() takes boxes (x0 y0 x1 y1 in
 fractions of the image) for labels, heatmap_and_logits() gives the logits of no class."""
 
-TRAINED = METHODS | REGRESSORS
+TRAINED = ChainMap(METHODS, REGRESSORS)
+"""Both, also with what is added later."""
 
 
 def method_class(name: str) -> Any:

@@ -11,7 +11,7 @@ maps of an image's own class, family and order half are drawn at random, and the
     map   = sum over the three heads of mean_k relu(M_k)                     of the class, its family and its order
 
 Heads: two 3x3 convolutions and K 1x1 ones for each group. Constants are those of the released program, which has
-37 families and 11 orders for CUB-200-2011; here they come from the option `hierarchy` (hierarchy.py).
+37 families and 11 orders for CUB-200-2011; here they come from the option `hierarchy` (class_hierarchy.py).
 
 Published, Top-1 / Top-5 / GT-known localization accuracy on CUB-200-2011: VGG16 52.52 / 61.96 / 67.70, InceptionV3
 49.45 / 60.46 / 67.03; ILSVRC 47.53 / 58.28 (the first two of errors 52.47 / 41.72 in I2C's Table 1).

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page about a result, for the eye and for judging.
+"""report.html: one self-contained page about a result, to look at and to judge by.
 
 Summary in words, scores beside their controls, curves, and a gallery in which every picture can be looked at. The page
 opens from disk and is forbidden the network by its own content security policy; the cards are streamed into it. The

@@ -1,4 +1,4 @@
-"""The state of a review: what a person has decided of each image, saved at once, undone step by step.
+"""The state of a review: what a person has decided about each image, saved at once, undone step by step.
 
 review.jsonl holds every decision; boxes.csv is made from it each time, so that the two never tell different stories. In
 boxes.csv stands only what a person has decided: images that nobody has looked at, and rejected ones, are not in it.
@@ -33,7 +33,7 @@ Place = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person made of an image: its boxes, none where it shows no object; or that it is to be left out."""
+    """What a person decided about an image: its boxes (none where it shows no object), or that it is left out."""
 
     accepted: bool
     boxes: tuple[SourcedBox, ...]
@@ -54,7 +54,7 @@ class Review:
         self._save()
 
     def decision(self, index: int) -> Decision | None:
-        """What was decided of an image; None while it waits."""
+        """What was decided about an image; None while it waits."""
         return self._decisions.get(index)
 
     def status(self, index: int) -> str:
@@ -95,7 +95,7 @@ class Review:
         return [made for _, made in sorted(self._decisions.items())]
 
     def found(self) -> Iterator[Detections]:
-        """The boxes of all images that are decided and not rejected; a box of a person's has no score (nan)."""
+        """The boxes of all images that are decided and not rejected; a box drawn by a person has no score (nan)."""
         for index, made in sorted(self._decisions.items()):
             if made.accepted:
                 boxes = np.array([box.place for box in made.boxes], np.float32).reshape(-1, 4)

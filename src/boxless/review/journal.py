@@ -1,7 +1,7 @@
-"""review.jsonl: every decision in the order in which it was made, a line each, never rewritten.
+"""review.jsonl: every decision in the order in which it was made, one line each, never rewritten.
 
 A line is on the disk before the person sees it saved. A kill can only lose the last line, and only before it was
-whole; what is left of it is cut off when the review goes on.
+complete; what is left of it is cut off when the review goes on.
 """
 
 import json

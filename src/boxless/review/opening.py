@@ -21,7 +21,7 @@ Export = Literal["coco", "voc", "yolo"]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A review with its pictures, and where both are from."""
+    """A review with its pictures, and where both come from."""
 
     review: Review
     pictures: Pictures

@@ -39,8 +39,8 @@ HEADERS = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def serve(opened: Opened, port: int, told: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C; `told` gets the address once. Raises UsageError when the port is taken."""
+def serve(opened: Opened, port: int, announce: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; `announce` gets the address once. Raises UsageError when the port is taken."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,7 +49,7 @@ def serve(opened: Opened, port: int, told: Callable[[str], None]) -> None:
         except (OSError, OverflowError) as error:
             raise UsageError(f"Port {port} of 127.0.0.1 cannot be used ({error}). Choose another --port.") from error
         token = secrets.token_urlsafe(24)
-        told(f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/")
+        announce(f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/")
         with ThreadPoolExecutor(2) as workers:
             app = make_app(opened, token, workers)
             web.run_app(app, sock=listening, print=None, access_log=None, shutdown_timeout=1)

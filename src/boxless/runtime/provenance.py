@@ -11,6 +11,11 @@ from typing import Any
 PACKAGES = ("boxless", "torch", "torchvision", "numpy", "opencv-python-headless")
 
 
+def package_version() -> str:
+    """The version of the installed boxless, as pip knows it."""
+    return version("boxless")
+
+
 def provenance() -> dict[str, Any]:
     """Versions, hardware and time of a result."""
     import torch

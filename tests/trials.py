@@ -1,4 +1,4 @@
-"""Small cells for the tests of tables: settings of seconds, made photographs, and a clock that stops early."""
+"""Small trials for the tests of tables: settings of seconds, made photographs, and minutes that end early."""
 
 from pathlib import Path
 from typing import Any
