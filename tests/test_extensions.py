@@ -13,7 +13,6 @@ from squares import SIDE, make_squares, part, quick
 import boxless
 from boxless.backbones import BACKBONES, Entry
 from boxless.boxes.from_heatmap import Detections
-from boxless.data.inference_batches import Watch
 from boxless.evaluation.measure import measure
 from boxless.evaluation.protocols import PROTOCOLS, protocol_named
 from boxless.export import FORMATS, write_boxes
@@ -22,6 +21,7 @@ from boxless.inference.predict_folder import predict_folder
 from boxless.methods import METHODS
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import UsageError
+from boxless.runtime.progress import Progress
 
 
 def test_a_method_and_a_backbone_from_outside_are_trained_loaded_and_predicted_with(
@@ -42,7 +42,7 @@ def test_a_method_and_a_backbone_from_outside_are_trained_loaded_and_predicted_w
 
     predictor = trained(run)
     assert predictor.readout.threshold == 0.1
-    summary = predict_folder(predictor, part(squares, slice(48, 64)), tmp_path / "found", Watch(), format="csv")
+    summary = predict_folder(predictor, part(squares, slice(48, 64)), tmp_path / "found", Progress(), format="csv")
     assert summary.boxes == 16 and summary.method == "sharp"
     assert len((tmp_path / "found" / "boxes.csv").read_text().splitlines()) == 17
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from boxless.backbones.backbone import Backbone, Step
+from boxless.backbones.backbone import Backbone, Stage
 from boxless.boxes.from_heatmap import Detections, Readout
 from boxless.methods.cam import Cam
 
@@ -33,12 +33,12 @@ class Plain(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 12, 5, stride, padding=2)
 
-    def steps(self) -> Iterator[Step]:
+    def stages(self) -> Iterator[Stage]:
         yield "conv", nn.Sequential(self.conv, nn.ReLU())
 
 
 def build(stride: int) -> Backbone:
-    return Backbone(Plain(stride), name="plain", stride=stride, channels=12, mean=(0.5,) * 3, std=(0.25,) * 3)
+    return Backbone(Plain(stride), name="plain", stride=stride, mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 ENTRIES = {"boxes.jsonl"}
