@@ -39,7 +39,7 @@ class Predictor:
 
     name = "drawn"
     readout = Readout(0.5, "fixed for the test")
-    category = "object"
+    category = "thing"
 
     def __init__(self, log: Path, pause: float = 0.0, gone: Callable[[Sample], None] = lambda sample: None) -> None:
         self.log, self.pause, self.gone = log, pause, gone

@@ -39,6 +39,8 @@ class Summary:
     nothing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    numbers: str = ""
+    """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels."""
     taken_over: int = 0
     """Images that an earlier process had done before it was stopped."""
     finished_before: bool = False
@@ -49,6 +51,7 @@ class Summary:
         """What an earlier process wrote into summary.json."""
         names = {"nothing": "nothing_found"}
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
+        content = {"numbers": "", **content}  # which older versions did not say
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
@@ -70,6 +73,7 @@ class Summary:
             "broken": self.broken,
             "threshold": self.threshold,
             "seconds": round(self.seconds, 2),
+            "numbers": self.numbers,
             "taken_over": self.taken_over,
         }
 
@@ -86,7 +90,8 @@ class Summary:
             told.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
         if self.broken:
             told.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
-        told.append(f"Method {self.method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
+        method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
+        told.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
         return told
 
 
@@ -221,6 +226,8 @@ class _Search:
         self.shards.scan()
         broken, dataset = self.shards.broken, self.dataset
         summary = Summary(self.predictor.name, len(dataset), self.predictor.readout.to_dict(), broken=broken)
+        if "bf16" in self.shards.job:
+            summary.numbers = "bf16" if self.shards.job["bf16"] else "fp32"
         summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
         if len(broken) == len(dataset):
             self.shards.remove()
