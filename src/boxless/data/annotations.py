@@ -1,18 +1,19 @@
 """What every reader of annotations shares: numbers and boxes that are what they should be, and images that are there.
 
+Reading has two steps. A parser gives a data set as it is written, with the place of each box; `checked` judges it.
 Annotation files are written by other programs and by hand. Whatever is wrong with one is said in one sentence that
 names the file and the place in it.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from boxless.data.dataset import Boxes
+from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
 from boxless.data.sources import Source, open_source
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -60,36 +61,61 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, where: str) -> Box:
-    """A half-open box in pixels, cut off at the edges of the picture where its size is known.
+def score_of(value: object) -> float | None:
+    """The score that a finder gave a box; whatever is no number is none."""
+    score = _number(value)
+    return score if math.isfinite(score) else None
+
+
+def plain_name(name: str) -> str:
+    """The name of an image with /, and without ./ and its like, however another program wrote it."""
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def fault(box: Box, size: Size | None) -> str:
+    """What is wrong with a box: "empty", "outside" of a picture of this (width, height), or ""."""
+    x0, y0, x1, y1 = box
+    if x1 <= x0 or y1 <= y0:
+        return "empty"
+    return "outside" if size and (x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0) else ""
+
+
+def checked_box(box: Box, size: Size | None, where: str) -> Box:
+    """A half-open box in pixels, cut off at the edges of the picture where its (width, height) is known.
 
     Raises BoxlessError that begins with `where` when the box is empty or lies beyond the picture.
     """
-    if _as_written.get():
-        return x0, y0, x1, y1
-    if x1 <= x0 or y1 <= y0:
-        raise BoxlessError(f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} is empty. Expected x0 < x1 and y0 < y1.")
+    wrong = fault(box, size)
+    written = ",".join(f"{side:g}" for side in box)
+    if wrong == "empty":
+        raise BoxlessError(f"{where}: the box {written} is empty. Expected x0 < x1 and y0 < y1.")
     if size is None:
-        return x0, y0, x1, y1
+        return box
     width, height = size
-    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-        raise BoxlessError(
-            f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside of the picture of {width} x {height} pixels."
-        )
+    if wrong:
+        raise BoxlessError(f"{where}: the box {written} lies outside of the picture of {width} x {height} pixels.")
+    x0, y0, x1, y1 = box
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
-_as_written: ContextVar[bool] = ContextVar("as_written", default=False)
+def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size: Size | None = None) -> Sample:
+    """A sample with its boxes as they are written; `checked` judges them."""
+    return Sample(name, label, stacked(one.box for one in written), size, tuple(written))
 
 
-@contextmanager
-def as_written() -> Iterator[None]:
-    """Inside, boxes are read as they stand, whether they are any or not: for who wants to say which are none."""
-    token = _as_written.set(True)
-    try:
-        yield
-    finally:
-        _as_written.reset(token)
+def checked(dataset: Dataset) -> Dataset:
+    """What a parser gave, with the boxes cut off at the edges of their pictures.
+
+    Raises BoxlessError for the first fault of the annotations, and for a box that is empty or outside of its picture.
+    """
+    for sentence in dataset.faults:
+        raise BoxlessError(sentence)
+    return replace(dataset, samples=[_checked(sample) if sample.written else sample for sample in dataset.samples])
+
+
+def _checked(sample: Sample) -> Sample:
+    boxes = [checked_box(one.box, sample.size, one.where) for one in sample.written]
+    return replace(sample, boxes=stacked(boxes), written=())
 
 
 def stacked(boxes: Iterable[Box]) -> Boxes | None:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boxless.data.annotations import as_written
+from boxless.data.annotations import fault
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.file_names import class_folder, is_image
-from boxless.data.folder import boxes_files, read_data, splits
+from boxless.data.folder import boxes_files, parse_data, splits
 from boxless.data.images import read_resized
 from boxless.data.inference_batches import prefetch
 from boxless.data.near_duplicates import BYTES, NEAR, fingerprint, near_duplicate_groups
@@ -139,8 +139,9 @@ def check(path: Path, *, workers: int = 4) -> Findings:
 def _read(path: Path, split: str, findings: Findings) -> Dataset:
     """The split with its boxes as they are written; the bare images where the annotations cannot be read."""
     try:
-        with as_written():
-            return read_data(path, split or None)
+        dataset = parse_data(path, split or None)
+        findings.unreadable += dataset.faults
+        return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":
             raise
@@ -199,10 +200,8 @@ def _judge_boxes(look: _Look, findings: Findings) -> None:
 
 
 def _fault(x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> str:
-    if x1 <= x0 or y1 <= y0:
-        return "empty"
-    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-        return "outside"
+    if wrong := fault((x0, y0, x1, y1), (width, height)):
+        return wrong
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         return "reaching out"
     return "tiny" if x1 - x0 < width / PLACES or y1 - y0 < height / PLACES else ""

@@ -10,23 +10,21 @@
 The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
 """
 
-import csv
-import io
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from boxless.data import wsol_lists
-from boxless.data.annotations import Box, Size, checked_box, numbers, stacked, text_of, whole
+from boxless.data.annotations import checked
+from boxless.data.boxes_csv import read_rows
 from boxless.data.coco import read_coco
-from boxless.data.dataset import Dataset, Sample
+from boxless.data.dataset import Dataset
 from boxless.data.file_names import SPLITS, class_folder, is_image
 from boxless.data.published_datasets import recognise
 from boxless.data.sources import Source, open_source
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
-from boxless.runtime.errors import BoxlessError, UsageError, brief
+from boxless.runtime.errors import BoxlessError, UsageError
 
 EVERYTHING = "all"
 """In the place of a split: the images of all of them."""
@@ -42,6 +40,11 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
     or of lists are, if not beside them. Raises UsageError for a split that is missing or must be chosen, BoxlessError
     for data that cannot be read.
     """
+    return checked(parse_data(path, split, images=images))
+
+
+def parse_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
+    """What `read_data` reads, with the boxes as they are written: for who wants to say which are none."""
     chosen = _choose(path, splits(path), split)
     layout = recognise(path)
     if layout:
@@ -56,7 +59,7 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
     elif path.suffix.lower() == ".json":
         return read_coco(path, images)
     source = open_source(path)
-    return read_webdataset(source, chosen) if isinstance(source, TarSource) else _read_tree(source, chosen)
+    return read_webdataset(source, chosen) if isinstance(source, TarSource) else _parse_tree(source, chosen)
 
 
 def splits(path: Path) -> list[str]:
@@ -99,71 +102,27 @@ def _choose(path: Path, found: list[str], split: str | None) -> str | None:
     raise UsageError(f"{path} has no split {split!r}; it has {has}.")
 
 
-@dataclass
-class _Known:
-    """What the csv files say of one image."""
-
-    label: str = ""
-    size: Size | None = None
-    boxes: list[Box] = field(default_factory=list)
-
-
-def _read_tree(source: Source, split: str | None) -> Dataset:
+def _parse_tree(source: Source, split: str | None) -> Dataset:
     names = source.names()
     pictures = [name for name in names if is_image(name)]
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
-    known = _read_boxes(source, boxes_files(names), set(pictures))
-    class_of = {name: class_folder(name) or known[name].label for name in pictures}
+    known, faults = read_rows(source, boxes_files(names), set(pictures))
+    class_of = {name: class_folder(name) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
-        Sample(name, label_of.get(class_of[name]), stacked(known[name].boxes), known[name].size)
+        known[name].sample(name, label_of.get(class_of[name]))
         for name in pictures
         if split is None or name.startswith(f"{split}/")
     ]
-    return Dataset(source, samples, classes, split)
+    return Dataset(source, samples, classes, split, tuple(faults))
 
 
 def boxes_files(names: Iterable[str]) -> list[str]:
     """The csv files at the top. All are read whatever the split, as classes may stand in them alone."""
     known = {"boxes.csv", *(f"boxes_{split}.csv" for split in SPLITS)}
     return [name for name in names if name.lower() in known]
-
-
-def _read_boxes(source: Source, files: Iterable[str], pictures: set[str]) -> dict[str, _Known]:
-    known: dict[str, _Known] = defaultdict(_Known)
-    for file in files:
-        rows = csv.DictReader(io.StringIO(text_of(source, file), newline=""), restval="", restkey="more")
-        lacking = [column for column in ("image", "x0", "y0", "x1", "y1") if column not in (rows.fieldnames or [])]
-        if lacking:
-            raise BoxlessError(
-                f"{file} in {source.root} has no column {', '.join(lacking)}. "
-                "Expected the first line image,class,width,height,x0,y0,x1,y1."
-            )
-        try:
-            for row in rows:
-                _read_row(row, f"{file} in {source.root}, line {rows.line_num}", pictures, known)
-        except csv.Error as error:
-            raise BoxlessError(f"{file} in {source.root}, line {rows.line_num}: not csv ({error}).") from error
-    return known
-
-
-def _read_row(row: dict[str, str], where: str, pictures: set[str], known: dict[str, _Known]) -> None:
-    """Add one line to what is known; a line without coordinates knows of the image but of no box."""
-    if row["image"] not in pictures:
-        raise BoxlessError(f"{where} names the image {brief(row['image'], 200)}, which is not in the data.")
-    entry = known[row["image"]]
-    entry.label = row.get("class") or entry.label
-    if row.get("width") and row.get("height"):
-        width, height = whole([row["width"], row["height"]], where)
-        entry.size = (width, height)
-    sides = [row[side] for side in ("x0", "y0", "x1", "y1")]
-    if any(sides):
-        x0, y0, x1, y1 = numbers(sides, where)
-        box = checked_box(x0, y0, x1, y1, entry.size, where)
-        if box not in entry.boxes:  # boxes.csv may repeat what boxes_<split>.csv says
-            entry.boxes.append(box)
 
 
 def _what_else(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ def with_found(dataset: Dataset, path: Path) -> Dataset:
     Of several boxes of an image the largest is taken. Raises BoxlessError for a file without boxes, for an image that
     the data does not have, and when no image is left.
     """
-    found = read_truth(path)
+    found = read_truth(path, dataset.source)
     known = {
         name: (size, boxes)
         for name, size, boxes in zip(found.names, found.sizes, found.boxes, strict=True)

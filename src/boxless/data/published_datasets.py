@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from boxless.data.annotations import Box, checked_box, numbers, require_images, rows_of, stacked, text_of, whole
-from boxless.data.dataset import Dataset, Sample
+from boxless.data.annotations import annotated, numbers, require_images, rows_of, text_of, whole
+from boxless.data.dataset import Dataset, Sample, WrittenBox
 from boxless.data.sources import FolderSource
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
@@ -67,7 +67,7 @@ def read_cub(root: Path, split: str) -> Dataset:
         if unknown := next((image for image in chosen if image not in there), None):
             raise BoxlessError(f"{file} in {root} lacks the image {brief(unknown)} of train_test_split.txt.")
     samples = [
-        Sample(f"images/{names[key]}", label_of[class_of[key]], stacked([boxes[key]] if key in boxes else []))
+        annotated(f"images/{names[key]}", label_of[class_of[key]], [boxes[key]] if key in boxes else [])
         for key in chosen
     ]
     require_images({sample.name: "images.txt" for sample in samples}, lists)
@@ -97,7 +97,7 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
             f"{stranger} in {root} is of the synset {brief(truth[stranger][0])}, which is not a class there."
         )
     samples = [
-        Sample(f"val/{name}.JPEG", label_of[wnid], stacked(boxes), size) for name, (wnid, size, boxes) in truth.items()
+        annotated(f"val/{name}.JPEG", label_of[wnid], boxes, size) for name, (wnid, size, boxes) in truth.items()
     ]
     return Dataset(source, samples, classes, split)
 
@@ -137,26 +137,26 @@ LAYOUTS = (
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
-Truth = tuple[str, tuple[int, int] | None, list[Box]]
+Truth = tuple[str, tuple[int, int] | None, list[WrittenBox]]
 
 
 def _pairs(lists: FolderSource, name: str) -> list[tuple[str, str]]:
     return [(values[0], values[1]) for _, values in rows_of(lists, name, 2)]
 
 
-def _corner_and_extent(values: list[str], where: str) -> Box:
+def _corner_and_extent(values: list[str], where: str) -> WrittenBox:
     x, y, width, height = numbers(values[1:5], where)
-    return checked_box(x, y, x + width, y + height, None, where)
+    return WrittenBox((x, y, x + width, y + height), where)
 
 
 def _tiny(name: str, label: int, sides: list[str], where: str) -> Sample:
-    return Sample(name, label, stacked([_inclusive(sides, (64, 64), where)]), (64, 64))
+    return annotated(name, label, [_inclusive(sides, where)], (64, 64))
 
 
-def _inclusive(sides: Sequence[str | None], size: tuple[int, int] | None, where: str) -> Box:
+def _inclusive(sides: Sequence[str | None], where: str) -> WrittenBox:
     """First and last pixel, counted from 0 -> half-open."""
     x0, y0, x1, y1 = numbers(sides[:4], where)
-    return checked_box(x0, y0, x1 + 1, y1 + 1, size, where)
+    return WrittenBox((x0, y0, x1 + 1, y1 + 1), where)
 
 
 def _synsets(root: Path) -> list[str]:
@@ -179,7 +179,7 @@ def _from_xml(annotations: Path) -> dict[str, Truth]:
             raise BoxlessError(f"{path} cannot be read: {error}.") from error
         width, height = whole([tree.findtext("size/width"), tree.findtext("size/height")], str(path))
         corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in tree.iter("object")]
-        boxes = [_inclusive(corner, (width, height), str(path)) for corner in corners]
+        boxes = [_inclusive(corner, str(path)) for corner in corners]
         name = tree.findtext("object/name")
         if not name:
             raise BoxlessError(f"{path} has no <object> with a <name>. Expected the synset of the image.")
@@ -196,6 +196,6 @@ def _from_solution(root: Path) -> dict[str, Truth]:
         where = f"{file} in {root}, image {row.get('ImageId')}"
         if not words or len(words) % 5:
             raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {brief(' '.join(words))}.")
-        boxes = [_inclusive(words[start + 1 : start + 5], None, where) for start in range(0, len(words), 5)]
+        boxes = [_inclusive(words[start + 1 : start + 5], where) for start in range(0, len(words), 5)]
         found[str(row["ImageId"])] = (words[0], None, boxes)
     return found

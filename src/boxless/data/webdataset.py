@@ -10,8 +10,8 @@ Boxes are half-open pixels of the upright picture. The size is read where boxes 
 import json
 from typing import Any, NamedTuple
 
-from boxless.data.annotations import Box, Size, checked_box, class_number, numbers, stacked, whole
-from boxless.data.dataset import Dataset, Sample
+from boxless.data.annotations import Size, annotated, class_number, numbers, whole
+from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import class_folder, is_image
 from boxless.data.tar_source import TarSource, key_of
 from boxless.runtime.errors import BoxlessError, brief
@@ -21,7 +21,7 @@ CLASSES = "classes.txt"
 
 class _Told(NamedTuple):
     label: int | str | None
-    boxes: list[Box]
+    boxes: list[WrittenBox]
     size: Size | None
 
 
@@ -43,7 +43,7 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
         if split is None or name.startswith(f"{split}/"):
             label = label_of[name]
             number = label if isinstance(label, int) else index.get(label)
-            samples.append(Sample(name, number, stacked(told[name].boxes), told[name].size))
+            samples.append(annotated(name, number, told[name].boxes, told[name].size))
     return Dataset(source, samples, classes, split)
 
 
@@ -87,7 +87,7 @@ def _read(source: TarSource, key: str) -> _Told:
         width, height = whole([content["width"], content["height"]], where)
         size = width, height
     corners = [numbers(box, where) for box in boxes]
-    return _Told(label, [checked_box(x0, y0, x1, y1, size, where) for x0, y0, x1, y1 in corners], size)
+    return _Told(label, [WrittenBox((x0, y0, x1, y1), where) for x0, y0, x1, y1 in corners], size)
 
 
 def _parsed(text: bytes, where: str) -> dict[str, Any]:
