@@ -11,6 +11,7 @@ from rich.table import Table
 
 from boxless.cli import console
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
+from boxless.data.dataset import NO_CLASS
 from boxless.data.near_duplicates import NEAR
 
 
@@ -91,7 +92,8 @@ def to_look_at(findings: Findings) -> Iterator[str]:
             yield f"{_count(len(names), 'image')} with {words}: {_some(names)}."
     yield from _alike(findings)
     if findings.unlabelled and findings.classes:
-        yield f"{_count(findings.unlabelled, 'image')} without a class beside others with one; train refuses such data."
+        count = _count(findings.unlabelled, "image")
+        yield f"{count} without a class beside others with one; train refuses such data, find calls them {NO_CLASS}."
     if findings.small_classes and findings.classes:
         few = findings.small_classes
         counted = _count(len(few), "class", "classes")

@@ -8,14 +8,16 @@ names the file and the place in it.
 import math
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
+from boxless.data.images import read_size
 from boxless.data.sources import Source, open_source
-from boxless.runtime.errors import BoxlessError, brief
+from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
@@ -80,21 +82,21 @@ def fault(box: Box, size: Size | None) -> str:
     return "outside" if size and (x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0) else ""
 
 
-def checked_box(box: Box, size: Size | None, where: str) -> Box:
+def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, where: str) -> Box:
     """A half-open box in pixels, cut off at the edges of the picture where its (width, height) is known.
 
     Raises BoxlessError that begins with `where` when the box is empty or lies beyond the picture.
     """
-    wrong = fault(box, size)
-    written = ",".join(f"{side:g}" for side in box)
+    wrong = fault((x0, y0, x1, y1), size)
     if wrong == "empty":
-        raise BoxlessError(f"{where}: the box {written} is empty. Expected x0 < x1 and y0 < y1.")
+        raise BoxlessError(f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} is empty. Expected x0 < x1 and y0 < y1.")
     if size is None:
-        return box
+        return x0, y0, x1, y1
     width, height = size
     if wrong:
-        raise BoxlessError(f"{where}: the box {written} lies outside of the picture of {width} x {height} pixels.")
-    x0, y0, x1, y1 = box
+        raise BoxlessError(
+            f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside of the picture of {width} x {height} pixels."
+        )
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
@@ -110,12 +112,26 @@ def checked(dataset: Dataset) -> Dataset:
     """
     for sentence in dataset.faults:
         raise BoxlessError(sentence)
-    return replace(dataset, samples=[_checked(sample) if sample.written else sample for sample in dataset.samples])
+    return replace(dataset, samples=[_checked(one, dataset.source) if one.written else one for one in dataset.samples])
 
 
-def _checked(sample: Sample) -> Sample:
-    boxes = [checked_box(one.box, sample.size, one.where) for one in sample.written]
+def _checked(sample: Sample, source: Source) -> Sample:
+    if any(fault(one.box, sample.size) == "outside" for one in sample.written):
+        with suppress(BrokenImageError):  # it may be that the size is wrong and the box is right
+            check_size(sample, read_size(source.read(sample.name), sample.name))
+    boxes = [checked_box(*one.box, sample.size, one.where) for one in sample.written]
     return replace(sample, boxes=stacked(boxes), written=())
+
+
+def check_size(sample: Sample, size: Size) -> None:
+    """Raise BoxlessError for boxes that are stated for a picture of another size than the upright image's."""
+    if sample.boxes is not None and sample.size not in (None, size):
+        stated, turned = sample.size, " once it is turned upright" if sample.size == size[::-1] else ""
+        raise BoxlessError(
+            f"{brief(sample.name, 200)} has {size[0]} x {size[1]} pixels{turned}, "
+            f"and its annotation says {stated[0]} x {stated[1]}. Expected boxes and sizes of the upright picture; "
+            "`boxless check` lists all such images."
+        )
 
 
 def stacked(boxes: Iterable[Box]) -> Boxes | None:

@@ -9,6 +9,9 @@ from jaxtyping import Float32
 
 from boxless.data.sources import Source
 
+NO_CLASS = "object"
+"""The category of images that have none, or of whose objects several are."""
+
 Boxes = Float32[np.ndarray, "_box 4"]
 """Boxes as float32 x0 y0 x1 y1 in pixels of the original, upright image; half-open: x1 is one past the last pixel."""
 

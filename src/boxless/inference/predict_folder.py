@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boxless.boxes.from_heatmap import Detections, Heatmap
-from boxless.data.dataset import Dataset, Sample, data_hash
+from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.sources import FolderSource
@@ -38,6 +38,9 @@ class Summary:
     boxes: int = 0
     nothing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    unlabelled: int = 0
+    """Images without a class among others that have one; their boxes are of `category`."""
+    category: str = NO_CLASS
     seconds: float = 0.0
     taken_over: int = 0
     """Images that an earlier process had done before it was stopped."""
@@ -49,6 +52,7 @@ class Summary:
         """What an earlier process wrote into summary.json."""
         names = {"nothing": "nothing_found"}
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
+        content = {"unlabelled": 0, "category": NO_CLASS, **content}  # which earlier versions did not count
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
@@ -68,6 +72,8 @@ class Summary:
             "boxes": self.boxes,
             "nothing_found": self.nothing,
             "broken": self.broken,
+            "unlabelled": self.unlabelled,
+            "category": self.category,
             "threshold": self.threshold,
             "seconds": round(self.seconds, 2),
             "taken_over": self.taken_over,
@@ -84,6 +90,8 @@ class Summary:
             told.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
         if self.nothing:
             told.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
+        if self.unlabelled:
+            told.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
         if self.broken:
             told.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
         told.append(f"Method {self.method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
@@ -145,7 +153,8 @@ class _Search:
         self.predictor, self.dataset, self.out, self.format = predictor, dataset, out, format
         self.report, self.multiple = report, multiple
         self.classes = predictor.classes or list(dataset.classes)
-        if not predictor.classes and any(sample.label is None for sample in dataset.samples):
+        self.unlabelled = 0 if predictor.classes else sum(sample.label is None for sample in dataset.samples)
+        if self.unlabelled:
             self.classes = list(dict.fromkeys([*self.classes, predictor.category]))
         self.pieces = predictor.pieces(dataset)
         self.started = time.monotonic()
@@ -221,6 +230,7 @@ class _Search:
         self.shards.scan()
         broken, dataset = self.shards.broken, self.dataset
         summary = Summary(self.predictor.name, len(dataset), self.predictor.readout.to_dict(), broken=broken)
+        summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
         summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
         if len(broken) == len(dataset):
             self.shards.remove()

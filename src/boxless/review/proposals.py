@@ -6,7 +6,7 @@ from pathlib import Path
 
 from boxless.data.annotation_files import parse_annotations
 from boxless.data.annotations import checked
-from boxless.data.dataset import Dataset
+from boxless.data.dataset import NO_CLASS, Dataset
 from boxless.runtime.errors import BoxlessError, UsageError
 
 
@@ -65,7 +65,7 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
         raise BoxlessError(f"{path} names the image {missing[0]}, which is not in {photos.source.root}{others}.")
     listed = [named.get(sample.name, Proposal(sample.name, "")) for sample in photos.samples]
     return [
-        one if one.label else replace(one, label=photos.classes[sample.label] if sample.label is not None else "object")
+        one if one.label else replace(one, label=photos.classes[sample.label] if sample.label is not None else NO_CLASS)
         for one, sample in zip(listed, photos.samples, strict=True)
     ]
 

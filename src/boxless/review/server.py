@@ -195,4 +195,4 @@ def _place(box: Any, size: tuple[int, int], name: str) -> Place:
     if not isinstance(box, list) or len(box) != 4:
         raise web.HTTPBadRequest(reason="expected boxes of x0, y0, x1, y1")
     x0, y0, x1, y1 = numbers(box, name)
-    return checked_box((x0, y0, x1, y1), size, name)
+    return checked_box(x0, y0, x1, y1, size, name)
