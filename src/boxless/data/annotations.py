@@ -148,16 +148,19 @@ def text_of(source: Source, name: str) -> str:
         raise BoxlessError(f"{name} in {source.root} is not UTF-8 text. Save it as UTF-8.") from error
 
 
-def rows_of(source: Source, name: str, columns: int, separator: str | None = None) -> list[tuple[str, list[str]]]:
+def rows_of(
+    source: Source, name: str, columns: int, separator: str | None = None, *, most: int = 0
+) -> list[tuple[str, list[str]]]:
     """The non-empty lines of a list, split into `columns` values, each with "file, line n" for error messages.
 
-    With `separator` None values are separated by white space. Raises BoxlessError for a line with fewer values.
+    With `separator` None values are separated by white space; of `most` values the last one is the rest of the line.
+    Raises BoxlessError for a line with fewer values.
     """
     rows = []
     for number, line in enumerate(text_of(source, name).splitlines(), 1):
         if not line.strip():
             continue
-        values = line.strip().split(separator)
+        values = line.strip().split(separator, most - 1)
         where = f"{name} in {source.root}, line {number}"
         if len(values) < columns:
             raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")

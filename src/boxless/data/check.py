@@ -15,8 +15,8 @@ import numpy as np
 
 from boxless.data.annotations import fault
 from boxless.data.dataset import Dataset, Sample
-from boxless.data.file_names import class_folder, is_image
-from boxless.data.folder import boxes_files, parse_data, splits
+from boxless.data.file_names import class_folder, is_image, split_folders
+from boxless.data.folder import boxes_files, parse_data, splits, top_of
 from boxless.data.images import read_resized
 from boxless.data.inference_batches import prefetch
 from boxless.data.near_duplicates import BYTES, NEAR, fingerprint, near_duplicate_groups
@@ -118,6 +118,7 @@ class _Kept:
 
 def check(path: Path, *, workers: int = 4) -> Findings:
     """Read every image of a data set once and say what is there; raises BoxlessError where there is nothing to read."""
+    path = path if path.is_file() else top_of(path)
     findings, kept = Findings(str(path)), _Kept()
     named: set[str] = set()
     for split in splits(path) or [""]:
@@ -150,9 +151,11 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
         if not names:
             raise
         findings.unreadable.append(str(error))
-        classes = sorted({class_folder(name) for name in names} - {""})
+        divided = split_folders(source.names())
+        classes = sorted({class_folder(name, divided) for name in names} - {""})
         labels = {name: label for label, name in enumerate(classes)}
-        return Dataset(source, [Sample(name, labels.get(class_folder(name))) for name in names], classes, split or None)
+        samples = [Sample(name, labels.get(class_folder(name, divided))) for name in names]
+        return Dataset(source, samples, classes, split or None)
 
 
 def _looks(dataset: Dataset, findings: Findings, workers: int) -> Iterator[_Look | None]:

@@ -10,8 +10,10 @@
 The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from boxless.data import wsol_lists
@@ -19,9 +21,9 @@ from boxless.data.annotations import checked
 from boxless.data.boxes_csv import read_rows
 from boxless.data.coco import read_coco
 from boxless.data.dataset import Dataset
-from boxless.data.file_names import SPLITS, class_folder, is_image
+from boxless.data.file_names import SPLITS, UNREAD, class_folder, hidden, in_order, is_image, split_folders
 from boxless.data.published_datasets import recognise
-from boxless.data.sources import Source, open_source
+from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
 from boxless.runtime.errors import BoxlessError, UsageError
@@ -45,6 +47,7 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
 
 def parse_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
     """What `read_data` reads, with the boxes as they are written: for who wants to say which are none."""
+    path = top_of(path)
     chosen = _choose(path, splits(path), split)
     layout = recognise(path)
     if layout:
@@ -66,12 +69,41 @@ def splits(path: Path) -> list[str]:
     """The splits of a data set in the order train, val, test; none for data that is not divided."""
     if path.suffix.lower() == ".json" and path.is_file():
         return []
+    path = top_of(path)
     layout = recognise(path)
     if layout:
         return list(layout.splits)
     names = open_source(path).names()
     tops = {name.partition("/")[0] for name in names if is_image(name) or PurePosixPath(name).name in LISTS}
-    return sorted((top for top in tops if top.lower() in SPLITS), key=lambda top: SPLITS.index(top.lower()))
+    found = in_order(top for top in tops if top.lower() in SPLITS)
+    if not found or any(f"{top}/{name}" in names for top in found for name in LISTS) or split_folders(names):
+        return found
+    warn_once(f"{found[0]} in {path} is taken for a class, as it stands beside folders that are no splits.")
+    return []
+
+
+def top_of(path: Path) -> Path:
+    """The folder in which the splits or classes of `path` are: below folders that hold nothing but another one."""
+    if not path.is_dir() or recognise(path):
+        return path
+
+    def listed(below: str) -> list[str]:
+        try:
+            entries = [entry for entry in islice(os.scandir(path / below), FEW) if not hidden(entry.name)]
+        except OSError:  # whoever reads it says so
+            return []
+        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        ours = [name for name in folders if written_here(path / below / name)] if len(folders) < FEW else []
+        return [f"{one.name}{'/' * (one.name in folders)}" for one in entries if one.name not in ours]
+
+    below = way_down(listed)
+    if below:
+        warn_once(f"Reading {path / below}: there is no other folder in {path}.")
+    return path / below
+
+
+FEW = 100
+"""Entries of a folder that are looked at to tell whether it is the way to another one."""
 
 
 def select(dataset: Dataset, classes: Sequence[str]) -> Dataset:
@@ -105,10 +137,13 @@ def _choose(path: Path, found: list[str], split: str | None) -> str | None:
 def _parse_tree(source: Source, split: str | None) -> Dataset:
     names = source.names()
     pictures = [name for name in names if is_image(name)]
+    if others := [name for name in names if PurePosixPath(name).suffix.lower() in UNREAD]:
+        warn_once(f"{len(others)} files of {source.root} are not read, such as {others[0]}. Save them as jpg or png.")
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
     known, faults = read_rows(source, boxes_files(names), set(pictures))
-    class_of = {name: class_folder(name) or known[name].label[0] for name in pictures}
+    divided = split_folders(pictures)
+    class_of = {name: class_folder(name, divided) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [

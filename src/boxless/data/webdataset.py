@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from boxless.data.annotations import Size, annotated, class_number, numbers, whole
 from boxless.data.dataset import Dataset, WrittenBox
-from boxless.data.file_names import class_folder, is_image
+from boxless.data.file_names import class_folder, is_image, split_folders
+from boxless.data.sources import warn_once
 from boxless.data.tar_source import TarSource, key_of
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -31,11 +32,20 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
     Raises BoxlessError for shards without images, for annotations that cannot be read, and for a class that is a
     number in one place and a name in another.
     """
-    pictures = [name for name in source.names() if is_image(name) and key_of(name) == name.rpartition(".")[0]]
+    images = [name for name in source.names() if is_image(name)]
+    pictures = [name for name in images if key_of(name) == name.rpartition(".")[0]]
+    if others := sorted({*images} - {*pictures}):
+        warn_once(
+            f"{len(others)} of {len(images)} images in the shards of {source.root} are left out, such as {others[0]}: "
+            "a name ends at its first dot there, so that this is an image beside another one."
+        )
     if not pictures:
         raise BoxlessError(f"There are no images in the shards of {source.root}. Expected files such as KEY.jpg.")
     told = {name: _read(source, key_of(name)) for name in pictures}
-    label_of = {name: class_folder(name) if (known := told[name].label) is None else known for name in pictures}
+    divided = split_folders(pictures)
+    label_of = {
+        name: class_folder(name, divided) if (known := told[name].label) is None else known for name in pictures
+    }
     classes = _classes(source, {label for label in label_of.values() if label != ""})
     index = {name: number for number, name in enumerate(classes)}
     samples = []
