@@ -13,6 +13,7 @@ from boxless.data.boxes_csv import parse_boxes_csv
 from boxless.data.coco import parse_coco
 from boxless.data.dataset import Boxes, Dataset
 from boxless.data.images import read_size
+from boxless.data.layouts import parse_folder
 from boxless.data.sources import Source
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
@@ -28,15 +29,29 @@ class Truth:
     classes: list[str]
 
 
-def parse_annotations(path: Path) -> Dataset:
-    """What a file (or folder of lists) says of its images, as it is written; raises BoxlessError for any other file."""
+EXPORTS = ("boxes.csv", "boxes.json")
+"""What `find` and `predict` write into a folder that they name; voc and yolo fill it."""
+
+
+def parse_annotations(path: Path, images: Source | None = None) -> Dataset:
+    """What a file, a folder of lists, an export or a data set says of its images, as it is written.
+
+    `images` serves where fractions of a size are all that a file knows. Raises BoxlessError for whatever else.
+    """
+    if path.is_dir():
+        path = next((path / name for name in EXPORTS if (path / name).is_file()), path)
     if path.is_dir() and (path / wsol_lists.IDS).is_file():
         return wsol_lists.parse_wsol_lists(path)
+    if path.is_dir() and (parsed := parse_folder(path, images)) is not None:
+        return parsed
     if path.suffix.lower() == ".json" and path.is_file():
         return parse_coco(path)
     if path.suffix.lower() == ".csv" and path.is_file():
         return parse_boxes_csv(path)
-    raise BoxlessError(f"{path} is no truth. Expected a boxes.csv, a COCO .json or a folder with {wsol_lists.IDS}.")
+    raise BoxlessError(
+        f"{path} is no truth. Expected a boxes.csv, a COCO .json, a folder that an export wrote, or data in a "
+        f"layout that boxless reads, such as a folder with {wsol_lists.IDS}."
+    )
 
 
 def read_truth(path: Path, images: Source | None = None) -> Truth:
@@ -46,7 +61,7 @@ def read_truth(path: Path, images: Source | None = None) -> Truth:
     the file and the line for what cannot be: no size, a box that is empty or outside, the same box twice, two sizes or
     two classes of one image.
     """
-    parsed = parse_annotations(path)
+    parsed = parse_annotations(path, images)
     if not parsed.samples and not parsed.faults:
         raise BoxlessError(f"{path} has no rows. Expected a row for each box.")
     sizes = [sample.size or _size(sample.name, path, images or parsed.source) for sample in parsed.samples]

@@ -22,7 +22,7 @@ from boxless.data.annotations import (
     whole,
 )
 from boxless.data.dataset import Dataset, WrittenBox
-from boxless.data.sources import FolderSource
+from boxless.data.sources import FolderSource, Source
 from boxless.runtime.errors import BoxlessError, brief
 
 
@@ -39,11 +39,20 @@ def read_coco(path: Path, images: Path | None = None) -> Dataset:
 
 
 def parse_coco(path: Path) -> Dataset:
+    """What `parse_coco_text` gives for a file; raises BoxlessError for one that is malformed or cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise BoxlessError(f"{path} cannot be read: {error}.") from error
+    return parse_coco_text(text, str(path), FolderSource(path.parent))
+
+
+def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
     """The images of a COCO json without looking for them, and all boxes but crowds and those without area, as written.
 
-    Classes are the categories in the order of their ids. Raises BoxlessError for a malformed file.
+    Classes are the categories in the order of their ids. Raises BoxlessError that begins with `path`.
     """
-    content = _parse(path)
+    content = _parse(text, path)
     entries = _by_id(content["images"], f"{path}, an image")
     if not entries:
         raise BoxlessError(f"{path} lists no images. Expected a COCO json with at least one.")
@@ -63,7 +72,7 @@ def parse_coco(path: Path) -> Dataset:
         for key, name in names.items()
     ]
     classes = [str(_field(categories[key], "name", f"{path}, a category")) for key in ids]
-    return Dataset(FolderSource(path.parent), samples, classes, faults=tuple(faults))
+    return Dataset(source, samples, classes, faults=tuple(faults))
 
 
 def _by_id(entries: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:
@@ -76,14 +85,14 @@ def _by_id(entries: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any
     return found
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(text: str, path: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise BoxlessError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from error
     except RecursionError as error:
         raise BoxlessError(f"{path} is not a COCO json: it is nested too deeply.") from error
-    except (OSError, ValueError) as error:  # not UTF-8, or a number of thousands of digits
+    except ValueError as error:  # a number of thousands of digits
         raise BoxlessError(f"{path} cannot be read: {error}.") from error
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or "images" not in content:
@@ -96,7 +105,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _annotations(
-    content: dict[str, Any], path: Path, names: dict[Any, str], label_of: dict[Any, int]
+    content: dict[str, Any], path: str, names: dict[Any, str], label_of: dict[Any, int]
 ) -> tuple[dict[Any, set[int]], dict[Any, list[WrittenBox]], list[str]]:
     """The labels and the boxes of every image id, and a sentence for every annotation that cannot be."""
     labels: dict[Any, set[int]] = defaultdict(set)

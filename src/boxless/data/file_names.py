@@ -44,7 +44,7 @@ SPLITS = ("train", "val", "valid", "validation", "test")
 """Folder names that mean a split and never a class."""
 
 WRITTEN = "Boxes found by boxless"
-"""How the README.txt of a folder begins that an export wrote."""
+"""How the README.txt of a folder begins that an export wrote; the format follows in parentheses."""
 
 LARGEST_FILE = 2**29
 """Bytes of one file; a larger one is refused before it is read: it is no photograph, and may be an unpacking bomb."""

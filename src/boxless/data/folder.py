@@ -6,6 +6,7 @@
     [split/]image_ids.txt ...                 see wsol_lists.py
     [split/]name-000000.tar ...               see webdataset.py
     what its authors distribute               see published_datasets.py
+    what other programs write                 see layouts.py
 
 The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
 """
@@ -22,7 +23,7 @@ from boxless.data.boxes_csv import read_rows
 from boxless.data.coco import read_coco
 from boxless.data.dataset import Dataset
 from boxless.data.file_names import SPLITS, UNREAD, class_folder, hidden, in_order, is_image, split_folders
-from boxless.data.published_datasets import recognise
+from boxless.data.layouts import recognise
 from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
@@ -51,8 +52,7 @@ def parse_data(path: Path, split: str | None = None, *, images: Path | None = No
     chosen = _choose(path, splits(path), split)
     layout = recognise(path)
     if layout:
-        parts = [layout.read(path, part) for part in ([chosen] if chosen else layout.splits)]
-        return replace(parts[0], samples=[sample for part in parts for sample in part.samples], split=split)
+        return replace(layout.read(chosen), split=split)
     if path.is_dir():
         folder = path / chosen if chosen else path
         if (folder / LABELS_JSON).is_file():

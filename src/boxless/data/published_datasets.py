@@ -9,9 +9,12 @@ import csv
 import io
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from boxless.data.annotated_images import Layout
 from boxless.data.annotations import annotated, numbers, require_images, rows_of, text_of, whole
 from boxless.data.dataset import Dataset, Sample, WrittenBox
 from boxless.data.file_names import is_image
@@ -33,8 +36,8 @@ GROUPS = {
 class for training, 50 for testing."""
 
 
-class Layout(NamedTuple):
-    """A distribution of a data set: what it is recognised by, its splits, and what reads one of them."""
+class Distribution(NamedTuple):
+    """A data set as its authors lay it out: what it is recognised by, its splits, and what reads one of them."""
 
     name: str
     mark: str
@@ -43,8 +46,14 @@ class Layout(NamedTuple):
 
 
 def recognise(path: Path) -> Layout | None:
-    """The layout of the folder `path`, None if it is none of LAYOUTS."""
-    return next((layout for layout in LAYOUTS if (path / layout.mark).exists()), None)
+    """The layout of the folder `path`, None if it is none of DISTRIBUTIONS."""
+    found = next((one for one in DISTRIBUTIONS if (path / one.mark).exists()), None)
+    return found and Layout(found.name, found.splits, partial(_read, found, path))
+
+
+def _read(distribution: Distribution, path: Path, split: str | None) -> Dataset:
+    parts = [distribution.read(path, part) for part in ([split] if split else distribution.splits)]
+    return replace(parts[0], samples=[sample for part in parts for sample in part.samples], split=split)
 
 
 def read_cub(root: Path, split: str) -> Dataset:
@@ -141,10 +150,10 @@ def read_tiny_imagenet(root: Path, split: str) -> Dataset:
     return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split)
 
 
-LAYOUTS = (
-    Layout("CUB-200-2011", "train_test_split.txt", ("train", "test"), read_cub),
-    Layout("ILSVRC", "ILSVRC/Data/CLS-LOC", ("train", "val"), read_ilsvrc),
-    Layout("Tiny ImageNet", "wnids.txt", ("train", "val"), read_tiny_imagenet),
+DISTRIBUTIONS = (
+    Distribution("CUB-200-2011", "train_test_split.txt", ("train", "test"), read_cub),
+    Distribution("ILSVRC", "ILSVRC/Data/CLS-LOC", ("train", "val"), read_ilsvrc),
+    Distribution("Tiny ImageNet", "wnids.txt", ("train", "val"), read_tiny_imagenet),
 )
 """The distributions that are recognised."""
 
