@@ -43,7 +43,7 @@ def score(
     seed: int = 0,
     threads: int | None = None,
 ) -> Scores:
-    """Saved maps (folder of .npy/.png or .npz) scored against a boxes.csv, COCO json or wsolevaluation lists.
+    """Saved maps (folder of .npy/.png or .npz) scored against a boxes.csv, COCO json, export, or data with boxes.
 
     Raises UsageError for an unknown protocol and for pxap without masks, BoxlessError for input that cannot be scored.
     """

@@ -1,4 +1,4 @@
-"""What is to be reviewed: every image of a folder or zip, with the boxes that a boxes.csv or a COCO json has for it."""
+"""What is to be reviewed: every image of a folder or zip, with the boxes that an export or a COCO json has for it."""
 
 import json
 from dataclasses import dataclass, replace
@@ -30,14 +30,19 @@ class Proposal:
 
 
 def boxes_file(target: Path) -> Path:
-    """The boxes.csv or COCO json that `target` is or holds; raises UsageError when there is none."""
+    """The boxes.csv or COCO json that `target` is or holds, or the folder of VOC or YOLO files that it is.
+
+    Raises UsageError when it is none of them.
+    """
     for path in (target, target / "boxes.csv", target / "boxes.json"):
         if path.is_file() and path.suffix.lower() in (".csv", ".json"):
             return path
-    found = "is not there" if not target.exists() else "holds neither boxes.csv nor boxes.json"
+    if (target / "Annotations").is_dir() or (target / "data.yaml").is_file():
+        return target
+    found = "is not there" if not target.exists() else "holds neither boxes.csv nor boxes.json, xml or YOLO files"
     raise UsageError(
         f"{target} {found}. Expected a boxes.csv, a COCO json, or a folder that `boxless find` or `boxless predict` "
-        "wrote in one of these formats."
+        "wrote."
     )
 
 
@@ -46,7 +51,7 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
 
     Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image.
     """
-    parsed, finder = parse_annotations(path), _method(path)
+    parsed, finder = parse_annotations(path, photos.source), _method(path)
     named: dict[str, Proposal] = {}
     for sample, written in zip(checked(parsed).samples, parsed.samples, strict=True):
         if sample.label is None and sample.boxes is not None and parsed.classes:
@@ -72,7 +77,8 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
 
 def _method(path: Path) -> str:
     """The finder, as the summary beside the boxes calls it; without one, the name of the file."""
+    summary = (path if path.is_dir() else path.parent) / "summary.json"
     try:
-        return str(json.loads((path.parent / "summary.json").read_text(encoding="utf-8"))["method"])
+        return str(json.loads(summary.read_text(encoding="utf-8"))["method"])
     except (OSError, ValueError, KeyError, TypeError):
         return path.name
