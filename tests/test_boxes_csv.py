@@ -55,6 +55,7 @@ REFUSED = {
     "an empty box": (f"{HEAD}\na/1.png,a,60,40,30,2,30,20\n", "line 2: the box 30,2,30,20 is empty"),
     "a box outside": (f"{HEAD}\na/1.png,a,60,40,70,2,80,20\n", "line 2: the box 70,2,80,20 lies outside"),
     "no number": (f"{HEAD}\na/1.png,a,60,40,1,2,30,x\n", "line 2: expected numbers"),
+    "fractions": (f"{HEAD}\na/1.png,a,60,40,0.1,0,1,0.5\n", "line 2: this box and all others lie within 0 and 1"),
     "no column": ("image,x0,y0,x1\n", "has no column y1. Expected image,class"),
 }
 

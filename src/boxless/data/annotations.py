@@ -110,9 +110,20 @@ def checked(dataset: Dataset) -> Dataset:
 
     Raises BoxlessError for the first fault of the annotations, and for a box that is empty or outside of its picture.
     """
-    for sentence in dataset.faults:
+    for sentence in faults_of(dataset):
         raise BoxlessError(sentence)
     return replace(dataset, samples=[_checked(one, dataset.source) if one.written else one for one in dataset.samples])
+
+
+def faults_of(dataset: Dataset) -> list[str]:
+    """What is wrong with the annotations as a whole and line by line, but for boxes and their pictures."""
+    written = [one for sample in dataset.samples for one in sample.written]
+    if written and all(0 <= min(one.box) < max(one.box) <= 1 for one in written):
+        within = next((one for one in written if any(side % 1 for side in one.box)), None)
+        if within is not None:
+            told = f"{within.where}: this box and all others lie within 0 and 1, as fractions do. Expected pixels."
+            return [told, *dataset.faults]
+    return list(dataset.faults)
 
 
 def _checked(sample: Sample, source: Source) -> Sample:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boxless.data.annotations import fault
+from boxless.data.annotations import fault, faults_of
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.file_names import class_folder, is_image, split_folders
 from boxless.data.folder import boxes_files, parse_data, splits, top_of
@@ -146,7 +146,7 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
     """The split with its boxes as they are written; the bare images where the annotations cannot be read."""
     try:
         dataset = parse_data(path, split or None)
-        findings.unreadable += dataset.faults
+        findings.unreadable += faults_of(dataset)
         return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":

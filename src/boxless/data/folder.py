@@ -84,7 +84,7 @@ def splits(path: Path) -> list[str]:
 
 def top_of(path: Path) -> Path:
     """The folder in which the splits or classes of `path` are: below folders that hold nothing but another one."""
-    if not path.is_dir() or recognise(path):
+    if not path.is_dir():
         return path
 
     def listed(below: str) -> list[str]:
@@ -97,8 +97,9 @@ def top_of(path: Path) -> Path:
         return [f"{one.name}{'/' * (one.name in folders)}" for one in entries if one.name not in ours]
 
     below = way_down(listed)
-    if below:
-        warn_once(f"Reading {path / below}: there is no other folder in {path}.")
+    if not below or recognise(path):
+        return path
+    warn_once(f"Reading {path / below}: there is no other folder in {path}.")
     return path / below
 
 

@@ -20,14 +20,13 @@ from boxless.data.annotated_images import (
     Layout,
     coco_box,
     dataset_of,
-    ordered_splits,
     parsed_json,
     split_folder,
     stated_size,
 )
 from boxless.data.annotations import text_of
 from boxless.data.dataset import Dataset, WrittenBox
-from boxless.data.file_names import class_folder, is_image
+from boxless.data.file_names import class_folder, is_image, split_folders
 from boxless.data.sources import Source
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -43,8 +42,7 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
     images = {name for name in names if is_image(name)}
     if not images or not any("file_name" in row for _, row in (row for file in files for row in _first(source, file))):
         return None
-    splits = ordered_splits(split_folder(name) for name in images)
-    return Layout("Hugging Face imagefolder", splits, partial(_read, source, files, images))
+    return Layout("Hugging Face imagefolder", tuple(split_folders(images)), partial(_read, source, files, images))
 
 
 def _first(source: Source, file: str) -> list[Row]:
@@ -69,7 +67,11 @@ def _rows(source: Source, file: str) -> Iterator[Row]:
 
 
 def _read(source: Source, files: Sequence[str], images: set[str], split: str | None) -> Dataset:
-    read = {name: AnnotatedImage(name, label=class_folder(name, [split_folder(name)]), split=split_folder(name)) for name in images}
+    there = split_folders(images)
+    read = {
+        name: AnnotatedImage(name, label=class_folder(name, there), split=split_folder(name) if there else "")
+        for name in images
+    }
     for file in files:
         folder = file.rpartition("/")[0]
         for where, row in _rows(source, file):
