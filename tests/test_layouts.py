@@ -1,11 +1,8 @@
 """Data as other programs lay it out: the same images, boxes, classes and splits whatever the layout."""
 
-import csv
-import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,211 +10,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts_written import (
+    IMAGES,
+    LAYOUTS,
+    coco,
+    expected,
+    known,
+    labelme,
+    picture,
+    put,
+    voc_beside,
+    yolo,
+)
 from PIL import Image
 
 from boxless.boxes.from_heatmap import Detections
 from boxless.cli.check import there_is, to_look_at
 from boxless.data.annotation_files import read_truth
 from boxless.data.check import check
-from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data, splits
 from boxless.data.layouts import recognise
 from boxless.export import write_boxes
 from boxless.runtime.errors import BoxlessError, UsageError
-
-Boxes = list[tuple[str, tuple[float, float, float, float]]]
-
-IMAGES: dict[str, dict[str, tuple[tuple[int, int], Boxes]]] = {
-    "train": {
-        "one.jpg": ((60, 40), [("cat", (0, 0, 60, 40))]),
-        "two two.png": ((33, 47), [("dog", (3, 5, 4, 6)), ("dog", (10, 20, 33, 47))]),
-        "both.jpg": ((60, 40), [("cat", (1, 2, 30, 31)), ("dog", (7, 8, 9, 40))]),
-    },
-    "val": {"three.v2.jpg": ((101, 30), [("dog", (99, 0, 101, 30))]), "none.jpg": ((20, 20), [])},
-}
-
-
-def picture(path: Path, size: tuple[int, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, "grey").save(path)
-
-
-def put(path: Path, content: str | dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-
-
-def coco(images: dict[str, tuple[tuple[int, int], Boxes]], extra: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    names = {"cat": 1, "dog": 2}
-    listed = [
-        {"id": i, "file_name": name, "width": size[0], "height": size[1]}
-        for i, (name, (size, _)) in enumerate(images.items())
-    ]
-    boxes = [
-        {"image_id": i, "category_id": names[label], "bbox": [x0, y0, x1 - x0, y1 - y0]}
-        for i, (_, found) in enumerate(images.values())
-        for label, (x0, y0, x1, y1) in found
-    ]
-    annotations = [{"id": i} | box for i, box in enumerate(boxes)]
-    categories = [
-        *(extra or []),
-        *({"id": number, "name": name, "supercategory": "pets"} for name, number in names.items()),
-    ]
-    return {"images": listed, "annotations": annotations, "categories": categories}
-
-
-def yolo_line(label: str, box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
-    (x0, y0, x1, y1), (width, height) = box, size
-    values = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height
-    return f"{['cat', 'dog'].index(label)} {' '.join(f'{value:.6f}' for value in values)}\n"
-
-
-def yolo(root: Path, folder: str = "{kind}/{split}", train: str = "images/{split}") -> None:
-    for split, images in IMAGES.items():
-        for name, (size, boxes) in images.items():
-            picture(root / folder.format(kind="images", split=split) / name, size)
-            label = root / folder.format(kind="labels", split=split) / name
-            put(label.with_suffix(".txt"), "".join(yolo_line(kind, box, size) for kind, box in boxes))
-    put(
-        root / "data.yaml",
-        f"train: {train.format(split='train')}\nval: {train.format(split='val')}\nnc: 2\nnames: ['cat', 'dog']\n",
-    )
-
-
-def yolo_of_roboflow(root: Path) -> None:
-    yolo(root, "{split}/{kind}", "../{split}/images")
-    put(root / "README.roboflow.txt", "")
-
-
-def yolo_with_lists(root: Path) -> None:
-    yolo(root)
-    for split, images in IMAGES.items():
-        put(root / f"{split}.txt", "".join(f"./images/{split}/{name}\n" for name in images))
-    put(root / "data.yaml", "path: /home/somebody/pets\ntrain: train.txt\nval: val.txt\nnames:\n  0: cat\n  1: dog\n")
-
-
-def xml(name: str, size: tuple[int, int], boxes: Boxes) -> str:
-    objects = "".join(
-        f"<object><name>{label}</name><bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin>"
-        f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
-        for label, (x0, y0, x1, y1) in boxes
-    )
-    return (
-        f"<annotation><folder>VOC2007</folder><filename>{name}</filename><size><width>{size[0]}</width>"
-        f"<height>{size[1]}</height><depth>3</depth></size>{objects}</annotation>"
-    )
-
-
-def voc(root: Path) -> None:
-    for split, images in IMAGES.items():
-        stems = [name.rpartition(".")[0] for name in images]
-        put(root / f"ImageSets/Main/{split}.txt", "".join(f"{stem}\n" for stem in stems))
-        for name, (size, boxes) in images.items():
-            picture(root / "JPEGImages" / name, size)
-            put(root / f"Annotations/{name.rpartition('.')[0]}.xml", xml(name, size, boxes))
-    put(root / "ImageSets/Main/cat_train.txt", "one 1\n")
-
-
-def voc_beside(root: Path) -> None:
-    for split, images in IMAGES.items():
-        for name, (size, boxes) in images.items():
-            picture(root / split / name, size)
-            put(root / split / f"{name.rpartition('.')[0]}.xml", xml(name, size, boxes))
-
-
-def roboflow(root: Path) -> None:
-    for split, images in IMAGES.items():
-        for name, (size, _) in images.items():
-            picture(root / split / name, size)
-        heading = [{"id": 0, "name": "pets", "supercategory": "none"}]
-        put(root / split / "_annotations.coco.json", coco(images, heading))
-
-
-def coco_2017(root: Path, folder: str = "{split}2017", file: str = "instances_{split}2017.json") -> None:
-    for split, images in IMAGES.items():
-        for name, (size, _) in images.items():
-            picture(root / folder.format(split=split) / name, size)
-        put(root / "annotations" / file.format(split=split), coco(images))
-    put(root / "annotations/captions_train2017.json", {"images": []})
-
-
-def coco_in_images(root: Path) -> None:
-    coco_2017(root, "images/{split}", "instances_{split}.json")
-
-
-def coco_in_one_folder(root: Path) -> None:
-    coco_2017(root, "images", "instances_{split}2017.json")
-
-
-def labelme(root: Path) -> None:
-    for split, images in IMAGES.items():
-        for name, (size, boxes) in images.items():
-            picture(root / split / name, size)
-            shapes = [
-                {"label": label, "points": [[x1, y0], [x0, y1]], "shape_type": "rectangle"}
-                for label, (x0, y0, x1, y1) in boxes
-            ]
-            content = {"shapes": shapes, "imagePath": name, "imageWidth": size[0], "imageHeight": size[1]}
-            if boxes:
-                put(root / split / f"{name.rpartition('.')[0]}.json", content)
-
-
-def image_folder(root: Path, suffix: str = "jsonl") -> None:
-    for split, images in IMAGES.items():
-        rows = []
-        for name, (size, boxes) in images.items():
-            picture(root / split / name, size)
-            corners = [[x0, y0, x1 - x0, y1 - y0] for _, (x0, y0, x1, y1) in boxes]
-            rows.append({"file_name": name, "objects": {"bbox": corners, "categories": [label for label, _ in boxes]}})
-        if suffix == "jsonl":
-            put(root / split / "metadata.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
-        else:
-            text = io.StringIO()
-            csv.writer(text).writerows(
-                [["file_name", "objects"], *([row["file_name"], json.dumps(row["objects"])] for row in rows)]
-            )
-            put(root / split / "metadata.csv", text.getvalue())
-
-
-def image_folder_csv(root: Path) -> None:
-    image_folder(root, "csv")
-
-
-LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "yolo": (yolo, "YOLO"),
-    "yolo of roboflow": (yolo_of_roboflow, "YOLO"),
-    "yolo with lists": (yolo_with_lists, "YOLO"),
-    "voc": (voc, "Pascal VOC"),
-    "voc beside": (voc_beside, "Pascal VOC"),
-    "roboflow": (roboflow, "Roboflow COCO"),
-    "coco 2017": (coco_2017, "COCO"),
-    "coco in images": (coco_in_images, "COCO"),
-    "coco in one folder": (coco_in_one_folder, "COCO"),
-    "labelme": (labelme, "labelme"),
-    "imagefolder": (image_folder, "Hugging Face imagefolder"),
-    "imagefolder csv": (image_folder_csv, "Hugging Face imagefolder"),
-}
-
-
-def known(data: Dataset) -> dict[str, tuple[str | None, list[list[float]]]]:
-    """The class and boxes of each image by its file name."""
-    return {
-        PurePosixPath(one.name).name: (
-            None if one.label is None else data.classes[one.label],
-            [] if one.boxes is None else one.boxes.tolist(),
-        )
-        for one in data.samples
-    }
-
-
-def expected(split: str) -> dict[str, tuple[str | None, list[list[float]]]]:
-    return {
-        name: (
-            next(iter({label for label, _ in boxes})) if len({label for label, _ in boxes}) == 1 else None,
-            [list(map(float, box)) for _, box in boxes],
-        )
-        for name, (_, boxes) in IMAGES[split].items()
-    }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -363,89 +177,6 @@ def test_a_yolo_export_without_links_asks_for_the_photographs(tmp_path: Path) ->
         read_truth(tmp_path / "out")
     truth = read_truth(tmp_path / "out", FolderSource(tmp_path / "photos"))
     assert dict(zip(truth.names, truth.sizes, strict=True)) == {one.name: one.size for one in made}
-
-
-MALFORMED: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
-    "yolo class": (yolo, "labels/train/one.txt", "7 .5 .5 1 1\n", r"labels/train/one\.txt in .*, line 1: the class 7"),
-    "yolo pixels": (yolo, "labels/train/one.txt", "0 30 20 60 40\n", r"one\.txt in .*, line 1: expected fractions"),
-    "yolo words": (yolo, "labels/train/one.txt", "\n0 a b c d\n", r"one\.txt in .*, line 2: expected numbers"),
-    "yolo short": (yolo, "labels/train/one.txt", "0 .1 .2\n", r"one\.txt in .*, line 1: expected `class cx cy w h`"),
-    "yolo yaml": (yolo, "data.yaml", "train: [\n", r"data\.yaml in .* is not YAML"),
-    "yolo names": (yolo, "data.yaml", "train: images\nnames: {a: b}\n", r"data\.yaml in .*, names: expected"),
-    "yolo nowhere": (yolo, "data.yaml", "train: elsewhere\nnames: [a]\n", r"data\.yaml in .* names no folder that has"),
-    "yolo list": (yolo_with_lists, "train.txt", "gone.jpg\n", r"train\.txt in .*, line 1 names the image 'gone\.jpg'"),
-    "voc xml": (voc, "Annotations/one.xml", "<annotation>\n<", r"Annotations/one\.xml in .*, line 2: not xml"),
-    "voc no name": (
-        voc,
-        "Annotations/one.xml",
-        "<annotation><object/></annotation>",
-        r"one\.xml in .*, object 1 has no",
-    ),
-    "voc no box": (
-        voc,
-        "Annotations/one.xml",
-        "<annotation><object><name>cat</name></object></annotation>",
-        r"one\.xml in .*, object 1: expected numbers",
-    ),
-    "voc list": (voc, "ImageSets/Main/val.txt", "gone\n", r"ImageSets/Main/val\.txt in .*, line 1 names 'gone'"),
-    "voc image": (
-        voc,
-        "Annotations/gone.xml",
-        "<annotation><filename>gone.jpg</filename></annotation>",
-        r"gone\.xml in .* names the image 'gone\.jpg'",
-    ),
-    "coco": (coco_2017, "annotations/instances_val2017.json", "{", r"instances_val2017\.json in .*, line 1: not JSON"),
-    "coco image": (
-        coco_2017,
-        "annotations/instances_val2017.json",
-        json.dumps({"images": [{"id": 1, "file_name": "gone.jpg"}]}),
-        r"instances_val2017\.json in .* names the image 'gone\.jpg'",
-    ),
-    "roboflow": (
-        roboflow,
-        "val/_annotations.coco.json",
-        "[]",
-        r"val/_annotations\.coco\.json in .* is not a COCO json",
-    ),
-    "labelme": (
-        labelme,
-        "train/one.json",
-        '{"shapes": [{"label": "a", "points": 3}]}',
-        r"one\.json in .*, shape 1: expected",
-    ),
-    "labelme json": (labelme, "train/one.json", "{\n", r"train/one\.json in .*, line 2: not JSON"),
-    "imagefolder": (
-        image_folder,
-        "train/metadata.jsonl",
-        '{"file_name": "gone.jpg"}\n',
-        r"metadata\.jsonl in .*, line 1 names",
-    ),
-    "imagefolder json": (
-        image_folder,
-        "val/metadata.jsonl",
-        '{"file_name": "none.jpg"}\n{\n',
-        r"jsonl in .*, line 2: not",
-    ),
-    "imagefolder boxes": (
-        image_folder,
-        "train/metadata.jsonl",
-        '{"file_name": "one.jpg", "objects": {"bbox": [[1, 2]], "categories": [0]}}\n',
-        r"metadata\.jsonl in .*, line 1, object 1: expected bbox",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", MALFORMED)
-def test_what_is_malformed_is_said_with_file_and_place(case: str, tmp_path: Path) -> None:
-    write, file, content, words = MALFORMED[case]
-    write(tmp_path)
-    put(tmp_path / file, content)
-    if case == "voc image":
-        for path in (tmp_path / "ImageSets/Main").iterdir():
-            path.unlink()
-    with pytest.raises(BoxlessError, match=words) as raised:
-        read_data(tmp_path, "all")
-    assert "\n" not in str(raised.value)
 
 
 def test_boxes_outside_are_refused_and_reaching_ones_cut_off(tmp_path: Path) -> None:
