@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from boxless.data.coco import read_coco
 from boxless.data.folder import read_data, splits
 from boxless.runtime.errors import BoxlessError
 
@@ -97,6 +96,6 @@ def changed(path: list[Any], value: object) -> dict[str, Any]:
 def test_malformed_files_are_named(tmp_path: Path, data: object, complaint: str) -> None:
     path = write(tmp_path, "", data)
     with pytest.raises(BoxlessError) as error:
-        read_coco(path)
+        read_data(path)
     assert complaint in str(error.value)
     assert "annotations.json" in str(error.value)

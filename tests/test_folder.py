@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boxless.boxes.from_heatmap import Detections
 from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data, select, splits
+from boxless.export import Format, write_boxes
 from boxless.runtime.errors import BoxlessError, UsageError
 
 HEADER = "image,class,width,height,x0,y0,x1,y1\n"
@@ -177,3 +179,74 @@ def test_select_renumbers_in_the_given_order(tmp_path: Path) -> None:
     assert chosen.classes == ["c", "a"]
     with pytest.raises(UsageError, match="has no class 'd'; it has 3 classes: a, b, c"):
         select(data, ["a", "d"])
+
+
+def zipped(root: Path) -> Path:
+    """The folder as a zip of that folder."""
+    with zipfile.ZipFile(root.with_suffix(".zip"), "w") as archive:
+        for file in sorted(root.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(root.parent).as_posix())
+    return root.with_suffix(".zip")
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_a_class_called_train_beside_other_classes_is_no_split(
+    tmp_path: Path, as_zip: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tree(tmp_path / "voc", "train/1.jpg", "bus/2.jpg", "test/3.jpg")
+    path = zipped(root) if as_zip else root
+    assert splits(path) == [] and "train in" in caplog.text and "is taken for a class" in caplog.text
+    assert labels(read_data(path)) == {"bus/2.jpg": "bus", "test/3.jpg": "test", "train/1.jpg": "train"}
+    below = tree(tmp_path / "both", "train/train/1.jpg", "train/bus/2.jpg", "test/train/3.jpg", "loose.jpg")
+    assert splits(below) == ["train", "test"] and read_data(below, "train").classes == ["bus", "train"]
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_folders_are_gone_into_until_splits_or_classes_are_there(
+    tmp_path: Path, as_zip: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("train/cat/1.jpg", "train/dog/2.jpg", "test/dog/3.jpg")
+    root = tree(tmp_path / "archive", *(f"set/dataset/{name}" for name in names))
+    (root / "set" / "README.md").touch()
+    path = zipped(root) if as_zip else root
+    assert splits(path) == ["train", "test"]
+    data = read_data(path, "all")
+    assert labels(data) == {"test/dog/3.jpg": "dog", "train/cat/1.jpg": "cat", "train/dog/2.jpg": "dog"}
+    assert data.source.read("train/cat/1.jpg") == b""
+    assert caplog.text.count("Reading ") == 1 and "set/dataset" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("cat/1.jpg",), ("cat/deep/1.jpg",), ("cat/1.jpg", "cat/a/2.jpg", "cat/b/3.jpg")])
+def test_one_class_is_not_gone_into(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read_data(tree(tmp_path, *names)).classes == ["cat"]
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+@pytest.mark.parametrize("format", ["yolo", "coco"])
+def test_what_boxless_wrote_among_the_photographs_is_not_read_as_such(
+    tmp_path: Path, format: Format, as_zip: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tree(tmp_path / "photos", "cat/1.jpg", "dog/2.jpg")
+    write_boxes([Detections("cat/1.jpg", (8, 8), label="cat")], root / "found", format, ["cat"], pictures=root)
+    tree(root / "runs" / "gan", "best.pt", "samples.png")
+    path = zipped(root) if as_zip else root
+    assert labels(read_data(path)) == {"cat/1.jpg": "cat", "dog/2.jpg": "dog"}
+    assert caplog.text.count("was written by boxless and is left out") == 2
+
+
+def test_photographs_of_kinds_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tree(tmp_path, "cat/1.jpg", "cat/2.HEIC", "cat/3.dng", "notes.txt")
+    (root / "cat" / "4.jpg").symlink_to("gone.jpg")
+    assert len(read_data(root)) == 1
+    assert "2 files of" in caplog.text and "cat/2.HEIC" in caplog.text and "notes" not in caplog.text
+    assert "4.jpg leads nowhere" in caplog.text
+
+
+def test_a_split_that_is_a_link_to_another_one_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tree(tmp_path / "photos", "train/cat/1.jpg")
+    tree(tmp_path / "elsewhere", "cat/2.jpg")
+    for split in ("test", "val"):
+        (root / split).symlink_to(tmp_path / "elsewhere")
+    assert [sample.name for sample in read_data(root, "all").samples] == ["test/cat/2.jpg", "train/cat/1.jpg"]
+    assert f"{root / 'val'} is a link to a folder that is read already" in caplog.text

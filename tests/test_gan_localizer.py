@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from boxless.boxes.from_heatmap import Readout
 from boxless.gan import GANS
 from boxless.gan.localizer import GanLocalizer, estimate_statistics, from_checkpoint
 from boxless.gan.networks import Discriminator
+from boxless.inference.localizer import Localizer
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import UsageError
 
@@ -154,3 +156,10 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
     loaded = from_checkpoint(checkpoint.read(tmp_path / "best.pt"))
     images = to_network(pictures(2))
     assert torch.equal(loaded.heatmap(images), localizer.heatmap(images))
+
+
+def test_a_gan_says_of_no_image_which_class_it_is() -> None:
+    network = GanLocalizer(discriminator()).prepare(pictures())
+    one = Localizer(network, "sn-dcgan", SIZE, [], Readout(0.5, "fixed"), {"kind": "gan"})
+    heat, ranked = one.localize(torch.rand(3, 3, SIZE, SIZE))
+    assert len(heat) == 3 and ranked.shape == (3, 0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from boxless.data.images import JPEG_PIXEL_LIMIT, TURNS, read_picture, read_resized, read_shrunk, read_size, squash
 from boxless.runtime.errors import BrokenImageError
@@ -44,7 +44,7 @@ def test_jpegs_agree_with_opencv(quality: int, options: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("format", ["JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
     upright = photo()
     back = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
@@ -57,6 +57,7 @@ def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
     square, size = read_resized(data, "a", 16)
     assert size == (96, 64)
     assert np.abs(square.astype(int) - squash(upright, 16)).mean() < 6
+    assert read_size(data, "a") == read_shrunk(data, "a", 16)[1] == (96, 64)
     if format == "JPEG":  # OpenCV reads the orientation of JPEGs by itself
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2] == (64, 96)
 
@@ -102,21 +103,92 @@ def test_cmyk_jpegs_have_their_colours_upright_and_inverted() -> None:
     assert np.abs(read_resized(data, "a", 32)[0].astype(int) - squash(photo(), 32)).mean() < 5
 
 
-def test_sixteen_bits_keep_their_upper_eight() -> None:
-    values = np.linspace(0, 65535, 96 * 64).reshape(64, 96).astype(np.uint16)
-    expected = np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
-    assert np.array_equal(read_picture(encoded(values), "a"), expected)
-    assert np.array_equal(read_picture(encoded(values, "TIFF"), "a"), expected)
-    colours = np.stack([values, values[::-1], values], axis=2)
-    data = cv2.imencode(".png", colours[..., ::-1])[1].tobytes()
-    assert np.abs(read_picture(data, "a").astype(int) - (colours >> 8)).max() <= 1
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_has_its_sides_swapped_once(compression: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(photo(60, 40), "TIFF", exif=exif, compression=compression)
+    upright = (40, 60) if orientation >= 5 else (60, 40)
+    assert read_size(data, "a") == upright
+    assert read_picture(data, "a").shape[1::-1] == upright
+    assert read_resized(data, "a", 8)[1] == read_shrunk(data, "a", 8)[1] == upright
 
 
-def test_values_without_a_range_are_stretched() -> None:
-    values = np.linspace(-3, 5, 64).reshape(8, 8).astype(np.float32)
-    picture = read_picture(encoded(values, "TIFF"), "a")
-    assert (picture.min(), picture.max()) == (0, 255)
-    assert not read_picture(encoded(np.full((8, 8), np.nan, np.float32), "TIFF"), "a").any()
+def ramp(top: float, bottom: float = 0) -> np.ndarray:
+    """Values that rise over the picture (64, 96), as float64."""
+    return np.linspace(bottom, top, 96 * 64).reshape(64, 96)
+
+
+def as_pgm(values: np.ndarray) -> bytes:
+    return b"P5\n96 64\n65535\n" + values.astype(">u2").tobytes()
+
+
+DEEP = {
+    "uint16 png": lambda values: encoded(values.astype(np.uint16)),
+    "uint16 tiff": lambda values: encoded(values.astype(np.uint16), "TIFF"),
+    "pgm": as_pgm,
+    "int16 tiff": lambda values: cv2.imencode(".tiff", values.astype(np.int16))[1].tobytes(),
+    "int32 tiff": lambda values: encoded(values.astype(np.int32), "TIFF"),
+    "float tiff": lambda values: encoded(values.astype(np.float32), "TIFF"),
+    "uint16 colour png": lambda values: cv2.imencode(".png", np.dstack([values] * 3).astype(np.uint16))[1].tobytes(),
+    "uint16 colour tiff": lambda values: cv2.imencode(".tiff", np.dstack([values] * 3).astype(np.uint16))[1].tobytes(),
+    "uint16 colour ppm": lambda values: cv2.imencode(".ppm", np.dstack([values] * 3).astype(np.uint16))[1].tobytes(),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 32767])
+def test_values_of_any_depth_fill_eight_bits_in_one_way(kind: str, top: int) -> None:
+    picture = read_picture(DEEP[kind](ramp(top)), "a")
+    assert picture.shape == (64, 96, 3) and (picture.min(), picture.max()) == (0, 255)
+    assert np.abs(picture - ramp(255)[..., None]).max() <= 3
+
+
+def test_a_turned_deep_colour_picture_is_upright() -> None:
+    colours = np.dstack([ramp(4095), ramp(4095)[::-1], ramp(2000)]).astype(np.uint16)
+    plain = read_picture(cv2.imencode(".png", colours)[1].tobytes(), "a")
+    data = cv2.imencode(".png", colours)[1].tobytes()
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    turned = read_picture(data[:33] + chunk + data[33:], "a")
+    assert np.array_equal(turned, np.rot90(plain, -1))
+    assert plain[0, 0, 0] == plain[0, 0, 2] == 0 and plain[0, 0, 1] > 250
+
+
+def test_hot_pixels_and_places_without_data_do_not_decide_the_range() -> None:
+    clean = read_picture(encoded(ramp(1.0).astype(np.float32), "TIFF"), "a").astype(int)
+    for mark in (-9999, np.nan, np.inf, -np.inf, -3.4028235e38):
+        bordered = ramp(1.0).astype(np.float32)
+        bordered[:, :30] = mark
+        picture = read_picture(encoded(bordered, "TIFF"), "a")
+        assert np.abs(picture[:, 30:, 0] - clean[:, 30:, 0]).max() <= 3
+        assert (picture[:, :30] == (255 if mark == np.inf else 0)).all()
+    hot = ramp(1000).astype(np.uint16)
+    hot[0, 0], hot[5, 5] = 65535, 65535
+    assert np.abs(read_picture(encoded(hot), "a")[6:, :, 0] - clean[6:, :, 0]).max() <= 1
+
+
+def test_a_tiff_says_itself_what_means_no_data() -> None:
+    values = ramp(1.0).astype(np.float32)
+    values[:, :30] = -7777
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[42113] = "-7777"
+    picture = read_picture(encoded(values, "TIFF", tiffinfo=tags), "a")
+    assert not picture[:, :30].any() and picture[10:50, 30:].std() > 20
+
+
+def test_flat_and_valueless_deep_pictures_are_black_and_two_values_are_told_apart() -> None:
+    for values in (np.full((8, 8), 700, np.uint16), np.full((8, 8), np.nan, np.float32)):
+        assert not read_picture(encoded(values, "TIFF"), "a").any()
+    spot = np.zeros((100, 100), np.uint16)
+    spot[50, 50] = 3
+    assert read_picture(encoded(spot), "a")[50, 50].tolist() == [255] * 3
+
+
+def test_a_picture_of_another_kind_is_called_what_it_is() -> None:
+    with pytest.raises(BrokenImageError, match=r"photo\.jpg is a HEIC file whatever its name says.*Convert"):
+        read_picture(b"\0\0\0\x18ftypheic" + bytes(99), "photo.jpg")
 
 
 def test_the_first_frame_of_an_animation_counts() -> None:

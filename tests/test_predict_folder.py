@@ -1,14 +1,19 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
+from boxless.data.training_batches import Pictures
+from boxless.data.transforms import Resize
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
 from boxless.inference.predict_folder import predict_folder
+from boxless.inference.predictors import ImageHeatmap
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress
 
@@ -90,3 +95,62 @@ def test_data_without_boxes_cannot_be_measured(tmp_path):
     (tmp_path / "data" / "boxes_train.csv").unlink()
     with pytest.raises(BoxlessError, match="has a box"):
         evaluate(predictor(), read_data(tmp_path / "data", "train"), Progress())
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Two classes of scenes, one image beside their folders, and no boxes."""
+    folder = tmp_path_factory.mktemp("mixed") / "data"
+    make_scenes(folder, 6, kinds=("beetle", "star"), size=48, test=0, seed=3)
+    (folder / "boxes_train.csv").unlink()
+    shutil.move(sorted((folder / "train" / "beetle").iterdir())[0], folder / "train" / "loose.jpg")
+    return read_data(folder, "all")
+
+
+@pytest.mark.parametrize("method", ["ddt", "contrast"])
+@pytest.mark.parametrize("format", ["csv", "coco", "yolo", "voc"])
+def test_an_image_without_a_class_is_of_none_of_the_others(mixed, tmp_path, method, format):
+    summary = predict_folder(
+        discoverer(method, size=64, threshold=0.01), mixed, tmp_path / "out", Progress(), format=format
+    )
+    assert summary.unlabelled == 1 and any("Without a class of their own: 1;" in words for words in summary.words())
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["unlabelled"] == 1
+    if format == "csv":
+        with (tmp_path / "out" / "boxes.csv").open(newline="") as file:
+            named = {row["image"]: row["class"] for row in csv.DictReader(file)}
+        found = named["train/loose.jpg"]
+        assert all(label == name.split("/")[1] for name, label in named.items() if name != "train/loose.jpg")
+    elif format == "coco":
+        content = json.loads((tmp_path / "out" / "boxes.json").read_text())
+        categories = {one["id"]: one["name"] for one in content["categories"]}
+        (image,) = (one["id"] for one in content["images"] if one["file_name"] == "train/loose.jpg")
+        (found,) = {categories[one["category_id"]] for one in content["annotations"] if one["image_id"] == image}
+    elif format == "yolo":
+        found = {"2": "object"}[(tmp_path / "out" / "labels" / "train" / "loose.txt").read_text()[0]]
+    else:
+        found = (tmp_path / "out" / "Annotations" / "train" / "loose.xml").read_text().partition("<name>")[2][:6]
+    assert found == "object"
+
+
+def test_a_map_without_classes_leaves_the_image_its_own(mixed):
+    sample = mixed.samples[0]
+    size, heat = (48, 48), np.zeros((4, 4), np.float32)
+    assert ImageHeatmap(sample, size, heat).label == sample.label
+    assert ImageHeatmap(sample, size, heat, (1, 0)).label == 1
+    (loose,) = (one for one in mixed.samples if one.label is None)
+    assert ImageHeatmap(loose, size, heat).label is None
+
+
+@pytest.mark.parametrize("box", ["60,10,90,40", "5,50,40,60", "5,5,80,40"])
+def test_boxes_stated_for_another_size_are_never_cut_or_refused_silently(tmp_path, box):
+    (tmp_path / "a").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 96, 3), np.uint8)  # upright it is 48 wide and 96 high
+    Image.fromarray(pixels).save(tmp_path / "a" / "1.jpg", exif=exif)
+    (tmp_path / "boxes.csv").write_text(f"image,class,width,height,x0,y0,x1,y1\na/1.jpg,a,96,48,{box}\n")
+    sentence = r"'a/1\.jpg' has 48 x 96 pixels once it is turned upright, and its annotation says 96 x 48"
+    with pytest.raises(BoxlessError, match=sentence):
+        evaluate(discoverer("contrast", size=64), read_data(tmp_path), Progress())
+    with pytest.raises(BoxlessError, match=sentence):
+        Pictures(read_data(tmp_path), Resize(32), 1.0).read(0)

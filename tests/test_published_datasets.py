@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_ilsvrc_from_the_solution_and_from_xml(tmp_path: Path, files: dict[str, 
     ("files", "complaint"),
     [
         (XML | {next(iter(XML)): "<annotation>\n<size>"}, "line 2: not xml"),
-        (XML | {next(iter(XML)): "<annotation></annotation>"}, "expected numbers"),
+        (XML | {next(iter(XML)): "<annotation></annotation>"}, "has no <object>"),
         (XML | {next(iter(XML)): xml("n07", (1, 1, 2, 2))}, "of the synset 'n07'"),
         ({"LOC_val_solution.csv": "ImageId,PredictionString\nx,n01 1 2 3\n"}, "image x: expected groups"),
         ({"LOC_val_solution.csv": "ImageId,PredictionString\nx,n01 1 2 3 4\n"}, "x.JPEG', which is not in"),
@@ -154,3 +155,62 @@ def test_the_groups_are_those_of_the_paper(tmp_path: Path) -> None:
 def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
     assert recognise(tmp_path) is None
     assert recognise(tmp_path / "nowhere") is None
+
+
+NABIRDS = {
+    "images.txt": "0a-1 0817/b c.jpg\n0b-2 0818/d.jpg\n",
+    "classes.txt": "0 Birds\n817 Common Goldeneye\n818 Common Merganser (Breeding male)\n",
+    "image_class_labels.txt": "0a-1 817\n0b-2 818\n",
+    "train_test_split.txt": "0a-1 0\n0b-2 0\n",
+    "bounding_boxes.txt": "0a-1 8 2 10 20\n0b-2 1 1 3 3\n",
+    "images/0817/b c.jpg": "",
+    "images/0818/d.jpg": "",
+}
+
+
+def test_nabirds_has_spaces_in_its_names_and_classes_without_images(tmp_path: Path) -> None:
+    test = read_data(write(tmp_path, NABIRDS), "test")
+    assert test.classes == ["Common Goldeneye", "Common Merganser (Breeding male)"]
+    assert [(one.name, one.label) for one in test.samples] == [("images/0817/b c.jpg", 0), ("images/0818/d.jpg", 1)]
+    assert boxes(test) == [[[8, 2, 18, 22]], [[1, 1, 4, 4]]]
+
+
+def moved(files: dict[str, str], places: dict[str, str]) -> dict[str, str]:
+    """The files of which some are elsewhere, or with "" nowhere."""
+    there = {places.get(name, name): text for name, text in files.items()}
+    return {name: text for name, text in there.items() if name}
+
+
+FIRST, SECOND = (f"ILSVRC2012_val_0000000{number}.JPEG" for number in (1, 2))
+SORTED = {f"{DATA}/val/{FIRST}": f"{DATA}/val/n02/{FIRST}", f"{DATA}/val/{SECOND}": f"{DATA}/val/n01/{SECOND}"}
+
+
+@pytest.mark.parametrize("annotations", ["solution", "xml", "none"])
+def test_ilsvrc_whose_val_images_are_sorted_into_synsets(tmp_path: Path, annotations: str) -> None:
+    strays = {f"{DATA}/train/n01/notes.txt": "", f"{DATA}/train/x.csv": ""}
+    places = SORTED | ({"LOC_val_solution.csv": ""} if annotations == "none" else {})
+    root = write(tmp_path, moved(ILSVRC | strays | (XML if annotations == "xml" else {}), places))
+    val = read_data(root, "val")
+    assert {one.name: val.classes[one.label or 0] for one in val.samples} == {
+        f"val/n01/{SECOND}": "n01",
+        f"val/n02/{FIRST}": "n02",
+    }
+    assert val.boxed == (annotations != "none") and val.source.read(val.samples[0].name) == b""
+    assert len(read_data(root, "train")) == 2
+
+
+def test_ilsvrc_whose_val_images_have_no_annotations_can_be_searched(tmp_path: Path) -> None:
+    data = read_data(write(tmp_path, moved(ILSVRC, {"LOC_val_solution.csv": ""})), "all")
+    assert [sample.label for sample in data.samples] == [0, 1, None, None]
+
+
+def test_an_xml_without_a_size_has_boxes(tmp_path: Path) -> None:
+    bare = {name: re.sub("<size>.*</size>", "", text) for name, text in XML.items()}
+    val = read_data(write(tmp_path, ILSVRC | bare), "val")
+    assert val.samples[0].size is None and boxes(val)[0] == [[0, 0, 500, 375], [5, 5, 6, 6]]
+
+
+def test_tiny_imagenet_whose_val_images_are_sorted_into_synsets(tmp_path: Path) -> None:
+    place = "val/n02123045/images/val_0.JPEG"
+    val = read_data(write(tmp_path, moved(TINY, {"val/images/val_0.JPEG": place})), "val")
+    assert [(sample.name, sample.label) for sample in val.samples] == [(place, 1)]

@@ -4,13 +4,14 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from boxless.cli.measurement_tables import print_scores
 from boxless.data.annotation_files import read_truth
 from boxless.evaluation.map_files import MapFiles
 from boxless.evaluation.measure import measure
 from boxless.evaluation.pixel_metrics import combine, measure_pixels
-from boxless.evaluation.score_files import score
+from boxless.evaluation.score_files import read_masks, read_predictions, score
 from boxless.runtime.errors import BoxlessError, UsageError
 
 COLUMNS = ["image", "class", "width", "height", "x0", "y0", "x1", "y1"]
@@ -148,12 +149,12 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path, truth, rows, words):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (["a.jpg", "cat", 60, 40, 5, 5, 5, 9], r"boxes.csv, line 3: the box 5,5,5,9 is empty"),
+        (["a.jpg", "cat", 60, 40, 5, 5, 5, 9], r"boxes\.csv in .*, line 3: the box 5,5,5,9 is empty"),
         (["a.jpg", "cat", 60, 40, 70, 5, 80, 9], "line 3: .* outside of the picture"),
         (["a.jpg", "cat", 60, 40, "x", 5, 80, 9], "line 3: expected numbers"),
         (["a.jpg", "cat", 60, 40, 1, 2, 30, 20], "line 3 repeats the box of line 2"),
-        (["a.jpg", "cat", 61, 40, 1, 2, 30, 21], "61 x 40 of class 'cat' here"),
-        (["a.jpg", "dog", 60, 40, 1, 2, 30, 21], "60 x 40 of class 'dog' here"),
+        (["a.jpg", "cat", 61, 40, 1, 2, 30, 21], "line 3: a.jpg is 61 x 40 here, and of another size in .* line 2"),
+        (["a.jpg", "dog", 60, 40, 1, 2, 30, 21], "line 3: a.jpg is of class 'dog' here, and of 'cat' in .*, line 2"),
         (["b.jpg", "dog", 0, 40, 1, 2, 30, 21], "0 x 40 pixels"),
         (["b.jpg", "dog", "", 40, 1, 2, 30, 21], "line 3: expected numbers"),
     ],
@@ -165,8 +166,8 @@ def test_a_bad_row_of_the_truth_is_refused_with_its_line(tmp_path, row, words):
 
 
 def test_a_truth_without_rows_columns_or_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(BoxlessError, match="no column width, height"):
-        read_truth(write_csv(tmp_path / "a.csv", [], [c for c in COLUMNS if c not in ("width", "height")]))
+    with pytest.raises(BoxlessError, match="no column x0, y1"):
+        read_truth(write_csv(tmp_path / "a.csv", [], [c for c in COLUMNS if c not in ("x0", "y1")]))
     with pytest.raises(BoxlessError, match="no rows"):
         read_truth(write_csv(tmp_path / "b.csv", []))
     with pytest.raises(BoxlessError, match="is no truth"):
@@ -248,3 +249,66 @@ def test_ignored_pixels_count_for_neither_side():
     assert measure_pixels([heat], [combine(mask, ignore)]).value > 99
     with pytest.raises(BoxlessError, match="object pixel"):
         measure_pixels([heat], [np.zeros((4, 4), np.uint8)])
+
+
+def palette_mask():
+    """A spot whose index is 5 and whose colour is all but black."""
+    image = Image.new("P", (60, 40), 0)
+    image.putpalette([0, 0, 0] * 5 + [0, 0, 2])
+    image.paste(5, (10, 10, 20, 20))
+    return image
+
+
+def spot(value, dtype, channels=()):
+    mask = np.zeros((40, 60, *channels), dtype)
+    mask[10:20, 10:20] = value
+    return mask
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        spot(1, np.uint8),
+        spot(1, np.uint16),
+        spot(200, np.uint16),
+        spot((0, 0, 1), np.uint8, (3,)),
+        spot((1, 0, 0), np.uint16, (3,)),
+        spot((0, 1, 0, 0), np.uint8, (4,)) + np.array([0, 0, 0, 255], np.uint8),
+        palette_mask(),
+        Image.fromarray(spot(255, np.uint8)).convert("1"),
+        Image.merge("LA", [Image.fromarray(spot(7, np.uint8)), Image.new("L", (60, 40), 255)]),
+    ],
+    ids=["8", "16: 1", "16: 200", "colour", "16-bit colour", "transparency", "palette", "1 bit", "grey, transparency"],
+)
+def test_whatever_is_not_black_in_a_mask_is_object(tmp_path, mask):
+    if isinstance(mask, np.ndarray):
+        cv2.imwrite(str(tmp_path / "a.png"), mask)
+    else:
+        mask.save(tmp_path / "a.png")
+    (found,) = read_masks(tmp_path, ["a.jpg"])
+    assert np.array_equal(found, spot(1, np.uint8))
+
+
+def test_one_mask_is_not_taken_for_two_images(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), spot(1, np.uint8))
+    with pytest.raises(BoxlessError, match=r"Several images are called a but for the extension"):
+        read_masks(tmp_path, ["a.jpg", "a.jp2"])
+
+
+def test_maps_are_matched_by_whole_names_never_by_a_shorter_one(tmp_path):
+    for number, name in enumerate(["a.b.npy", "a.npy", "c.jp2.npy", "deep/d.e.f.npy"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / name, np.full((2, 2), number, np.float32))
+    maps = MapFiles(tmp_path, ["a.jpg", "a.b.jpg", "c.jp2", "x/d.e.f.png"])
+    assert [float(maps[i][0, 0]) for i in range(4)] == [1, 0, 2, 3]
+    for stranger in ("a.c.jpg", "deep/d.e.jpg", "b.jpg", "a.b.c"):
+        with pytest.raises(BoxlessError, match=f"no map for 1 of 1 images, the first is {stranger}"):
+            MapFiles(tmp_path, [stranger])
+    with pytest.raises(BoxlessError, match=r"no map for 2 of 2"):  # one file cannot be the map of both
+        MapFiles(tmp_path, ["a.jpg", "a.png"])
+
+
+def test_predictions_of_images_that_differ_in_the_extension_alone(tmp_path):
+    path = write_csv(tmp_path / "p.csv", [["a.jpg", "cat"], ["a.png", "dog"], ["b", "dog"]], ["image", "class"])
+    found = read_predictions(path, ["a.jpg", "a.png", "b.jpg"], ["cat", "dog"], [])
+    assert found.ravel().tolist() == [0, 1, 1]

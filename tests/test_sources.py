@@ -158,3 +158,17 @@ def test_a_zip_is_read_from_threads_forks_and_pickles(tree: Path) -> None:
     with multiprocessing.get_context("fork").Pool(2) as processes:
         assert processes.map(read_all, [source] * 4) == [expected] * 4
     assert read_all(pickle.loads(pickle.dumps(source))) == expected
+
+
+def test_a_zip_with_back_slashes_and_another_code_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with zipfile.ZipFile(tmp_path / "of windows.zip", "w") as archive:
+        archive.writestr("photos\\cat\\1.jpg", b"one")
+        archive.writestr("photos\\dog\\", b"")
+        archive.writestr("photos\\dog\\2.jpg", b"two")
+    source = open_source(tmp_path / "of windows.zip")
+    assert source.names() == ["cat/1.jpg", "dog/2.jpg"] and source.read("dog/2.jpg") == b"two"
+    assert pickle.loads(pickle.dumps(source)).read("cat/1.jpg") == b"one" and not caplog.text
+    with zipfile.ZipFile(tmp_path / "dos.zip", "w") as archive:
+        archive.writestr("bXXr.jpg", b"")
+    (tmp_path / "dos.zip").write_bytes((tmp_path / "dos.zip").read_bytes().replace(b"bXXr", b"b\x84\x84r"))
+    assert open_source(tmp_path / "dos.zip").names() == ["b\u00e4\u00e4r.jpg"] and "are not in UTF-8" in caplog.text

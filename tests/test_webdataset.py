@@ -240,3 +240,9 @@ def test_the_documented_way_of_writing_shards_keeps_everything(
             assert (one.label, one.size) == (other.label, other.size)
             np.testing.assert_array_equal(one.boxes, other.boxes)
             assert here.source.read(one.name) == there.source.read(other.name)
+
+
+def test_images_that_a_dot_makes_none_of_their_own_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = dict.fromkeys(("a.jpg", "a.b.jpg", "c.1.jpg", "c.2.jpg", "d.seg.png"), b"")
+    assert [sample.name for sample in read_data(write(tmp_path / "x-000000.tar", files)).samples] == ["a.jpg"]
+    assert "4 of 5 images" in caplog.text and "such as a.b.jpg" in caplog.text

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from boxless.data.folder import read_data, splits
-from boxless.data.wsol_lists import read_wsol_lists
 from boxless.runtime.errors import BoxlessError
 
 FILES = {
@@ -30,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_labels_sizes_and_boxes(root: Path) -> None:
-    data = read_wsol_lists(write(root / "metadata" / "test"))
+    data = read_data(write(root / "metadata" / "test"))
     first, second, third = data.samples
     assert data.classes == ["001.cat", "002.emu"]
     assert (first.name, first.label, first.size) == ("002.emu/1.jpg", 1, (60, 40))
@@ -58,7 +57,7 @@ def test_classes_without_folders_are_numbered(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     lists = {"image_ids": "val/1.jpg\nval/2.jpg\n", "class_labels": "val/1.jpg,0\nval/2.jpg,2\n"}
     folder = write(tmp_path / "lists", **lists, image_sizes="", localization="")
-    assert read_wsol_lists(folder).classes == ["0", "1", "2"]
+    assert read_data(folder).classes == ["0", "1", "2"]
 
 
 def test_the_last_pixel_of_ilsvrc_becomes_half_open(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ def test_the_last_pixel_of_ilsvrc_becomes_half_open(tmp_path: Path) -> None:
         image_sizes=f"{name},500,375",
         localization=f"{name},0,0,499,373",
     )
-    boxes = read_wsol_lists(folder).samples[0].boxes
+    boxes = read_data(folder).samples[0].boxes
     assert boxes is not None
     assert boxes.tolist() == [[0, 0, 500, 374]]
 
@@ -94,7 +93,7 @@ def test_the_last_pixel_of_ilsvrc_becomes_half_open(tmp_path: Path) -> None:
 )
 def test_malformed_lists_are_named_by_line(root: Path, file: str, text: str, complaint: str) -> None:
     with pytest.raises(BoxlessError) as error:
-        read_wsol_lists(write(root / "lists", **{file: text}))
+        read_data(write(root / "lists", **{file: text}))
     assert complaint in str(error.value)
 
 
@@ -102,4 +101,4 @@ def test_missing_images_are_counted(root: Path) -> None:
     (root / "images" / "002.emu" / "3.jpg").unlink()
     (root / "images" / "001.cat" / "2 x.jpg").unlink()
     with pytest.raises(BoxlessError, match=r"line 2 names the image '001.cat/2 x.jpg'.*2 of 3 images are missing"):
-        read_wsol_lists(write(root / "lists"))
+        read_data(write(root / "lists"))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from boxless.cli import console
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
+from boxless.data.dataset import NO_CLASS
 from boxless.data.near_duplicates import NEAR
 
 
@@ -30,7 +31,7 @@ def check(
     Parameters
     ----------
     data
-        Folder or zip of images, COCO json, wsolevaluation lists, tar shards: whatever the other commands read.
+        Folder or zip of images, COCO json, YOLO, Pascal VOC, tar shards ...: whatever the other commands read.
     workers
         Threads that read images.
     json
@@ -72,6 +73,8 @@ def there_is(findings: Findings) -> Iterator[str]:
     splits = ", ".join(f"{name} {count}" for name, count in findings.splits.items() if name)
     classes = f" in {_count(len(findings.classes), 'class', 'classes')}" if findings.classes else ", no classes"
     yield f"{findings.path}: {_count(findings.images, 'image')}{classes}{f'; splits: {splits}' if splits else ''}."
+    if findings.layout:
+        yield f"Layout: {findings.layout}."
     if findings.sizes:
         sizes = ", ".join(f"{name} {width} x {height}" for name, (width, height) in findings.sizes.items())
         yield f"Sizes in pixels: {sizes}."
@@ -91,13 +94,20 @@ def to_look_at(findings: Findings) -> Iterator[str]:
             yield f"{_count(len(names), 'image')} with {words}: {_some(names)}."
     yield from _alike(findings)
     if findings.unlabelled and findings.classes:
-        yield f"{_count(findings.unlabelled, 'image')} without a class beside others with one; train refuses such data."
+        count = _count(findings.unlabelled, "image")
+        yield f"{count} without a class beside others with one; train refuses such data, find calls them {NO_CLASS}."
     if findings.small_classes and findings.classes:
         few = findings.small_classes
         counted = _count(len(few), "class", "classes")
         yield f"{counted} with less than {PAIR} training images, which give i2c no pair: {_some(few)}."
     if findings.unlisted:
         yield f"{_count(findings.unlisted, 'image')} that no list of the data names, and that are not used."
+    if strange := findings.strange_annotations:
+        yield (
+            f"{_count(len(strange), 'file')} that {'looks' if len(strange) == 1 else 'look'} like annotations in a "
+            f"layout that boxless does not know: {_some(strange)}. Boxes in them are not read; what is read: "
+            "docs/formats.md."
+        )
     if findings.others:
         kinds = [f"{count} {kind}" for kind, count in findings.others.items()]
         yield f"Other files, which are ignored: {_some(kinds)}."

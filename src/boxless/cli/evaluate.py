@@ -39,7 +39,7 @@ def evaluate(
     target
         A run folder, a checkpoint, or the name of a training-free method (ddt, contrast).
     data
-        Folder or zip with a boxes.csv, COCO json, or wsolevaluation lists.
+        Folder or zip with a boxes.csv, COCO json, or data in the layout of YOLO, Pascal VOC, ... (docs/formats.md).
     split
         The split that is scored; default: test, else val.
     fit

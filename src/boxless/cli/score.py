@@ -27,7 +27,7 @@ def score(
     maps
         Folder of .npy or 8- or 16-bit .png files named like the images (their extension may stay), or one .npz.
     truth
-        A boxes.csv, a COCO json, or a folder of wsolevaluation metadata.
+        A boxes.csv, a COCO json, a folder that find wrote, or data with boxes in a layout that is read.
     protocol
         boxless, wsoleval-v1, wsoleval-v2, pxap, cam2016, tscam or psol; may be given several times.
     predictions

@@ -167,7 +167,7 @@ _BOXES = (
     "boxes",
     Path,
     Argument.empty,
-    "Boxes to learn from: boxes.csv as find and predict --format csv write it, a COCO json, or wsolevaluation lists.",
+    "Boxes to learn from: the folder that find or predict wrote, in any format, a boxes.csv, or a COCO json.",
 )
 _UNCUT = (
     "resize",

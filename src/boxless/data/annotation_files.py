@@ -1,20 +1,21 @@
-"""True boxes without the images: a boxes.csv, a COCO json or a folder of wsolevaluation's lists.
+"""True or found boxes without the images: a boxes.csv, a COCO json or a folder of wsolevaluation's lists.
 
 `data.folder` reads the same formats together with the images. Scoring maps that are there already needs names, sizes
 and boxes only.
 """
 
-import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from boxless.data import coco, wsol_lists
-from boxless.data.annotations import Box, Size, checked_box, numbers, rows_of, stacked, whole
-from boxless.data.dataset import Boxes
-from boxless.data.sources import FolderSource
-from boxless.runtime.errors import BoxlessError, brief
-
-COLUMNS = ("image", "class", "width", "height", "x0", "y0", "x1", "y1")
+from boxless.data import wsol_lists
+from boxless.data.annotations import Size, checked
+from boxless.data.boxes_csv import parse_boxes_csv
+from boxless.data.coco import parse_coco
+from boxless.data.dataset import Boxes, Dataset
+from boxless.data.images import read_size
+from boxless.data.layouts import parse_folder
+from boxless.data.sources import Source
+from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,94 +29,58 @@ class Truth:
     classes: list[str]
 
 
-def read_truth(path: Path) -> Truth:
-    """Names, sizes, boxes (half-open, cut off at the image's edges) and labels from one of the three formats.
+EXPORTS = ("boxes.csv", "boxes.json")
+"""What `find` and `predict` write into a folder that they name; voc and yolo fill it."""
 
-    Raises BoxlessError with the file and the line for what cannot be: no size, a box that is empty or outside, the same
-    box twice, two sizes or two classes of one image.
+
+def parse_annotations(path: Path, images: Source | None = None) -> Dataset:
+    """What a file, a folder of lists, an export or a data set says of its images, as it is written.
+
+    `images` serves where fractions of a size are all that a file knows. Raises BoxlessError for whatever else.
     """
+    if path.is_dir():
+        path = next((path / name for name in EXPORTS if (path / name).is_file()), path)
     if path.is_dir() and (path / wsol_lists.IDS).is_file():
-        return _from_lists(path)
+        return wsol_lists.parse_wsol_lists(path)
+    if path.is_dir() and (parsed := parse_folder(path, images)) is not None:
+        return parsed
     if path.suffix.lower() == ".json" and path.is_file():
-        return _from_coco(path)
+        return parse_coco(path)
     if path.suffix.lower() == ".csv" and path.is_file():
-        return _from_csv(path)
-    raise BoxlessError(f"{path} is no truth. Expected a boxes.csv, a COCO .json or a folder with {wsol_lists.IDS}.")
-
-
-@dataclass(slots=True)
-class _Image:
-    size: Size
-    label: str
-    boxes: dict[Box, int]
-    """Each box and its line."""
-
-
-def _from_csv(path: Path) -> Truth:
-    images: dict[str, _Image] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, restval="")
-            lacking = [column for column in COLUMNS if column not in (rows.fieldnames or [])]
-            if lacking:
-                raise BoxlessError(f"{path} has no column {', '.join(lacking)}. Expected {','.join(COLUMNS)}.")
-            for row in rows:
-                _add_row(row, images, path, rows.line_num)
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise BoxlessError(f"{path} cannot be read as csv ({error}). Save it as UTF-8 text.") from error
-    if not images:
-        raise BoxlessError(f"{path} has no rows. Expected a row for each box.")
-    classes = sorted({image.label for image in images.values() if image.label})
-    return Truth(
-        list(images),
-        [image.size for image in images.values()],
-        [stacked(image.boxes) for image in images.values()],
-        [classes.index(image.label) if image.label else None for image in images.values()],
-        classes,
+        return parse_boxes_csv(path)
+    raise BoxlessError(
+        f"{path} is no truth. Expected a boxes.csv, a COCO .json, a folder that an export wrote, or data in a "
+        f"layout that boxless reads, such as a folder with {wsol_lists.IDS}."
     )
 
 
-def _add_row(row: dict[str, str], images: dict[str, _Image], path: Path, line: int) -> None:
-    where = f"{path}, line {line}"
-    width, height = whole([row["width"], row["height"]], where)
-    if not width or not height:
-        raise BoxlessError(f"{where}: the image has {width} x {height} pixels. Expected its width and height.")
-    image = images.setdefault(row["image"], _Image((width, height), row["class"], {}))
-    if image.size != (width, height) or image.label != row["class"]:
+def read_truth(path: Path, images: Source | None = None) -> Truth:
+    """Names, sizes, boxes (half-open, cut off at the image's edges) and labels from one of the three formats.
+
+    A size that the file does not state is that of the picture in `images`, or beside the file. Raises BoxlessError with
+    the file and the line for what cannot be: no size, a box that is empty or outside, the same box twice, two sizes or
+    two classes of one image.
+    """
+    parsed = parse_annotations(path, images)
+    if not parsed.samples and not parsed.faults:
+        raise BoxlessError(f"{path} has no rows. Expected a row for each box.")
+    sizes = [sample.size or _size(sample.name, path, images or parsed.source) for sample in parsed.samples]
+    sized = [replace(sample, size=size) for sample, size in zip(parsed.samples, sizes, strict=True)]
+    samples = checked(replace(parsed, samples=sized)).samples
+    return Truth(
+        [sample.name for sample in samples],
+        sizes,
+        [sample.boxes for sample in samples],
+        [sample.label for sample in samples],
+        parsed.classes,
+    )
+
+
+def _size(name: str, path: Path, images: Source) -> Size:
+    try:
+        return read_size(images.read(name), name)
+    except BrokenImageError as error:
         raise BoxlessError(
-            f"{where}: {row['image']} is {width} x {height} of class {row['class']!r} here, and "
-            f"{image.size[0]} x {image.size[1]} of class {image.label!r} before."
-        )
-    sides = [row[side] for side in ("x0", "y0", "x1", "y1")]
-    if any(sides):  # a row without coordinates is an image without an object
-        x0, y0, x1, y1 = numbers(sides, where)
-        box = checked_box(x0, y0, x1, y1, image.size, where)
-        if box in image.boxes:
-            raise BoxlessError(f"{where} repeats the box of line {image.boxes[box]}. Remove one of them.")
-        image.boxes[box] = line
-
-
-def _from_coco(path: Path) -> Truth:
-    listed, classes = coco.read_listed(path)
-    return _complete([(one.name, one.size, one.boxes, one.label) for one in listed], classes, path)
-
-
-def _from_lists(folder: Path) -> Truth:
-    lists = FolderSource(folder)
-    names = {values[0]: where for where, values in rows_of(lists, wsol_lists.IDS, 1, ",")}
-    sizes = wsol_lists._sizes(lists, names)
-    boxes = wsol_lists._boxes(lists, names, sizes)
-    labels = wsol_lists.read_labels(lists, names)
-    rows = [(name, sizes.get(name), stacked(boxes[name]), labels.get(name)) for name in names]
-    return _complete(rows, wsol_lists._class_names(labels), folder)
-
-
-def _complete(rows: list[tuple[str, Size | None, Boxes | None, int | None]], classes: list[str], path: Path) -> Truth:
-    sizes: list[Size] = []
-    for name, size, _, _ in rows:
-        if size is None:
-            raise BoxlessError(
-                f"{path} does not say how large {brief(name, 200)} is. Expected the width and height of every image."
-            )
-        sizes.append(size)
-    return Truth([r[0] for r in rows], sizes, [r[2] for r in rows], [r[3] for r in rows], classes)
+            f"{path} does not say how large {brief(name, 200)} is, and the image cannot be read beside it. "
+            "Expected its width and height."
+        ) from error

@@ -1,20 +1,23 @@
 """What every reader of annotations shares: numbers and boxes that are what they should be, and images that are there.
 
+Reading has two steps. A parser gives a data set as it is written, with the place of each box; `checked` judges it.
 Annotation files are written by other programs and by hand. Whatever is wrong with one is said in one sentence that
 names the file and the place in it.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from boxless.data.dataset import Boxes
+from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
+from boxless.data.images import read_size
 from boxless.data.sources import Source, open_source
-from boxless.runtime.errors import BoxlessError, brief
+from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
@@ -60,36 +63,86 @@ def _number(value: object) -> float:
         return math.nan
 
 
+def score_of(value: object) -> float | None:
+    """The score that a finder gave a box; whatever is no number is none."""
+    score = _number(value)
+    return score if math.isfinite(score) else None
+
+
+def plain_name(name: str) -> str:
+    """The name of an image with /, and without ./ and its like, however another program wrote it."""
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def fault(box: Box, size: Size | None) -> str:
+    """What is wrong with a box: "empty", "outside" of a picture of this (width, height), or ""."""
+    x0, y0, x1, y1 = box
+    if x1 <= x0 or y1 <= y0:
+        return "empty"
+    return "outside" if size and (x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0) else ""
+
+
 def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, where: str) -> Box:
-    """A half-open box in pixels, cut off at the edges of the picture where its size is known.
+    """A half-open box in pixels, cut off at the edges of the picture where its (width, height) is known.
 
     Raises BoxlessError that begins with `where` when the box is empty or lies beyond the picture.
     """
-    if _as_written.get():
-        return x0, y0, x1, y1
-    if x1 <= x0 or y1 <= y0:
+    wrong = fault((x0, y0, x1, y1), size)
+    if wrong == "empty":
         raise BoxlessError(f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} is empty. Expected x0 < x1 and y0 < y1.")
     if size is None:
         return x0, y0, x1, y1
     width, height = size
-    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+    if wrong:
         raise BoxlessError(
             f"{where}: the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside of the picture of {width} x {height} pixels."
         )
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
-_as_written: ContextVar[bool] = ContextVar("as_written", default=False)
+def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size: Size | None = None) -> Sample:
+    """A sample with its boxes as they are written; `checked` judges them."""
+    return Sample(name, label, stacked(one.box for one in written), size, tuple(written))
 
 
-@contextmanager
-def as_written() -> Iterator[None]:
-    """Inside, boxes are read as they stand, whether they are any or not: for who wants to say which are none."""
-    token = _as_written.set(True)
-    try:
-        yield
-    finally:
-        _as_written.reset(token)
+def checked(dataset: Dataset) -> Dataset:
+    """What a parser gave, with the boxes cut off at the edges of their pictures.
+
+    Raises BoxlessError for the first fault of the annotations, and for a box that is empty or outside of its picture.
+    """
+    for sentence in faults_of(dataset):
+        raise BoxlessError(sentence)
+    return replace(dataset, samples=[_checked(one, dataset.source) if one.written else one for one in dataset.samples])
+
+
+def faults_of(dataset: Dataset) -> list[str]:
+    """What is wrong with the annotations as a whole and line by line, but for boxes and their pictures."""
+    written = [one for sample in dataset.samples for one in sample.written]
+    if written and all(0 <= min(one.box) < max(one.box) <= 1 for one in written):
+        within = next((one for one in written if any(side % 1 for side in one.box)), None)
+        if within is not None:
+            told = f"{within.where}: this box and all others lie within 0 and 1, as fractions do. Expected pixels."
+            return [told, *dataset.faults]
+    return list(dataset.faults)
+
+
+def _checked(sample: Sample, source: Source) -> Sample:
+    if any(fault(one.box, sample.size) == "outside" for one in sample.written):
+        with suppress(BrokenImageError):  # it may be that the size is wrong and the box is right
+            check_size(sample, read_size(source.read(sample.name), sample.name))
+    boxes = [checked_box(*one.box, sample.size, one.where) for one in sample.written]
+    return replace(sample, boxes=stacked(boxes), written=())
+
+
+def check_size(sample: Sample, size: Size) -> None:
+    """Raise BoxlessError for boxes that are stated for a picture of another size than the upright image's."""
+    if sample.boxes is not None and sample.size not in (None, size):
+        stated, turned = sample.size, " once it is turned upright" if sample.size == size[::-1] else ""
+        raise BoxlessError(
+            f"{brief(sample.name, 200)} has {size[0]} x {size[1]} pixels{turned}, "
+            f"and its annotation says {stated[0]} x {stated[1]}. Expected boxes and sizes of the upright picture; "
+            "`boxless check` lists all such images."
+        )
 
 
 def stacked(boxes: Iterable[Box]) -> Boxes | None:
@@ -106,16 +159,19 @@ def text_of(source: Source, name: str) -> str:
         raise BoxlessError(f"{name} in {source.root} is not UTF-8 text. Save it as UTF-8.") from error
 
 
-def rows_of(source: Source, name: str, columns: int, separator: str | None = None) -> list[tuple[str, list[str]]]:
+def rows_of(
+    source: Source, name: str, columns: int, separator: str | None = None, *, most: int = 0
+) -> list[tuple[str, list[str]]]:
     """The non-empty lines of a list, split into `columns` values, each with "file, line n" for error messages.
 
-    With `separator` None values are separated by white space. Raises BoxlessError for a line with fewer values.
+    With `separator` None values are separated by white space; of `most` values the last one is the rest of the line.
+    Raises BoxlessError for a line with fewer values.
     """
     rows = []
     for number, line in enumerate(text_of(source, name).splitlines(), 1):
         if not line.strip():
             continue
-        values = line.strip().split(separator)
+        values = line.strip().split(separator, most - 1)
         where = f"{name} in {source.root}, line {number}"
         if len(values) < columns:
             raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")

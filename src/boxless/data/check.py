@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boxless.data.annotations import as_written
+from boxless.data.annotations import fault, faults_of
 from boxless.data.dataset import Dataset, Sample
-from boxless.data.file_names import class_folder, is_image
-from boxless.data.folder import boxes_files, read_data, splits
+from boxless.data.file_names import class_folder, is_image, split_folders
+from boxless.data.folder import boxes_files, parse_data, splits, top_of
 from boxless.data.images import read_resized
 from boxless.data.inference_batches import prefetch
+from boxless.data.layouts import recognise
 from boxless.data.near_duplicates import BYTES, NEAR, fingerprint, near_duplicate_groups
-from boxless.data.published_datasets import recognise
 from boxless.data.sources import open_source
 from boxless.runtime.errors import BoxlessError, BrokenImageError
 from boxless.runtime.progress import track
@@ -47,6 +47,8 @@ class Findings:
     """All that is said of a data set; the lists name images."""
 
     path: str
+    layout: str = ""
+    """What the layout is called, of a published data set or another program's; "" for folders of classes and lists."""
     splits: dict[str, int] = field(default_factory=dict)
     """Images in each split, "" for data that is not divided; broken ones too."""
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class Findings:
     duplicates: list[DuplicateGroup] = field(default_factory=list)
     others: dict[str, int] = field(default_factory=dict)
     """Files that are neither images nor annotations, by their extension."""
+    strange_annotations: list[str] = field(default_factory=list)
+    """Files that look like annotations of a layout that is not known."""
     unlisted: int = 0
     """Images that no list or json names."""
     unreadable: list[str] = field(default_factory=list)
@@ -118,7 +122,9 @@ class _Kept:
 
 def check(path: Path, *, workers: int = 4) -> Findings:
     """Read every image of a data set once and say what is there; raises BoxlessError where there is nothing to read."""
-    findings, kept = Findings(str(path)), _Kept()
+    path = path if path.is_file() else top_of(path)
+    layout = recognise(path)
+    findings, kept = Findings(str(path), layout.name if layout else ""), _Kept()
     named: set[str] = set()
     for split in splits(path) or [""]:
         dataset = _read(path, split, findings)
@@ -139,8 +145,9 @@ def check(path: Path, *, workers: int = 4) -> Findings:
 def _read(path: Path, split: str, findings: Findings) -> Dataset:
     """The split with its boxes as they are written; the bare images where the annotations cannot be read."""
     try:
-        with as_written():
-            return read_data(path, split or None)
+        dataset = parse_data(path, split or None)
+        findings.unreadable += faults_of(dataset)
+        return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":
             raise
@@ -149,9 +156,11 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
         if not names:
             raise
         findings.unreadable.append(str(error))
-        classes = sorted({class_folder(name) for name in names} - {""})
+        divided = split_folders(source.names())
+        classes = sorted({class_folder(name, divided) for name in names} - {""})
         labels = {name: label for label, name in enumerate(classes)}
-        return Dataset(source, [Sample(name, labels.get(class_folder(name))) for name in names], classes, split or None)
+        samples = [Sample(name, labels.get(class_folder(name, divided))) for name in names]
+        return Dataset(source, samples, classes, split or None)
 
 
 def _looks(dataset: Dataset, findings: Findings, workers: int) -> Iterator[_Look | None]:
@@ -199,10 +208,8 @@ def _judge_boxes(look: _Look, findings: Findings) -> None:
 
 
 def _fault(x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> str:
-    if x1 <= x0 or y1 <= y0:
-        return "empty"
-    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-        return "outside"
+    if wrong := fault((x0, y0, x1, y1), (width, height)):
+        return wrong
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         return "reaching out"
     return "tiny" if x1 - x0 < width / PLACES or y1 - y0 < height / PLACES else ""
@@ -236,15 +243,28 @@ def _group(indices: Iterable[int], kept: _Kept, *, exact: bool) -> DuplicateGrou
 
 
 def _strangers(path: Path, named: set[str], findings: Findings) -> None:
-    """Files that are nothing to boxless, where the layout is our own; authors' distributions have lists of theirs."""
-    if recognise(path) or (path.is_file() and path.suffix.lower() == ".json"):
+    """Files that are nothing to boxless, where the layout is our own; others have files of theirs."""
+    if findings.layout or (path.is_file() and path.suffix.lower() == ".json"):
         return
     names = open_source(path).names()
     listed = {*boxes_files(names), *(name for name in names if PurePosixPath(name).name in ANNOTATIONS)}
     strange = [name for name in names if not is_image(name) and name not in listed]
+    stems = {name.rpartition(".")[0] for name in names if is_image(name)}
+    findings.strange_annotations = [name for name in strange if _annotates(PurePosixPath(name), stems)]
+    strange = [name for name in strange if not _annotates(PurePosixPath(name), stems)]
     findings.others = dict(Counter(PurePosixPath(name).suffix.lower() or PurePosixPath(name).name for name in strange))
     findings.unlisted = sum(is_image(name) for name in names if name not in named)
 
+
+def _annotates(name: PurePosixPath, stems: set[str]) -> bool:
+    """Whether a file is of a kind that holds annotations; text does beside an image of its name, or in labels/."""
+    if name.suffix.lower() == ".txt":
+        return str(name.with_suffix("")) in stems or "labels" in name.parts
+    return name.suffix.lower() in KINDS
+
+
+KINDS = frozenset({".xml", ".json", ".jsonl", ".csv", ".yaml", ".yml", ".parquet", ".tfrecord", ".record", ".mat"})
+"""Extensions that annotations have."""
 
 ANNOTATIONS = {
     "labels.json",
@@ -268,6 +288,7 @@ def plain(findings: Findings) -> dict[str, Any]:
     }
     return {
         "data": findings.path,
+        "layout": findings.layout,
         "images": findings.images,
         "readable": findings.readable,
         "splits": findings.splits,
@@ -281,6 +302,7 @@ def plain(findings: Findings) -> dict[str, Any]:
         "duplicates": groups,
         "classes too small for pairs": findings.small_classes,
         "other files": findings.others,
+        "annotations not understood": findings.strange_annotations,
         "images that no list names": findings.unlisted,
         "annotations not read": findings.unreadable,
     }

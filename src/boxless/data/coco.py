@@ -5,70 +5,94 @@ json. An image whose objects are of several categories has all its boxes and no 
 """
 
 import json
-import posixpath
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from boxless.data.annotations import Box, Size, checked_box, numbers, require_images, source_holding, stacked, whole
-from boxless.data.dataset import Boxes, Dataset, Sample
+from boxless.data.annotations import (
+    Box,
+    Size,
+    annotated,
+    numbers,
+    plain_name,
+    require_images,
+    score_of,
+    source_holding,
+    whole,
+)
+from boxless.data.dataset import Dataset, WrittenBox
+from boxless.data.sources import FolderSource, Source
 from boxless.runtime.errors import BoxlessError, brief
 
 
-class Listed(NamedTuple):
-    """What a COCO json says of one image."""
-
-    name: str
-    size: Size | None
-    label: int | None
-    boxes: Boxes | None
-
-
 def read_coco(path: Path, images: Path | None = None) -> Dataset:
-    """The images of a COCO json with the labels and boxes of its annotations, but crowds and boxes without area.
+    """What `parse_coco` gives, with the images, which lie in the folder `images` or beside the json.
 
-    Classes are the categories in the order of their ids. Raises BoxlessError for a malformed file or missing images.
+    Raises BoxlessError for a malformed file or missing images.
     """
-    listed, classes = read_listed(path)
+    dataset = parse_coco(path)
     places = [images] if images else [path.parent, *(path.parent / part for part in ("data", "images", path.stem))]
-    source = source_holding(listed[0].name, places, str(path))
-    require_images({one.name: str(path) for one in listed}, source)
-    return Dataset(source, [Sample(one.name, one.label, one.boxes, one.size) for one in listed], classes)
+    source = source_holding(dataset.samples[0].name, places, str(path))
+    require_images({sample.name: str(path) for sample in dataset.samples}, source)
+    return replace(dataset, source=source)
 
 
-def read_listed(path: Path) -> tuple[list[Listed], list[str]]:
-    """The images of a COCO json without looking for them, and its classes; raises BoxlessError for a malformed file."""
-    content = _parse(path)
-    if not content["images"]:
+def parse_coco(path: Path) -> Dataset:
+    """What `parse_coco_text` gives for a file; raises BoxlessError for one that is malformed or cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise BoxlessError(f"{path} cannot be read: {error}.") from error
+    return parse_coco_text(text, str(path), FolderSource(path.parent))
+
+
+def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
+    """The images of a COCO json without looking for them, and all boxes but crowds and those without area, as written.
+
+    Classes are the categories in the order of their ids. Raises BoxlessError that begins with `path`.
+    """
+    content = _parse(text, path)
+    entries = _by_id(content["images"], f"{path}, an image")
+    if not entries:
         raise BoxlessError(f"{path} lists no images. Expected a COCO json with at least one.")
-    entries: dict[Any, dict[str, Any]] = {}
-    for entry in content["images"]:
-        key = _field(entry, "id", f"{path}, an image")
-        if key in entries:
-            raise BoxlessError(f"{path} has two images with the id {brief(key)}. Expected an id of its own for each.")
-        entries[key] = entry
     names = {key: _name(entry, f"{path}, image {brief(key)}") for key, entry in entries.items()}
-    sizes = {key: _size(entry, f"{path}, image {brief(key)}") for key, entry in entries.items()}
-    categories = sorted(
-        content.get("categories", []), key=lambda entry: whole([entry.get("id")], f"{path}, categories")
-    )
-    label_of = {category["id"]: label for label, category in enumerate(categories)}
-    labels, boxes = _annotations(content, path, sizes, label_of)
-    listed = [
-        Listed(name, sizes[key], next(iter(labels[key])) if len(labels[key]) == 1 else None, stacked(boxes[key]))
+    if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
+        raise BoxlessError(f"{path} lists the image {brief(twice, 200)} under two ids. Expected one entry per image.")
+    categories = _by_id(content.get("categories", []), f"{path}, a category")
+    ids = sorted(categories, key=lambda key: whole([key], f"{path}, categories"))
+    labels, boxes, faults = _annotations(content, path, names, {key: label for label, key in enumerate(ids)})
+    samples = [
+        annotated(
+            name,
+            next(iter(labels[key])) if len(labels[key]) == 1 else None,
+            boxes[key],
+            _size(entries[key], f"{path}, image {brief(key)}"),
+        )
         for key, name in names.items()
     ]
-    return listed, [str(_field(entry, "name", f"{path}, a category")) for entry in categories]
+    classes = [str(_field(categories[key], "name", f"{path}, a category")) for key in ids]
+    return Dataset(source, samples, classes, faults=tuple(faults))
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _by_id(entries: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {}
+    for entry in entries:
+        key = _field(entry, "id", where)
+        if key in found:
+            raise BoxlessError(f"{where} has the id {brief(key)} of another one. Expected an id of its own for each.")
+        found[key] = entry
+    return found
+
+
+def _parse(text: str, path: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise BoxlessError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from error
     except RecursionError as error:
         raise BoxlessError(f"{path} is not a COCO json: it is nested too deeply.") from error
-    except (OSError, ValueError) as error:  # not UTF-8, or a number of thousands of digits
+    except ValueError as error:  # a number of thousands of digits
         raise BoxlessError(f"{path} cannot be read: {error}.") from error
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or "images" not in content:
@@ -81,28 +105,36 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _annotations(
-    content: dict[str, Any], path: Path, sizes: dict[Any, Size | None], label_of: dict[Any, int]
-) -> tuple[dict[Any, set[int]], dict[Any, list[Box]]]:
-    """The labels and the boxes of every image id."""
+    content: dict[str, Any], path: str, names: dict[Any, str], label_of: dict[Any, int]
+) -> tuple[dict[Any, set[int]], dict[Any, list[WrittenBox]], list[str]]:
+    """The labels and the boxes of every image id, and a sentence for every annotation that cannot be."""
     labels: dict[Any, set[int]] = defaultdict(set)
-    boxes: dict[Any, list[Box]] = defaultdict(list)
+    boxes: dict[Any, list[WrittenBox]] = defaultdict(list)
+    faults = []
     for entry in content.get("annotations", []):
         where = f"{path}, annotation {brief(entry.get('id'))}"
-        image, category = _field(entry, "image_id", where), _field(entry, "category_id", where)
-        if image not in sizes:
-            raise BoxlessError(f"{where}: there is no image with the id {brief(image)}.")
-        if category not in label_of:
-            raise BoxlessError(f"{where}: there is no category with the id {brief(category)}.")
-        labels[image].add(label_of[category])
-        values = entry.get("bbox")
-        if entry.get("iscrowd") or not values:
-            continue
-        if not isinstance(values, list) or len(values) != 4:
-            raise BoxlessError(f"{where}: expected bbox = [x, y, width, height], found {brief(values)}.")
-        x, y, width, height = numbers(values, where)
-        if width and height:
-            boxes[image].append(checked_box(x, y, x + width, y + height, sizes[image], where))
-    return labels, boxes
+        try:
+            image, category = _field(entry, "image_id", where), _field(entry, "category_id", where)
+            if image not in names:
+                raise BoxlessError(f"{where}: there is no image with the id {brief(image)}.")
+            if category not in label_of:
+                raise BoxlessError(f"{where}: there is no category with the id {brief(category)}.")
+            labels[image].add(label_of[category])
+            if (box := _box(entry, where)) is not None:
+                boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score"))))
+        except BoxlessError as error:
+            faults.append(str(error))
+    return labels, boxes, faults
+
+
+def _box(entry: dict[str, Any], where: str) -> Box | None:
+    values = entry.get("bbox")
+    if entry.get("iscrowd") or not values:
+        return None
+    if not isinstance(values, list) or len(values) != 4:
+        raise BoxlessError(f"{where}: expected bbox = [x, y, width, height], found {brief(values)}.")
+    x, y, width, height = numbers(values, where)
+    return (x, y, x + width, y + height) if width and height else None
 
 
 def _field(entry: dict[str, Any], key: str, where: str) -> Any:
@@ -113,7 +145,7 @@ def _field(entry: dict[str, Any], key: str, where: str) -> Any:
 
 
 def _name(entry: dict[str, Any], where: str) -> str:
-    return posixpath.normpath(str(_field(entry, "file_name", where)).replace("\\", "/"))
+    return plain_name(str(_field(entry, "file_name", where)))
 
 
 def _size(entry: dict[str, Any], where: str) -> Size | None:

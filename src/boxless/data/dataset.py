@@ -2,14 +2,29 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
 from boxless.data.sources import Source
 
+NO_CLASS = "object"
+"""The category of images that have none, or of whose objects several are."""
+
 Boxes = Float32[np.ndarray, "_box 4"]
 """Boxes as float32 x0 y0 x1 y1 in pixels of the original, upright image; half-open: x1 is one past the last pixel."""
+
+
+class WrittenBox(NamedTuple):
+    """A box x0 y0 x1 y1 (half-open pixels) as an annotation file has it, and what that says of it."""
+
+    box: tuple[float, float, float, float]
+    where: str
+    """The file and the place in it, for error messages."""
+    source: str = ""
+    """Who found it."""
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +36,8 @@ class Sample:
     boxes: Boxes | None = None
     size: tuple[int, int] | None = None
     """Width and height in pixels as people see the picture, where an annotation states it."""
+    written: tuple[WrittenBox, ...] = ()
+    """The boxes as they were written, until they are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +48,8 @@ class Dataset:
     samples: list[Sample]
     classes: list[str] = field(default_factory=list)
     split: str | None = None
+    faults: tuple[str, ...] = ()
+    """What is wrong with the annotations, in sentences; data that was checked has none."""
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -1,5 +1,6 @@
 """What the name of a file says: whether it is an image, and of which class."""
 
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 from boxless.runtime.errors import BrokenImageError
@@ -10,22 +11,40 @@ SUFFIXES = frozenset(
 )
 """What makes a file an image; every other file is ignored."""
 
+UNREAD = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd"})
+"""Photographs that are not read, and are named."""
+
 
 def is_image(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def class_folder(name: str) -> str:
-    """The first folder below the split, empty where there is none."""
+def split_folders(names: Iterable[str]) -> list[str]:
+    """The folders of images at the top that are splits, in the order train, val, test.
+
+    None is one beside a folder of another name: PASCAL and COCO have a class called train.
+    """
+    tops = {name.partition("/")[0] for name in names if "/" in name and is_image(name)}
+    return in_order(tops) if all(top.lower() in SPLITS for top in tops) else []
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Splits in the order train, val, test."""
+    return sorted(splits, key=lambda split: SPLITS.index(split.lower()))
+
+
+def class_folder(name: str, splits: Collection[str]) -> str:
+    """The first folder below the split, empty where there is none; `splits` are the folders that are splits."""
     folders = name.split("/")[:-1]
-    if folders and folders[0].lower() in SPLITS:
-        folders = folders[1:]
-    return folders[0] if folders else ""
+    return next(iter(folders[1:] if folders and folders[0] in splits else folders), "")
 
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 """Folder names that mean a split and never a class."""
+
+WRITTEN = "Boxes found by boxless"
+"""How the README.txt of a folder begins that an export wrote; the format follows in parentheses."""
 
 LARGEST_FILE = 2**29
 """Bytes of one file; a larger one is refused before it is read: it is no photograph, and may be an unpacking bomb."""

@@ -6,27 +6,28 @@
     [split/]image_ids.txt ...                 see wsol_lists.py
     [split/]name-000000.tar ...               see webdataset.py
     what its authors distribute               see published_datasets.py
+    what other programs write                 see layouts.py
 
 The class of a picture is the first folder below the split; without such a folder it is what the csv file says.
 """
 
-import csv
-import io
-from collections import defaultdict
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from boxless.data import wsol_lists
-from boxless.data.annotations import Box, Size, checked_box, numbers, stacked, text_of, whole
+from boxless.data.annotations import checked
+from boxless.data.boxes_csv import read_rows
 from boxless.data.coco import read_coco
-from boxless.data.dataset import Dataset, Sample
-from boxless.data.file_names import SPLITS, class_folder, is_image
-from boxless.data.published_datasets import recognise
-from boxless.data.sources import Source, open_source
+from boxless.data.dataset import Dataset
+from boxless.data.file_names import SPLITS, UNREAD, class_folder, hidden, in_order, is_image, split_folders
+from boxless.data.layouts import recognise
+from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
-from boxless.runtime.errors import BoxlessError, UsageError, brief
+from boxless.runtime.errors import BoxlessError, UsageError
 
 EVERYTHING = "all"
 """In the place of a split: the images of all of them."""
@@ -42,11 +43,16 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
     or of lists are, if not beside them. Raises UsageError for a split that is missing or must be chosen, BoxlessError
     for data that cannot be read.
     """
+    return checked(parse_data(path, split, images=images))
+
+
+def parse_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
+    """What `read_data` reads, with the boxes as they are written: for who wants to say which are none."""
+    path = top_of(path)
     chosen = _choose(path, splits(path), split)
     layout = recognise(path)
     if layout:
-        parts = [layout.read(path, part) for part in ([chosen] if chosen else layout.splits)]
-        return replace(parts[0], samples=[sample for part in parts for sample in part.samples], split=split)
+        return replace(layout.read(chosen), split=split)
     if path.is_dir():
         folder = path / chosen if chosen else path
         if (folder / LABELS_JSON).is_file():
@@ -56,19 +62,49 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
     elif path.suffix.lower() == ".json":
         return read_coco(path, images)
     source = open_source(path)
-    return read_webdataset(source, chosen) if isinstance(source, TarSource) else _read_tree(source, chosen)
+    return read_webdataset(source, chosen) if isinstance(source, TarSource) else _parse_tree(source, chosen)
 
 
 def splits(path: Path) -> list[str]:
     """The splits of a data set in the order train, val, test; none for data that is not divided."""
     if path.suffix.lower() == ".json" and path.is_file():
         return []
+    path = top_of(path)
     layout = recognise(path)
     if layout:
         return list(layout.splits)
     names = open_source(path).names()
     tops = {name.partition("/")[0] for name in names if is_image(name) or PurePosixPath(name).name in LISTS}
-    return sorted((top for top in tops if top.lower() in SPLITS), key=lambda top: SPLITS.index(top.lower()))
+    found = in_order(top for top in tops if top.lower() in SPLITS)
+    if not found or any(f"{top}/{name}" in names for top in found for name in LISTS) or split_folders(names):
+        return found
+    warn_once(f"{found[0]} in {path} is taken for a class, as it stands beside folders that are no splits.")
+    return []
+
+
+def top_of(path: Path) -> Path:
+    """The folder in which the splits or classes of `path` are: below folders that hold nothing but another one."""
+    if not path.is_dir():
+        return path
+
+    def listed(below: str) -> list[str]:
+        try:
+            entries = [entry for entry in islice(os.scandir(path / below), FEW) if not hidden(entry.name)]
+        except OSError:  # whoever reads it says so
+            return []
+        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        ours = [name for name in folders if written_here(path / below / name)] if len(folders) < FEW else []
+        return [f"{one.name}{'/' * (one.name in folders)}" for one in entries if one.name not in ours]
+
+    below = way_down(listed)
+    if not below or recognise(path):
+        return path
+    warn_once(f"Reading {path / below}: there is no other folder in {path}.")
+    return path / below
+
+
+FEW = 100
+"""Entries of a folder that are looked at to tell whether it is the way to another one."""
 
 
 def select(dataset: Dataset, classes: Sequence[str]) -> Dataset:
@@ -99,71 +135,30 @@ def _choose(path: Path, found: list[str], split: str | None) -> str | None:
     raise UsageError(f"{path} has no split {split!r}; it has {has}.")
 
 
-@dataclass
-class _Known:
-    """What the csv files say of one image."""
-
-    label: str = ""
-    size: Size | None = None
-    boxes: list[Box] = field(default_factory=list)
-
-
-def _read_tree(source: Source, split: str | None) -> Dataset:
+def _parse_tree(source: Source, split: str | None) -> Dataset:
     names = source.names()
     pictures = [name for name in names if is_image(name)]
+    if others := [name for name in names if PurePosixPath(name).suffix.lower() in UNREAD]:
+        warn_once(f"{len(others)} files of {source.root} are not read, such as {others[0]}. Save them as jpg or png.")
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
-    known = _read_boxes(source, boxes_files(names), set(pictures))
-    class_of = {name: class_folder(name) or known[name].label for name in pictures}
+    known, faults = read_rows(source, boxes_files(names), set(pictures))
+    divided = split_folders(pictures)
+    class_of = {name: class_folder(name, divided) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
-        Sample(name, label_of.get(class_of[name]), stacked(known[name].boxes), known[name].size)
+        known[name].sample(name, label_of.get(class_of[name]))
         for name in pictures
         if split is None or name.startswith(f"{split}/")
     ]
-    return Dataset(source, samples, classes, split)
+    return Dataset(source, samples, classes, split, tuple(faults))
 
 
 def boxes_files(names: Iterable[str]) -> list[str]:
     """The csv files at the top. All are read whatever the split, as classes may stand in them alone."""
     known = {"boxes.csv", *(f"boxes_{split}.csv" for split in SPLITS)}
     return [name for name in names if name.lower() in known]
-
-
-def _read_boxes(source: Source, files: Iterable[str], pictures: set[str]) -> dict[str, _Known]:
-    known: dict[str, _Known] = defaultdict(_Known)
-    for file in files:
-        rows = csv.DictReader(io.StringIO(text_of(source, file), newline=""), restval="", restkey="more")
-        lacking = [column for column in ("image", "x0", "y0", "x1", "y1") if column not in (rows.fieldnames or [])]
-        if lacking:
-            raise BoxlessError(
-                f"{file} in {source.root} has no column {', '.join(lacking)}. "
-                "Expected the first line image,class,width,height,x0,y0,x1,y1."
-            )
-        try:
-            for row in rows:
-                _read_row(row, f"{file} in {source.root}, line {rows.line_num}", pictures, known)
-        except csv.Error as error:
-            raise BoxlessError(f"{file} in {source.root}, line {rows.line_num}: not csv ({error}).") from error
-    return known
-
-
-def _read_row(row: dict[str, str], where: str, pictures: set[str], known: dict[str, _Known]) -> None:
-    """Add one line to what is known; a line without coordinates knows of the image but of no box."""
-    if row["image"] not in pictures:
-        raise BoxlessError(f"{where} names the image {brief(row['image'], 200)}, which is not in the data.")
-    entry = known[row["image"]]
-    entry.label = row.get("class") or entry.label
-    if row.get("width") and row.get("height"):
-        width, height = whole([row["width"], row["height"]], where)
-        entry.size = (width, height)
-    sides = [row[side] for side in ("x0", "y0", "x1", "y1")]
-    if any(sides):
-        x0, y0, x1, y1 = numbers(sides, where)
-        box = checked_box(x0, y0, x1, y1, entry.size, where)
-        if box not in entry.boxes:  # boxes.csv may repeat what boxes_<split>.csv says
-            entry.boxes.append(box)
 
 
 def _what_else(names: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """Picture files -> RGB arrays as people see them: EXIF-turned, alpha on white, 8 bits, first frame.
 
+More than 8 bits become 8 as deep_pictures.py says.
+
 Pillow decodes (it names truncated files, knows CMYK and EXIF, and lets other threads run), OpenCV resizes. A JPEG
 that is much larger than asked for is decoded at a half, a quarter or an eighth of its side, which the format gives
 for free.
@@ -11,8 +13,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from boxless.data.deep_pictures import Range, deep_colours, grid_step, no_data_of, stretched, value_range
 from boxless.runtime.errors import BrokenImageError
 
 JPEG_PIXEL_LIMIT = 200_000_000
@@ -35,8 +38,25 @@ BAND = 16_000_000
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
+FOREIGN = {
+    b"ftyphei": "HEIC",
+    b"ftyphev": "HEIC",
+    b"ftypmif1": "HEIF",
+    b"FUJIFILM": "raw camera",
+    b"ftypcrx": "raw camera",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"\xff\x0a": "JPEG XL",
+    b"JXL \r\n": "JPEG XL",
+}
+"""How pictures of a kind that is not read begin; telephones and web pages name them .jpg."""
+
 START_OF_SCAN = b"\xff\xda"
 ORIENTATION_TAG = 0x0112
+IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
+"""Tags of TIFF: the sides as they are stored."""
+
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -75,9 +95,7 @@ def read_shrunk(data: bytes, name: str, longest: int) -> tuple[Picture, tuple[in
 def read_size(data: bytes, name: str) -> tuple[int, int]:
     """The bytes of an image file -> the upright (width, height), its header read alone; raises BrokenImageError."""
     try:
-        image = _open(data)
-        width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        return _upright_size(_open(data))
     except Exception as error:  # Pillow's plug-ins raise whatever their parsers stumble over
         raise BrokenImageError(_reason(data, name, error)) from error
 
@@ -109,16 +127,16 @@ def squash(picture: Picture, size: int) -> UInt8[np.ndarray, "size size 3"]:
 def _decode(data: bytes, name: str, size: int | None) -> tuple[Picture, tuple[int, int]]:
     """The upright picture, not smaller than `size` where the original is not, and the original's upright size."""
     try:
-        image = _open(data)
-        width, height = image.size
+        image: Image.Image = _open(data)
+        upright = _upright_size(image)
         if size is not None:
             image.draft(None, (size, size))  # a JPEG at the smallest of 1, 1/2, 1/4, 1/8 that is not below size
         image.load()
-        turn = _orientation(image)
+        turn, no_data = _orientation(image), no_data_of(image)  # Pillow turns a TIFF itself, and takes its tag away
+        image = deep_colours(image, data) or image
         if turn in TURNS:
             image = image.transpose(TURNS[turn])
-            width, height = (height, width) if turn >= 5 else (width, height)
-        return _rgb(image), (width, height)
+        return _rgb(image, no_data), upright
     except Exception as error:  # Pillow's plug-ins raise whatever their parsers stumble over
         raise BrokenImageError(_reason(data, name, error)) from error
 
@@ -138,6 +156,16 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as people see a picture that was opened and not loaded yet."""
+    turned = _orientation(image) >= 5
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # its size is the upright one already, or not, by version
+        width, height = (int(image.tag_v2[tag]) for tag in (IMAGE_WIDTH, IMAGE_LENGTH))
+    else:
+        width, height = image.size
+    return (height, width) if turned else (width, height)
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
@@ -145,20 +173,23 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rgb(image: Image.Image) -> Picture:
+def _rgb(image: Image.Image, no_data: list[float]) -> Picture:
     """Any mode -> RGB. Transparent parts become white: what lies hidden under them is arbitrary, often black."""
-    bands = list(_bands(image))
-    low, span = 0.0, 0.0
-    if image.mode in ("I", "F"):  # no fixed range: stretched from its minimum to its maximum
-        ranges = [(values.min(), values.max()) for values in map(_real, map(image.crop, bands))]
-        low = float(min(low for low, _ in ranges))
-        span = float(max(high for _, high in ranges)) - low
+    bands, bounds = list(_bands(image)), (0.0, 0.0)
+    if _deep(image):
+        step = grid_step(*image.size)
+        grids = (np.asarray(image.crop(band))[-band[1] % step :: step, ::step] for band in bands)
+        bounds = value_range(grids, no_data)
     if len(bands) == 1:
-        return _band(image, low, span)
+        return _band(image, bounds)
     whole = np.empty((image.height, image.width, 3), np.uint8)
     for box in bands:  # each conversion holds its part of the picture up to four times, so it is done in parts
-        whole[box[1] : box[3]] = _band(image.crop(box), low, span)
+        whole[box[1] : box[3]] = _band(image.crop(box), bounds)
     return whole
+
+
+def _deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
@@ -167,31 +198,22 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
         yield 0, top, image.width, min(top + rows, image.height)
 
 
-def _band(image: Image.Image, low: float, span: float) -> Picture:
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image) >> 8)
-    if image.mode in ("I", "F"):
-        return _grey(np.subtract(_real(image), low, dtype=np.float64) * (255 / span if span > 0 else 0))
+def _band(image: Image.Image, bounds: Range) -> Picture:
+    if _deep(image):
+        return np.repeat(stretched(np.asarray(image), bounds)[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _real(image: Image.Image) -> np.ndarray:
-    values = np.asarray(image)
-    return values if np.isfinite(values).all() else np.nan_to_num(values)
-
-
-def _grey(values: np.ndarray) -> Picture:
-    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
-
-
 def _reason(data: bytes, name: str, error: Exception) -> str:
     if not data:
         return f"{name} is empty (zero bytes)."
     if isinstance(error, UnidentifiedImageError):
-        return f"{name} is not an image that Pillow knows."
+        kind = next((kind for start, kind in FOREIGN.items() if start in data[:16]), "")
+        is_it = f"a {kind} file whatever its name says" if kind else "not an image that Pillow knows"
+        return f"{name} is {is_it}.{' Convert it to JPEG or PNG.' if kind else ''}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"{name} has too many pixels to be read safely; make it smaller first."
     return f"{name} is broken: {str(error).strip('.') or type(error).__name__}."

@@ -10,12 +10,12 @@ from boxless.runtime.errors import BoxlessError
 
 
 def with_found(dataset: Dataset, path: Path) -> Dataset:
-    """The images that `path` (boxes.csv, COCO json or wsolevaluation lists) has a box for, each with that box alone.
+    """The images that `path` (what `read_truth` reads) has a box for, each with that box alone.
 
     Of several boxes of an image the largest is taken. Raises BoxlessError for a file without boxes, for an image that
     the data does not have, and when no image is left.
     """
-    found = read_truth(path)
+    found = read_truth(path, dataset.source)
     known = {
         name: (size, boxes)
         for name, size, boxes in zip(found.names, found.sizes, found.boxes, strict=True)

@@ -9,11 +9,15 @@ import csv
 import io
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from boxless.data.annotations import Box, checked_box, numbers, require_images, rows_of, stacked, text_of, whole
-from boxless.data.dataset import Dataset, Sample
+from boxless.data.annotated_images import Layout
+from boxless.data.annotations import annotated, numbers, require_images, rows_of, text_of, whole
+from boxless.data.dataset import Dataset, Sample, WrittenBox
+from boxless.data.file_names import is_image
 from boxless.data.sources import FolderSource
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
@@ -32,8 +36,8 @@ GROUPS = {
 class for training, 50 for testing."""
 
 
-class Layout(NamedTuple):
-    """A distribution of a data set: what it is recognised by, its splits, and what reads one of them."""
+class Distribution(NamedTuple):
+    """A data set as its authors lay it out: what it is recognised by, its splits, and what reads one of them."""
 
     name: str
     mark: str
@@ -42,19 +46,29 @@ class Layout(NamedTuple):
 
 
 def recognise(path: Path) -> Layout | None:
-    """The layout of the folder `path`, None if it is none of LAYOUTS."""
-    return next((layout for layout in LAYOUTS if (path / layout.mark).exists()), None)
+    """The layout of the folder `path`, None if it is none of DISTRIBUTIONS."""
+    found = next((one for one in DISTRIBUTIONS if (path / one.mark).exists()), None)
+    return found and Layout(found.name, found.splits, partial(_read, found, path))
+
+
+def _read(distribution: Distribution, path: Path, split: str | None) -> Dataset:
+    parts = [distribution.read(path, part) for part in ([split] if split else distribution.splits)]
+    return replace(parts[0], samples=[sample for part in parts for sample in part.samples], split=split)
 
 
 def read_cub(root: Path, split: str) -> Dataset:
-    """CUB-200-2011 (Wah et al. 2011): 200 species, 5,994 training and 5,794 test images with one box each."""
+    """CUB-200-2011 (Wah et al. 2011): 200 species, 5,994 training and 5,794 test images with one box each.
+
+    NABirds (Van Horn et al. 2015) has the same lists, with 555 species.
+    """
     lists = FolderSource(root)
     names = dict(_pairs(lists, "images.txt"))
     classes = dict(_pairs(lists, "classes.txt"))
-    label_of = {key: label for label, key in enumerate(classes)}
     class_of = dict(_pairs(lists, "image_class_labels.txt"))
     if stranger := next((key for key in class_of.values() if key not in classes), None):
         raise BoxlessError(f"image_class_labels.txt in {root}: the class {brief(stranger)} is not in classes.txt.")
+    used = set(class_of.values())  # NABirds lists orders and families, too
+    label_of = {key: label for label, key in enumerate(key for key in classes if key in used)}
     boxes = {values[0]: _corner_and_extent(values, where) for where, values in rows_of(lists, "bounding_boxes.txt", 5)}
     wanted = {"train": "1", "test": "0"}[split]
     flags = _pairs(lists, "train_test_split.txt")
@@ -67,11 +81,11 @@ def read_cub(root: Path, split: str) -> Dataset:
         if unknown := next((image for image in chosen if image not in there), None):
             raise BoxlessError(f"{file} in {root} lacks the image {brief(unknown)} of train_test_split.txt.")
     samples = [
-        Sample(f"images/{names[key]}", label_of[class_of[key]], stacked([boxes[key]] if key in boxes else []))
+        annotated(f"images/{names[key]}", label_of[class_of[key]], [boxes[key]] if key in boxes else [])
         for key in chosen
     ]
     require_images({sample.name: "images.txt" for sample in samples}, lists)
-    return Dataset(lists, samples, list(classes.values()), split)
+    return Dataset(lists, samples, [classes[key] for key in label_of], split)
 
 
 def read_ilsvrc(root: Path, split: str) -> Dataset:
@@ -81,24 +95,30 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
     """
     source = FolderSource(root / "ILSVRC" / "Data" / "CLS-LOC")
     if split == "train":
-        names = [f"train/{name}" for name in FolderSource(source.root / "train").names()]
+        below = FolderSource(source.root / "train").names()
+        names = [f"train/{name}" for name in below if "/" in name and is_image(name)]
         classes = sorted({name.split("/")[1] for name in names})
         label_of = {wnid: label for label, wnid in enumerate(classes)}
         return Dataset(source, [Sample(name, label_of[name.split("/")[1]]) for name in names], classes, split)
+    places = _by_stem(source, "val/")
     annotations = root / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
-    read = _from_xml if annotations.is_dir() else _from_solution
-    truth = read(annotations if annotations.is_dir() else root)
-    require_images({f"{name}.JPEG": "the list of val images" for name in truth}, FolderSource(source.root / "val"))
-    classes = _synsets(root) or sorted({wnid for wnid, *_ in truth.values()})
+    truth: dict[str, Truth] = {}
+    if annotations.is_dir():
+        truth = _from_xml(annotations)
+    elif (root / "LOC_val_solution.csv").is_file():
+        truth = _from_solution(root)
+    else:  # then a synset is known of images in folders alone
+        truth = {stem: (name.split("/")[1] if name.count("/") > 1 else "", None, []) for stem, name in places.items()}
+    lost = {f"{stem}.JPEG": "the list of val images" for stem in truth if stem not in places}
+    require_images(lost, FolderSource(source.root / "val"))
+    classes = _synsets(root) or sorted({wnid for wnid, *_ in truth.values()} - {""})
     label_of = {wnid: label for label, wnid in enumerate(classes)}
-    stranger = next((name for name, (wnid, *_) in truth.items() if wnid not in label_of), None)
+    stranger = next((name for name, (wnid, *_) in truth.items() if wnid and wnid not in label_of), None)
     if stranger is not None:
         raise BoxlessError(
             f"{stranger} in {root} is of the synset {brief(truth[stranger][0])}, which is not a class there."
         )
-    samples = [
-        Sample(f"val/{name}.JPEG", label_of[wnid], stacked(boxes), size) for name, (wnid, size, boxes) in truth.items()
-    ]
+    samples = [annotated(places[stem], label_of.get(wnid), boxes, size) for stem, (wnid, size, boxes) in truth.items()]
     return Dataset(source, samples, classes, split)
 
 
@@ -108,10 +128,12 @@ def read_tiny_imagenet(root: Path, split: str) -> Dataset:
     classes = sorted(values[0] for _, values in rows_of(source, "wnids.txt", 1))
     samples, wanted = [], {}
     if split == "val":
+        places = _by_stem(source, "val/")  # they may have been sorted into a folder for each synset
         for where, (name, wnid, *sides) in rows_of(source, "val/val_annotations.txt", 6):
             if wnid not in classes:
                 raise BoxlessError(f"{where}: {brief(wnid)} is not in wnids.txt.")
-            samples.append(_tiny(f"val/images/{name}", classes.index(wnid), sides, where))
+            place = places.get(PurePosixPath(name).stem, f"val/images/{name}")
+            samples.append(_tiny(place, classes.index(wnid), sides, where))
             wanted[samples[-1].name] = where
     else:
         for label, wnid in enumerate(classes):
@@ -128,35 +150,41 @@ def read_tiny_imagenet(root: Path, split: str) -> Dataset:
     return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split)
 
 
-LAYOUTS = (
-    Layout("CUB-200-2011", "train_test_split.txt", ("train", "test"), read_cub),
-    Layout("ILSVRC", "ILSVRC/Data/CLS-LOC", ("train", "val"), read_ilsvrc),
-    Layout("Tiny ImageNet", "wnids.txt", ("train", "val"), read_tiny_imagenet),
+DISTRIBUTIONS = (
+    Distribution("CUB-200-2011", "train_test_split.txt", ("train", "test"), read_cub),
+    Distribution("ILSVRC", "ILSVRC/Data/CLS-LOC", ("train", "val"), read_ilsvrc),
+    Distribution("Tiny ImageNet", "wnids.txt", ("train", "val"), read_tiny_imagenet),
 )
 """The distributions that are recognised."""
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
-Truth = tuple[str, tuple[int, int] | None, list[Box]]
+Truth = tuple[str, tuple[int, int] | None, list[WrittenBox]]
 
 
 def _pairs(lists: FolderSource, name: str) -> list[tuple[str, str]]:
-    return [(values[0], values[1]) for _, values in rows_of(lists, name, 2)]
+    return [(values[0], values[1]) for _, values in rows_of(lists, name, 2, most=2)]  # there are spaces in names
 
 
-def _corner_and_extent(values: list[str], where: str) -> Box:
+def _corner_and_extent(values: list[str], where: str) -> WrittenBox:
     x, y, width, height = numbers(values[1:5], where)
-    return checked_box(x, y, x + width, y + height, None, where)
+    return WrittenBox((x, y, x + width, y + height), where)
 
 
 def _tiny(name: str, label: int, sides: list[str], where: str) -> Sample:
-    return Sample(name, label, stacked([_inclusive(sides, (64, 64), where)]), (64, 64))
+    return annotated(name, label, [_inclusive(sides, where)], (64, 64))
 
 
-def _inclusive(sides: Sequence[str | None], size: tuple[int, int] | None, where: str) -> Box:
+def _inclusive(sides: Sequence[str | None], where: str) -> WrittenBox:
     """First and last pixel, counted from 0 -> half-open."""
     x0, y0, x1, y1 = numbers(sides[:4], where)
-    return checked_box(x0, y0, x1 + 1, y1 + 1, size, where)
+    return WrittenBox((x0, y0, x1 + 1, y1 + 1), where)
+
+
+def _by_stem(source: FolderSource, below: str) -> dict[str, str]:
+    """The images under a folder of the source by their names without folder and extension."""
+    names = (below + name for name in FolderSource(source.root / below).names() if is_image(name))
+    return {PurePosixPath(name).stem: name for name in names}
 
 
 def _synsets(root: Path) -> list[str]:
@@ -177,13 +205,14 @@ def _from_xml(annotations: Path) -> dict[str, Truth]:
             raise BoxlessError(f"{path}, line {error.position[0]}: not xml ({error}).") from error
         except (OSError, LookupError, ValueError) as error:  # an encoding that Python does not know
             raise BoxlessError(f"{path} cannot be read: {error}.") from error
-        width, height = whole([tree.findtext("size/width"), tree.findtext("size/height")], str(path))
+        sides = [tree.findtext("size/width") or 0, tree.findtext("size/height") or 0]
+        width, height = whole(sides, str(path))
         corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in tree.iter("object")]
-        boxes = [_inclusive(corner, (width, height), str(path)) for corner in corners]
+        boxes = [_inclusive(corner, str(path)) for corner in corners]
         name = tree.findtext("object/name")
         if not name:
             raise BoxlessError(f"{path} has no <object> with a <name>. Expected the synset of the image.")
-        found[path.stem] = (name, (width, height), boxes)
+        found[path.stem] = (name, (width, height) if width and height else None, boxes)
     return found
 
 
@@ -196,6 +225,6 @@ def _from_solution(root: Path) -> dict[str, Truth]:
         where = f"{file} in {root}, image {row.get('ImageId')}"
         if not words or len(words) % 5:
             raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {brief(' '.join(words))}.")
-        boxes = [_inclusive(words[start + 1 : start + 5], None, where) for start in range(0, len(words), 5)]
+        boxes = [_inclusive(words[start + 1 : start + 5], where) for start in range(0, len(words), 5)]
         found[str(row["ImageId"])] = (words[0], None, boxes)
     return found

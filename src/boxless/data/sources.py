@@ -11,14 +11,29 @@ import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from boxless.data.file_names import SPLITS, check_length, hidden
+from boxless.data.file_names import SPLITS, WRITTEN, check_length, hidden, is_image
 from boxless.runtime.errors import BoxlessError, BrokenImageError
 
 log = logging.getLogger(__name__)
+
+README = "README.txt"
+RUN = ("best.pt", "last.pt")
+"""What marks the folder of a run, which may hold pictures of ours."""
+
+UTF_8 = 0x800
+"""The flag of a zip's member whose name is in UTF-8."""
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning, once, however often the files are listed."""
+    log.warning(message)
 
 
 @runtime_checkable
@@ -64,10 +79,22 @@ class ZipSource:
         self.root = path
         self._local = threading.local()
         self._prefix = _only_folder(_visible(self._archive()))
+        if "/" in self._prefix[:-1]:
+            warn_once(f"Reading the folder {self._prefix[:-1]} in {path}: there is no other one.")
 
     def names(self) -> list[str]:
         """Posix paths of all visible files inside the zip, sorted; below its one folder if it holds one folder only."""
-        return sorted(name.removeprefix(self._prefix) for name in _visible(self._archive()))
+        names = sorted(name.removeprefix(self._prefix) for name in _visible(self._archive()))
+        ours = tuple(f"{folder}/" for folder in self._ours(names))
+        return [name for name in names if not name.startswith(ours)]
+
+    def _ours(self, names: list[str]) -> Iterator[str]:
+        """The folders inside that boxless wrote."""
+        for name in names:
+            folder, _, file = name.rpartition("/")
+            if folder and (file in RUN or (file == README and self.read(name).startswith(WRITTEN.encode()))):
+                warn_once(f"{folder} in {self.root} was written by boxless and is left out.")
+                yield folder
 
     def read(self, name: str) -> bytes:
         """The content of one file; raises BrokenImageError when it is not there, encrypted, damaged or too large."""
@@ -84,7 +111,7 @@ class ZipSource:
     def _archive(self) -> zipfile.ZipFile:
         if getattr(self._local, "process", None) != os.getpid():  # a forked child must not share the file position
             try:
-                self._local.archive = zipfile.ZipFile(self.root)
+                self._local.archive = _with_slashes(zipfile.ZipFile(self.root))
             except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
                 raise BoxlessError(
                     f"{self.root} is not a whole zip archive ({error}). Copy or download it again."
@@ -124,15 +151,28 @@ def _walk(folder: Path, below: str, home: Path, seen: set[tuple[int, int]]) -> I
         log.warning("The folder %s cannot be listed and is left out: %s.", folder, error.strerror)
         return
     if (place.st_dev, place.st_ino) in seen:
+        warn_once(f"{folder} is a link to a folder that is read already, and is left out.")
+        return
+    if below and written_here(folder):
+        warn_once(f"{folder} was written by boxless and is left out.")
         return
     seen.add((place.st_dev, place.st_ino))
     for entry in entries:
         if hidden(entry.name) or (entry.is_symlink() and _leads_back(Path(entry.path), home)):
+            if is_image(entry.name) and not hidden(entry.name):
+                warn_once(f"The link {entry.path} leads nowhere and is left out.")
             continue
         if entry.is_dir():
             yield from _walk(Path(entry.path), f"{below}{entry.name}/", home, seen)
-        elif entry.is_file():  # a dangling link, a pipe or a socket is none
+        elif entry.is_file():  # a pipe or a socket is none
             yield below + entry.name
+
+
+def written_here(folder: Path) -> bool:
+    """Whether an export or a training wrote a folder."""
+    with suppress(OSError), (folder / README).open("rb") as file:
+        return file.read(len(WRITTEN)) == WRITTEN.encode()
+    return any((folder / name).is_file() for name in RUN)
 
 
 def _leads_back(link: Path, home: Path) -> bool:
@@ -162,10 +202,50 @@ def _visible(archive: zipfile.ZipFile) -> list[str]:
     return [name for name in files if not name.startswith("/") and not any(hidden(part) for part in name.split("/"))]
 
 
+def _with_slashes(archive: zipfile.ZipFile) -> zipfile.ZipFile:
+    """Some programs of Windows write names with back slashes, or in the code page of their country."""
+    for entry in archive.infolist():
+        if not entry.flag_bits & UTF_8 and not entry.filename.isascii():
+            warn_once(
+                f"Names in {archive.filename} are not in UTF-8, such as {entry.filename!r}. If they are misread, "
+                "unpack it and give the folder."
+            )
+            break
+    for entry in archive.infolist():
+        if "\\" in entry.filename:
+            entry.filename = entry.filename.replace("\\", "/")
+            archive.NameToInfo[entry.filename] = entry
+    return archive
+
+
 def _only_folder(names: list[str]) -> str:
+    """The folder that an archive stands for: its only one, and below that what `way_down` finds."""
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     top = tops.pop() if len(tops) == 1 else ""
-    return f"{top}/" if top and top.lower() not in SPLITS else ""
+    prefix = f"{top}/" if top and top.lower() not in SPLITS else ""
+
+    def listed(below: str) -> list[str]:
+        inside = {name.removeprefix(prefix + below) for name in names if name.startswith(prefix + below)}
+        return list({first + slash for first, slash, _ in (name.partition("/") for name in inside)})
+
+    return prefix and prefix + way_down(listed)
+
+
+def way_down(listed: Callable[[str], list[str]]) -> str:
+    """The path, with a slash, to where the splits or classes are, through folders that hold another one alone; or "".
+
+    `listed` gives the entries of a path, those that are folders with a slash.
+    """
+    path = ""
+    while True:
+        entries = [name for name in listed(path) if not name.upper().startswith(("README", "LICENSE"))]
+        folders = [name for name in entries if name.endswith("/")]
+        split = any(name[:-1].lower() in SPLITS for name in folders)
+        if path and (split or len(folders) > 1) and not any(map(is_image, entries)):
+            return path
+        if split or len(entries) != 1 or not folders:
+            return ""
+        path += folders[0]
 
 
 class JoinedSource:

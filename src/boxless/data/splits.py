@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxless.data.dataset import Dataset
+from boxless.data.dataset import NO_CLASS, Dataset
 from boxless.data.folder import read_data, select, splits
 from boxless.data.published_datasets import GROUPS
 from boxless.data.sources import JoinedSource
@@ -48,7 +48,7 @@ def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = Fa
         dataset = select(dataset, list(group) or named)
     if not one_category:
         return dataset
-    alone = dataset.classes[0] if len(dataset.classes) == 1 else "object"
+    alone = dataset.classes[0] if len(dataset.classes) == 1 else NO_CLASS
     name = classes if classes and classes in GROUPS else alone
     return replace(dataset, samples=[replace(sample, label=0) for sample in dataset.samples], classes=[name])
 

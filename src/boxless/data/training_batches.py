@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
+from boxless.data.annotations import check_size
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.images import Picture
 from boxless.data.transforms import Resize, crop, crop_box
@@ -37,17 +38,19 @@ class Pictures:
         return reasons
 
     def read(self, index: int) -> Picture | None:
-        """The picture of one sample (h, w, 3), or None for one that is broken."""
-        name = self.dataset.samples[index].name
+        """The picture of one sample (h, w, 3), or None for one that is broken; what `check_size` raises."""
+        sample = self.dataset.samples[index]
+        name = sample.name
         if name in self.broken:
             return None
         if (kept := self._kept.get(index)) is not None:
             return kept
         try:
-            picture = self.resize(self.dataset.source.read(name), name)
+            picture, size = self.resize(self.dataset.source.read(name), name)
         except BrokenImageError as error:
             self.broken[name] = str(error)
             return None
+        check_size(sample, size)
         if self._room >= picture.nbytes:  # threads may overshoot by a picture each
             self._room -= picture.nbytes
             self._kept[index] = picture

@@ -21,16 +21,19 @@ class Resize(NamedTuple):
     size: int
     how: Resizing = "squash"
 
-    def __call__(self, data: bytes, name: str) -> Picture:
-        """The bytes of an image file -> RGB (h, w, 3), both sides at least `size`; raises BrokenImageError."""
+    def __call__(self, data: bytes, name: str) -> tuple[Picture, tuple[int, int]]:
+        """The bytes of an image file -> RGB (h, w, 3), both sides at least `size`, and the (width, height) before.
+
+        Raises BrokenImageError.
+        """
         if self.how == "squash":
-            return read_resized(data, name, self.size)[0]
+            return read_resized(data, name, self.size)
         picture = read_picture(data, name)
         height, width = picture.shape[:2]
         scale = self.size / min(height, width)
         target = (max(self.size, round(width * scale)), max(self.size, round(height * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(picture, target, interpolation=method), dtype=np.uint8)
+        return np.asarray(cv2.resize(picture, target, interpolation=method), dtype=np.uint8), (width, height)
 
 
 def draws(count: int, *key: int) -> Float[np.ndarray, "count 3"]:

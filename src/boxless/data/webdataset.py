@@ -10,9 +10,10 @@ Boxes are half-open pixels of the upright picture. The size is read where boxes 
 import json
 from typing import Any, NamedTuple
 
-from boxless.data.annotations import Box, Size, checked_box, class_number, numbers, stacked, whole
-from boxless.data.dataset import Dataset, Sample
-from boxless.data.file_names import class_folder, is_image
+from boxless.data.annotations import Size, annotated, class_number, numbers, whole
+from boxless.data.dataset import Dataset, WrittenBox
+from boxless.data.file_names import class_folder, is_image, split_folders
+from boxless.data.sources import warn_once
 from boxless.data.tar_source import TarSource, key_of
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -21,7 +22,7 @@ CLASSES = "classes.txt"
 
 class _Told(NamedTuple):
     label: int | str | None
-    boxes: list[Box]
+    boxes: list[WrittenBox]
     size: Size | None
 
 
@@ -31,11 +32,20 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
     Raises BoxlessError for shards without images, for annotations that cannot be read, and for a class that is a
     number in one place and a name in another.
     """
-    pictures = [name for name in source.names() if is_image(name) and key_of(name) == name.rpartition(".")[0]]
+    images = [name for name in source.names() if is_image(name)]
+    pictures = [name for name in images if key_of(name) == name.rpartition(".")[0]]
+    if others := sorted({*images} - {*pictures}):
+        warn_once(
+            f"{len(others)} of {len(images)} images in the shards of {source.root} are left out, such as {others[0]}: "
+            "a name ends at its first dot there, so that this is an image beside another one."
+        )
     if not pictures:
         raise BoxlessError(f"There are no images in the shards of {source.root}. Expected files such as KEY.jpg.")
     told = {name: _read(source, key_of(name)) for name in pictures}
-    label_of = {name: class_folder(name) if (known := told[name].label) is None else known for name in pictures}
+    divided = split_folders(pictures)
+    label_of = {
+        name: class_folder(name, divided) if (known := told[name].label) is None else known for name in pictures
+    }
     classes = _classes(source, {label for label in label_of.values() if label != ""})
     index = {name: number for number, name in enumerate(classes)}
     samples = []
@@ -43,7 +53,7 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
         if split is None or name.startswith(f"{split}/"):
             label = label_of[name]
             number = label if isinstance(label, int) else index.get(label)
-            samples.append(Sample(name, number, stacked(told[name].boxes), told[name].size))
+            samples.append(annotated(name, number, told[name].boxes, told[name].size))
     return Dataset(source, samples, classes, split)
 
 
@@ -87,7 +97,7 @@ def _read(source: TarSource, key: str) -> _Told:
         width, height = whole([content["width"], content["height"]], where)
         size = width, height
     corners = [numbers(box, where) for box in boxes]
-    return _Told(label, [checked_box(x0, y0, x1, y1, size, where) for x0, y0, x1, y1 in corners], size)
+    return _Told(label, [WrittenBox((x0, y0, x1, y1), where) for x0, y0, x1, y1 in corners], size)
 
 
 def _parsed(text: bytes, where: str) -> dict[str, Any]:

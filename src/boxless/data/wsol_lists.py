@@ -11,21 +11,20 @@ are taken to be the second kind, all others the first.
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from boxless.data.annotations import (
-    Box,
     Size,
-    checked_box,
+    annotated,
     class_number,
     numbers,
     require_images,
     rows_of,
     source_holding,
-    stacked,
     whole,
 )
-from boxless.data.dataset import Dataset, Sample
+from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.sources import FolderSource
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -33,39 +32,43 @@ IDS, LABELS, SIZES, BOXES = "image_ids.txt", "class_labels.txt", "image_sizes.tx
 
 
 def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
-    """The images of one split's lists with labels, sizes and boxes.
-
-    The images lie under `images`, or in one of the folders beside or above the lists. A class is called like the
-    folder of its images where each has one of its own, and by its number otherwise. Raises BoxlessError for a
-    malformed line, naming it, for missing images, and for masks (OpenImages) in the place of boxes.
-    """
-    lists = FolderSource(folder)
-    names = {values[0]: where for where, values in rows_of(lists, IDS, 1, ",")}
-    if not names:
-        raise BoxlessError(f"{IDS} in {folder} is empty. Expected the name of an image in every line.")
-    labels = read_labels(lists, names)
-    sizes = _sizes(lists, names)
-    boxes = _boxes(lists, names, sizes)
-    unlabelled = next((name for name in names if name not in labels), None)
-    if unlabelled is not None:
-        raise BoxlessError(f"{names[unlabelled]} names {brief(unlabelled, 200)}, for which {LABELS} has no label.")
+    """What `parse_wsol_lists` gives, with the images: under `images`, or in one of the folders beside or above."""
+    dataset = parse_wsol_lists(folder)
     places = (
         [images]
         if images
         else [part for up in (folder, *folder.absolute().parents[:3]) for part in (up, up / "images")]
     )
-    source = source_holding(next(iter(names)), places, f"{IDS} in {folder}")
-    require_images(names, source)
-    samples = [Sample(name, labels[name], stacked(boxes[name]), sizes.get(name)) for name in names]
-    return Dataset(source, samples, _class_names(labels))
+    source = source_holding(dataset.samples[0].name, places, f"{IDS} in {folder}")
+    require_images(_names(folder), source)
+    return replace(dataset, source=source)
 
 
-def read_labels(lists: FolderSource, names: dict[str, str]) -> dict[str, int]:
-    """The label of every image of the list; raises BoxlessError for one that counts no classes."""
-    labels = {}
-    for name, (where, values) in _by_name(lists, LABELS, 2, names).items():
-        labels[name] = class_number(values[0], where)
-    return labels
+def parse_wsol_lists(folder: Path) -> Dataset:
+    """The images of one split's lists, without looking for them, with labels, sizes and boxes as written.
+
+    A class is called like the folder of its images where each has one of its own, and by its number otherwise. Raises
+    BoxlessError for a malformed line, naming it, and for masks (OpenImages) in the place of boxes.
+    """
+    lists = FolderSource(folder)
+    names = _names(folder)
+    labels = {
+        name: class_number(values[0], where) for name, (where, values) in _by_name(lists, LABELS, 2, names).items()
+    }
+    unlabelled = next((name for name in names if name not in labels), None)
+    if unlabelled is not None:
+        raise BoxlessError(f"{names[unlabelled]} names {brief(unlabelled, 200)}, for which {LABELS} has no label.")
+    sizes, boxes = _sizes(lists, names), _boxes(lists, names)
+    samples = [annotated(name, labels[name], boxes[name], sizes.get(name)) for name in names]
+    return Dataset(lists, samples, _class_names(labels))
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Every image of the list, and its line."""
+    names = {values[0]: where for where, values in rows_of(FolderSource(folder), IDS, 1, ",")}
+    if not names:
+        raise BoxlessError(f"{IDS} in {folder} is empty. Expected the name of an image in every line.")
+    return names
 
 
 def _by_name(lists: FolderSource, file: str, columns: int, names: dict[str, str]) -> dict[str, tuple[str, list[str]]]:
@@ -87,8 +90,8 @@ def _sizes(lists: FolderSource, names: dict[str, str]) -> dict[str, Size]:
     return found
 
 
-def _boxes(lists: FolderSource, names: dict[str, str], sizes: dict[str, Size]) -> dict[str, list[Box]]:
-    boxes: dict[str, list[Box]] = defaultdict(list)
+def _boxes(lists: FolderSource, names: dict[str, str]) -> dict[str, list[WrittenBox]]:
+    boxes: dict[str, list[WrittenBox]] = defaultdict(list)
     if not (lists.root / BOXES).is_file():
         return boxes
     for where, values in rows_of(lists, BOXES, 3, ","):
@@ -100,7 +103,7 @@ def _boxes(lists: FolderSource, names: dict[str, str], sizes: dict[str, Size]) -
             raise BoxlessError(f"{where} names the image {brief(values[0], 200)}, which is not in {IDS}.")
         x0, y0, x1, y1 = numbers(values[1:], where)
         beyond = 1 if "ILSVRC2012_" in values[0] else 0
-        boxes[values[0]].append(checked_box(x0, y0, x1 + beyond, y1 + beyond, sizes.get(values[0]), where))
+        boxes[values[0]].append(WrittenBox((x0, y0, x1 + beyond, y1 + beyond), where))
     return boxes
 
 

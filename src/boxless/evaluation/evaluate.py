@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
+from boxless.data.annotations import check_size
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
 from boxless.evaluation.measure import Headline, Split, measure
@@ -62,6 +63,7 @@ def compute_heatmaps(predictor: Predictor, dataset: Dataset, progress: Progress)
         dataset = _in_the_predictors_classes(dataset, predictor.classes)
     found = HeatmapSet()
     for mapped in predictor.maps(dataset, progress, labels=bool(predictor.classes) and dataset.labelled):
+        check_size(mapped.sample, mapped.size)
         found.samples.append(mapped.sample)
         found.sizes.append(mapped.size)
         found.heats.append(mapped.heat)

@@ -1,13 +1,14 @@
 """Heat maps that another program saved: a folder of .npy or 8/16-bit .png, or one .npz, named like the images.
 
 A map belongs to the image with its path or, where that is unambiguous, its file name; with or without the image's own
-extension: `cat/one.jpg` finds `cat/one.npy`, `cat/one.jpg.png` and `one.npy`. Maps are read when they are asked for.
+extension: `cat/one.jpg` finds `cat/one.npy`, `cat/one.jpg.png` and `one.npy`, but not `cat/one.left.npy`. Maps are read
+when they are asked for.
 """
 
 import lzma
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 
 from boxless.boxes.from_heatmap import Heatmap
-from boxless.data.file_names import LARGEST_FILE
+from boxless.data.file_names import LARGEST_FILE, is_image
 from boxless.runtime.errors import BoxlessError
 
 SUFFIXES = (".npy", ".png")
@@ -36,7 +37,7 @@ class MapFiles(Sequence[Heatmap]):
         stored = list(self._archive.files) if self._archive is not None else _files(path)
         if not stored:
             raise BoxlessError(f"There are no maps in {path}. Expected .npy or .png files named like the images.")
-        self._names = _match(path, stored, images)
+        self._names = _match(path, stored, images, archived=self._archive is not None)
         self.surplus = len(stored) - len(set(self._names))
         self._kept: dict[int, Heatmap] = {}
         self._room = MEMORY
@@ -68,11 +69,16 @@ class MapFiles(Sequence[Heatmap]):
             raise BoxlessError(f"{self.path}: {name} cannot be read as a map ({error}).") from error
 
 
-def keys_of(name: str) -> tuple[str, str]:
-    """What a name can be found by: its path and its file name, both without the extension of an image."""
-    path = PurePosixPath(name)
-    bare = path.with_suffix("") if _is_extension(path.suffix) else path
-    return str(bare), bare.name
+def bare(name: str) -> str:
+    """A name without the extension of an image, if it has one; what else follows a dot is part of the name."""
+    return name[: -len(PurePosixPath(name).suffix)] if is_image(name) else name
+
+
+def numbered(images: Sequence[str]) -> dict[str, int]:
+    """What images can be called -> their indices: their names, and those without extension that one alone has."""
+    exact = {image: index for index, image in enumerate(images)}
+    count = Counter(map(bare, images))
+    return {bare(image): index for image, index in exact.items() if count[bare(image)] == 1} | exact
 
 
 _DAMAGED = (
@@ -96,11 +102,6 @@ def _check_length(length: int) -> None:
         raise ValueError(f"{length / 2**30:.1f} GiB; a map has at most {LARGEST_FILE / 2**30:g}")
 
 
-def _is_extension(suffix: str) -> bool:
-    """Letters only: `.jpg`, but not the `.5` of a name such as `frame_0.5`."""
-    return suffix[1:].isalpha() and len(suffix) <= 5
-
-
 def _archive(path: Path) -> Any:
     try:
         archive = np.load(path, allow_pickle=False)
@@ -121,21 +122,22 @@ def _files(path: Path) -> list[str]:
     )
 
 
-def _match(path: Path, stored: Sequence[str], images: Sequence[str]) -> list[str]:
-    """The stored name of every image's map."""
-    full: dict[str, list[str]] = defaultdict(list)
-    short: dict[str, list[str]] = defaultdict(list)
+def _match(path: Path, stored: Sequence[str], images: Sequence[str], *, archived: bool) -> list[str]:
+    """The stored name of every image's map; names inside an archive have no extension of a map."""
+    by_path, by_file = defaultdict(list), defaultdict(list)
     for name in stored:
-        key, file_name = keys_of(name.removesuffix(".npy").removesuffix(".png"))
-        full[key].append(name)
-        short[file_name].append(name)
-    shared = defaultdict(list)
-    for image in images:
-        shared[keys_of(image)[1]].append(image)
+        called = name if archived else str(PurePosixPath(name).with_suffix(""))
+        by_path[called].append(name)
+        by_file[PurePosixPath(called).name].append(name)
+    paths = Counter(map(bare, images))
+    files = Counter(PurePosixPath(bare(image)).name for image in images)
     found = []
     for image in images:
-        key, file_name = keys_of(image)
-        candidates = full[key] or (short[file_name] if len(shared[file_name]) == 1 else [])
+        stem = bare(image)
+        candidates = by_path[image] + (by_path[stem] if stem != image and paths[stem] == 1 else [])
+        file, short = PurePosixPath(image).name, PurePosixPath(stem).name
+        if not candidates and files[short] == 1:
+            candidates = by_file[file] + (by_file[short] if short != file else [])
         if len(candidates) > 1:
             raise BoxlessError(f"{path} has {len(candidates)} maps for {image}: {', '.join(candidates[:3])}. Keep one.")
         found += candidates or [""]

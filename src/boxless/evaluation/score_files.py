@@ -1,6 +1,7 @@
 """Heat maps from any program, scored against true boxes (and masks) under one or several protocols."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from boxless.data.annotation_files import Truth, read_truth
-from boxless.evaluation.map_files import MapFiles, keys_of
+from boxless.evaluation.map_files import MapFiles, bare, numbered
 from boxless.evaluation.measure import measure
 from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.pixel_metrics import Mask, PixelMeasurement, combine, measure_pixels
@@ -42,7 +43,7 @@ def score(
     seed: int = 0,
     threads: int | None = None,
 ) -> Scores:
-    """Saved maps (folder of .npy/.png or .npz) scored against a boxes.csv, COCO json or wsolevaluation lists.
+    """Saved maps (folder of .npy/.png or .npz) scored against a boxes.csv, COCO json, export, or data with boxes.
 
     Raises UsageError for an unknown protocol and for pxap without masks, BoxlessError for input that cannot be scored.
     """
@@ -87,7 +88,7 @@ def read_predictions(
     Classes that no image has are counted in `notes` and appended to `classes`: they are wrong, but allowed. Raises
     BoxlessError with the line for a missing, repeated or unknown image, for uneven rows, and if no class matches.
     """
-    wanted = {keys_of(image)[0]: i for i, image in enumerate(images)}
+    wanted = numbered(images)
     ranked: dict[int, list[str]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -114,8 +115,15 @@ def read_predictions(
 
 
 def read_masks(folder: Path, images: Sequence[str]) -> list[Mask]:
-    """The mask of each image, `<image>.png` and optionally `<image>_ignore.png`, non-zero = object or ignored."""
-    return [_read_mask(folder, keys_of(image)[0]) for image in images]
+    """The mask of each image, `<image>.png` and optionally `<image>_ignore.png`; not black = object or ignored.
+
+    `<image>` is the image's path without its extension. Masks may be grey of 8 or 16 bits, in colour, or with a
+    palette, whose colours count; transparency does not. Raises BoxlessError for images without a mask of their own.
+    """
+    shared = next((name for name, count in Counter(map(bare, images)).items() if count > 1), None)
+    if shared is not None:
+        raise BoxlessError(f"Several images are called {shared} but for the extension, and {shared}.png is one mask.")
+    return [_read_mask(folder, bare(image)) for image in images]
 
 
 def _counts(heats: MapFiles, known: Truth) -> list[str]:
@@ -131,7 +139,7 @@ def _counts(heats: MapFiles, known: Truth) -> list[str]:
 def _add_prediction(row: list[str], wanted: dict[str, int], ranked: dict[int, list[str]], where: str) -> None:
     if len(row) < 2 or not all(row):
         raise BoxlessError(f"{where}: expected image,top1[,top2...], found {','.join(row)!r}.")
-    index = wanted.get(keys_of(row[0])[0])
+    index = wanted.get(row[0])
     if index is None:
         raise BoxlessError(f"{where}: the image {row[0]} is not in the truth.")
     if index in ranked:
@@ -146,9 +154,15 @@ def _read_mask(folder: Path, key: str) -> Mask:
     for name in (f"{key}.png", f"{key}_ignore.png"):
         file = folder / name
         content = np.frombuffer(file.read_bytes(), np.uint8) if file.is_file() else np.zeros(0, np.uint8)
-        read.append(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None)
+        pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+        read.append(None if pixels is None else _marked(pixels))
     if read[0] is None:
         raise BoxlessError(f"{folder} has no readable mask {key}.png. Expected a png for each image, 0 = background.")
     if read[1] is not None and read[1].shape != read[0].shape:
         raise BoxlessError(f"{folder}: {key}_ignore.png is not as large as {key}.png.")
     return combine(read[0], read[1])
+
+
+def _marked(pixels: Shaped[np.ndarray, "h w ..."]) -> Mask:
+    """1 where any colour is not 0; the fourth channel is transparency."""
+    return np.asarray(pixels.reshape(*pixels.shape[:2], -1)[..., :3].any(axis=2), np.uint8)

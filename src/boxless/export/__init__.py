@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from boxless.boxes.from_heatmap import Detections
+from boxless.data.file_names import WRITTEN
 from boxless.export import boxes_csv, coco, voc, yolo
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -95,7 +96,7 @@ def check_folder(out: Path, format: str, *, overwrite: bool = False) -> None:
     readme = out / "README.txt"
     first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
     entries = FORMATS[format].ENTRIES
-    allowed = (entries if first == _mark(format) else set()) | ({"README.txt"} if first.startswith(MARK) else set())
+    allowed = (entries if first == _mark(format) else set()) | ({"README.txt"} if first.startswith(WRITTEN) else set())
     for entry in (out / name for name in sorted(entries | {"README.txt"})):
         if entry.exists() and (entry.name not in allowed or not _written_here(entry)):
             raise UsageError(
@@ -108,11 +109,9 @@ OURS = ".boxless-"
 
 STAGING = f"{OURS}staging-"
 
-MARK = "Boxes found by boxless"
-
 
 def _mark(format: str) -> str:
-    return f"{MARK} ({format})"
+    return f"{WRITTEN} ({format})"
 
 
 def _written_here(entry: Path) -> bool:

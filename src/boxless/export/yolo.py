@@ -1,6 +1,7 @@
 """YOLO text labels (https://docs.ultralytics.com/datasets/detect): `class cx cy w h` as fractions of the picture.
 
-A trainer finds the label of images/a/b.jpg at labels/a/b.txt, so the pictures stand under images/, as links.
+A trainer finds the label of images/a/b.jpg at labels/a/b.txt, so the pictures stand under images/, as links. It is the
+last /images/ of a path that becomes /labels/: below a folder of PHOTOS that is called images, labels lie in images/.
 """
 
 import json
@@ -8,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from boxless.boxes.from_heatmap import Detections
+from boxless.data.yolo import label_file
 from boxless.export import sidecar_files
 
 ENTRIES = {"labels", "images", "data.yaml"}
@@ -15,7 +17,8 @@ NOTE = (
     "labels/: one text file per picture with a line `class cx cy w h` per box, as fractions of width and height; empty "
     "if nothing was found. The format has no place for scores. images/ links to the pictures; if it is missing, put "
     "the pictures there under their names. Of pictures that differ only in the extension (a.jpg, a.png) the later "
-    "one's label is a.png.txt and its place images/a.png.png: trainers look for labels by the name without extension."
+    "one's label is a.png.txt and its place images/a.png.png: trainers look for labels by the name without extension. "
+    "The label of images/a/images/b.jpg is images/a/labels/b.txt: they take the last folder that is called images."
 )
 
 
@@ -27,9 +30,11 @@ def write(
     (folder / "labels").mkdir()
     for one in found:
         lines = _lines(one, index[one.label]) if len(one.boxes) else ""
-        stem = sidecar_files.create(folder / "labels", one.name, ".txt", lines)
+        place = PurePosixPath("images", one.name)
+        label = sidecar_files.create(folder, label_file(str(place)).removesuffix(".txt") + place.suffix, ".txt", lines)
         if pictures is not None:
-            _link(folder / "images" / f"{stem}{PurePosixPath(one.name).suffix}", pictures.resolve() / one.name)
+            link = place.with_name(f"{label.name}{place.suffix}")
+            _link(folder / link, pictures.resolve() / one.name)
     (folder / "data.yaml").write_text(_yaml(classes, note), encoding="utf-8")
 
 

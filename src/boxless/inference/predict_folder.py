@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boxless.boxes.from_heatmap import Detections, Heatmap
-from boxless.data.dataset import Dataset, Sample, data_hash
+from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.sources import FolderSource
@@ -38,6 +38,9 @@ class Summary:
     boxes: int = 0
     nothing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    unlabelled: int = 0
+    """Images without a class among others that have one; their boxes are of `category`."""
+    category: str = NO_CLASS
     seconds: float = 0.0
     numbers: str = ""
     """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels."""
@@ -51,7 +54,8 @@ class Summary:
         """What an earlier process wrote into summary.json."""
         names = {"nothing": "nothing_found"}
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
-        content = {"numbers": "", **content}  # which older versions did not say
+        # What earlier versions did not say or count.
+        content = {"numbers": "", "unlabelled": 0, "category": NO_CLASS, **content}
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
@@ -71,6 +75,8 @@ class Summary:
             "boxes": self.boxes,
             "nothing_found": self.nothing,
             "broken": self.broken,
+            "unlabelled": self.unlabelled,
+            "category": self.category,
             "threshold": self.threshold,
             "seconds": round(self.seconds, 2),
             "numbers": self.numbers,
@@ -88,6 +94,8 @@ class Summary:
             told.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
         if self.nothing:
             told.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
+        if self.unlabelled:
+            told.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
         if self.broken:
             told.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
@@ -150,7 +158,8 @@ class _Search:
         self.predictor, self.dataset, self.out, self.format = predictor, dataset, out, format
         self.report, self.multiple = report, multiple
         self.classes = predictor.classes or list(dataset.classes)
-        if not predictor.classes and any(sample.label is None for sample in dataset.samples):
+        self.unlabelled = 0 if predictor.classes else sum(sample.label is None for sample in dataset.samples)
+        if self.unlabelled:
             self.classes = list(dict.fromkeys([*self.classes, predictor.category]))
         self.pieces = predictor.pieces(dataset)
         self.started = time.monotonic()
@@ -228,6 +237,7 @@ class _Search:
         summary = Summary(self.predictor.name, len(dataset), self.predictor.readout.to_dict(), broken=broken)
         if "bf16" in self.shards.job:
             summary.numbers = "bf16" if self.shards.job["bf16"] else "fp32"
+        summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
         summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
         if len(broken) == len(dataset):
             self.shards.remove()

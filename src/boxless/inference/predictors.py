@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, find_boxes
-from boxless.data.dataset import Dataset, Sample
+from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
@@ -103,7 +103,7 @@ class TrainedPredictor:
 
     def __init__(self, localizer: Localizer, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
-        self.category: str = localizer.content.get("category", "object")
+        self.category: str = localizer.content.get("category", NO_CLASS)
         self.localizer, self.how = localizer, how
 
     def identity(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class DiscoveryPredictor:
 
     def __init__(self, method: Discoverer, name: str, *, size: int, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = name, method.readout, list[str]()
-        self.category, self.method, self.size, self.how = "object", method, size, how
+        self.category, self.method, self.size, self.how = NO_CLASS, method, size, how
 
     def identity(self) -> dict[str, Any]:
         """The method, its network, and how images go through it."""

@@ -112,7 +112,10 @@ def sheet(pictures: Sequence[Picture], *, columns: int, gap: int = 8) -> Picture
 
 
 def captioned(picture: Picture, text: str) -> Picture:
-    """The picture below a white strip with `text`, which is shrunk until it fits; letters outside ASCII become ?."""
+    """The picture below a white strip with `text`, which is shrunk until it fits.
+
+    Letters outside ASCII are drawn in a font of their own by OpenCV 5 and become ? with OpenCV 4.
+    """
     width = picture.shape[1]
     strip = np.full((CAPTION, width, 3), PAPER, np.uint8)
     (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)

@@ -30,7 +30,7 @@ class TenCropped:
         """The finder's maps; without `labels` they are of the class that the one whole image shows."""
         for mapped in self.predictor.maps(dataset, progress, labels=labels):
             name = mapped.sample.name
-            yield replace(mapped, ranked=self.classify(self.resize(dataset.source.read(name), name)))
+            yield replace(mapped, ranked=self.classify(self.resize(dataset.source.read(name), name)[0]))
 
     @torch.inference_mode()
     def classify(self, picture: Picture) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from boxless.data.folder import read_data
+from boxless.data.sources import FolderSource
 from boxless.export import write_boxes
 from boxless.review.decisions import Review
 from boxless.review.journal import Journal
@@ -38,7 +39,8 @@ class Opened:
         if all(not made.accepted for made in self.review.made()):
             raise BoxlessError("Nothing is accepted yet. Accept or correct an image first.")
         out = self.review.out / format
-        pictures = self.photos if self.photos.is_dir() else None
+        source = self.pictures.source
+        pictures = source.root if isinstance(source, FolderSource) else None
         write_boxes(self.review.found(), out, format, self.review.classes, pictures=pictures, overwrite=True)
         return out
 

@@ -1,0 +1,123 @@
+"""boxes.csv -> what it says of each image, as it is written; the one reader, with the images beside it or without.
+
+    image,class,width,height,x0,y0,x1,y1[,score][,source]      half-open pixels; a row without sides: no object
+
+Only image and the four sides are required. Columns may be in any order and in capitals, and separated by semicolons or
+tabs; names may have back slashes or begin with ./, as those in COCO json.
+"""
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boxless.data.annotations import Box, Size, annotated, numbers, plain_name, score_of, text_of, whole
+from boxless.data.dataset import Dataset, Sample, WrittenBox
+from boxless.data.sources import FolderSource, Source
+from boxless.runtime.errors import BoxlessError, brief
+
+COLUMNS = ("image", "class", "width", "height", "x0", "y0", "x1", "y1")
+REQUIRED = ("image", "x0", "y0", "x1", "y1")
+
+
+@dataclass(slots=True)
+class Annotation:
+    """What is written of one image; the class and the size each with their place."""
+
+    label: tuple[str, str] = ("", "")
+    size: tuple[Size | None, str] = (None, "")
+    boxes: dict[Box, WrittenBox] = field(default_factory=dict)
+
+    def sample(self, name: str, label: int | None) -> Sample:
+        """The image of this name, with the number of its class."""
+        return annotated(name, label, list(self.boxes.values()), self.size[0])
+
+
+def parse_boxes_csv(path: Path) -> Dataset:
+    """The images of a boxes.csv in its order, without looking for them; raises BoxlessError for another file."""
+    source = FolderSource(path.parent)
+    known, faults = read_rows(source, [path.name], None)
+    classes = sorted({one.label[0] for one in known.values()} - {""})
+    index = {name: label for label, name in enumerate(classes)}
+    samples = [one.sample(name, index.get(one.label[0])) for name, one in known.items()]
+    return Dataset(source, samples, classes, faults=tuple(faults))
+
+
+def read_rows(
+    source: Source, files: Iterable[str], pictures: Collection[str] | None
+) -> tuple[defaultdict[str, Annotation], list[str]]:
+    """What csv files say of each image, and a sentence for every row that cannot be; `pictures` are the images there.
+
+    A file may repeat what another one says, but not itself. Raises BoxlessError for a file that is not csv.
+    """
+    known: defaultdict[str, Annotation] = defaultdict(Annotation)
+    faults: list[str] = []
+    for file in files:
+        where, lines = f"{file} in {source.root}", dict[tuple[str, Box], int]()
+        text = text_of(source, file)
+        head = text.partition("\n")[0]
+        separator = next((mark for mark in ";\t" if mark in head and "," not in head), ",")
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        try:
+            columns = [name.strip().lower() for name in next(rows, [])]
+            if lacking := [name for name in REQUIRED if name not in columns]:
+                raise BoxlessError(f"{where} has no column {', '.join(lacking)}. Expected {','.join(COLUMNS)}.")
+            for values in rows:
+                if values:
+                    row = dict.fromkeys((*COLUMNS, "score", "source"), "") | dict(zip(columns, values, strict=False))
+                    try:
+                        _add(row, where, rows.line_num, known, lines, pictures)
+                    except BoxlessError as error:
+                        faults.append(str(error))
+        except csv.Error as error:
+            raise BoxlessError(f"{where}, line {rows.line_num}: not csv ({error}).") from error
+    return known, faults
+
+
+def _add(
+    row: dict[str, str],
+    file: str,
+    line: int,
+    known: defaultdict[str, Annotation],
+    lines: dict[tuple[str, Box], int],
+    pictures: Collection[str] | None,
+) -> None:
+    """Add one row to what is known; raises BoxlessError for one that cannot be or says something else than before."""
+    where, name = f"{file}, line {line}", row["image"]
+    if pictures is None or name not in pictures:
+        name = plain_name(name)
+    if pictures is not None and name not in pictures:
+        raise BoxlessError(f"{where} names the image {brief(name, 200)}, which is not in the data.")
+    sides, size = [row[side] for side in ("x0", "y0", "x1", "y1")], _size(row, where)
+    x0, y0, x1, y1 = numbers(sides, where) if any(sides) else [math.nan] * 4
+    one = known[name]
+    if row["class"] and one.label[0] not in ("", row["class"]):
+        raise BoxlessError(
+            f"{where}: {name} is of class {row['class']!r} here, and of {one.label[0]!r} in {one.label[1]}. "
+            "Expected one class per image."
+        )
+    if size and one.size[0] not in (None, size):
+        raise BoxlessError(
+            f"{where}: {name} is {size[0]} x {size[1]} here, and of another size in {one.size[1]}. "
+            "Expected one size per image."
+        )
+    one.label = one.label if one.label[0] or not row["class"] else (row["class"], where)
+    one.size = one.size if one.size[0] or not size else (size, where)
+    if any(sides):
+        box = x0, y0, x1, y1
+        if (name, box) in lines:
+            raise BoxlessError(f"{where} repeats the box of line {lines[name, box]}. Remove one of them.")
+        lines[name, box] = line
+        one.boxes.setdefault(box, WrittenBox(box, where, row["source"], score_of(row["score"])))
+
+
+def _size(row: dict[str, str], where: str) -> Size | None:
+    if not row["width"] and not row["height"]:
+        return None
+    width, height = whole([row["width"], row["height"]], where)
+    if not width or not height:
+        raise BoxlessError(f"{where}: the image has {width} x {height} pixels. Expected its width and height.")
+    return width, height

@@ -1,0 +1,98 @@
+"""COCO jsons that lie beside their images in folders -> samples, as COCO, CVAT, datumaro and Roboflow lay them out.
+
+annotations/instances_train2017.json    train2017/ or images/train2017/, images/train/, images/, ...
+annotations/instances_default.json      images/ (CVAT); not divided
+train/_annotations.coco.json            train/ (Roboflow)
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from boxless.data.annotated_images import Layout, ordered_splits, parsed_json
+from boxless.data.annotations import require_images, text_of
+from boxless.data.coco import parse_coco_text
+from boxless.data.dataset import Dataset
+from boxless.data.file_names import SPLITS
+from boxless.data.sources import Source
+from boxless.runtime.errors import BoxlessError, brief
+
+INSTANCES = re.compile(r"annotations/instances_(?P<part>[^/]+)\.json")
+ROBOFLOW = "_annotations.coco.json"
+
+
+def recognise(source: Source, names: Sequence[str]) -> Layout | None:
+    """One of the two layouts, if annotations/instances_*.json or _annotations.coco.json are there."""
+    found = {name: match["part"] for name in names if (match := INSTANCES.fullmatch(name))}
+    if found:
+        splits = _split_names(list(found.values()))
+        parts = {name: (splits[part], _places(part, splits[part])) for name, part in found.items()}
+        return Layout("COCO", ordered_splits(splits.values()), partial(_read, source, parts))
+    found = {name: name.removesuffix(ROBOFLOW) for name in names if name.rpartition("/")[2] == ROBOFLOW}
+    if found:
+        parts = {name: (folder.rstrip("/"), [folder]) for name, folder in found.items()}
+        return Layout(
+            "Roboflow COCO", ordered_splits(split for split, _ in parts.values()), partial(_read, source, parts)
+        )
+    return None
+
+
+def _split_names(parts: Sequence[str]) -> dict[str, str]:
+    """train2017 -> train, where there is one of that name only; `default` is no split."""
+    short = {part: part.rstrip("0123456789") for part in parts}
+    known = {part: name for part, name in short.items() if name.lower() in SPLITS}
+    alone = [name for name in known.values() if list(known.values()).count(name) == 1]
+    return {part: "" if part == "default" else short[part] if short[part] in alone else part for part in parts}
+
+
+def _places(part: str, split: str) -> list[str]:
+    folders = dict.fromkeys([part, split] if split else [part])
+    return [
+        *(f"{top}{folder}/" for folder in folders for top in ("", "images/")),
+        "images/",
+        "data/",
+        "JPEGImages/",
+        "",
+    ]
+
+
+def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | None) -> Dataset:
+    """The classes are those of all jsons, in the order of their ids."""
+    there = set(source.names())
+    read: list[tuple[Dataset, str]] = []
+    classes = dict[str, None]()
+    faults: tuple[str, ...] = ()
+    for name, (part, places) in parts.items():
+        where = f"{name} in {source.root}"
+        parsed = parse_coco_text(text_of(source, name), where, source)
+        first = parsed.samples[0].name
+        place = next((place for place in places if place + first in there), None)
+        if place is None:
+            looked = ", ".join(place or "the top" for place in places)
+            raise BoxlessError(f"{where} names the image {brief(first, 200)}, which is in none of {looked}.")
+        require_images({place + sample.name: where for sample in parsed.samples}, source)
+        unused = _headings(parsed_json(source, name)) if name.endswith(ROBOFLOW) else set()
+        classes |= dict.fromkeys(one for one in parsed.classes if one not in unused)
+        if split in (None, part):
+            read.append((parsed, place))
+            faults += parsed.faults
+    label_of = {name: label for label, name in enumerate(classes)}
+    samples = [
+        replace(
+            sample,
+            name=place + sample.name,
+            label=None if sample.label is None else label_of[parsed.classes[sample.label]],
+        )
+        for parsed, place in read
+        for sample in parsed.samples
+    ]
+    return Dataset(source, sorted(samples, key=lambda sample: sample.name), list(classes), split, faults)
+
+
+def _headings(content: dict[str, Any]) -> set[str]:
+    """The categories that only stand over others, as Roboflow's first one does, and that no annotation is of."""
+    used = {annotation.get("category_id") for annotation in content.get("annotations", [])}
+    above = {category.get("supercategory") for category in content["categories"]}
+    return {one["name"] for one in content["categories"] if one["name"] in above and one["id"] not in used}

@@ -1,0 +1,149 @@
+"""Pascal VOC's layout (http://host.robots.ox.ac.uk/pascal/VOC) -> half-open boxes: VOC counts pixels from 1.
+
+    Annotations/a/b.xml         the image is JPEGImages/a/b.jpg, images/a/b.jpg or a/b.jpg
+    ImageSets/Main/train.txt    the stems of a split's images; without these lists a split is the first folder
+    train/b.xml train/b.jpg     or an xml beside each image (Roboflow, labelImg)
+
+An xml without a size is read, and so is one whose size is 0.
+"""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from functools import partial
+from pathlib import PurePosixPath
+
+from boxless.data.annotated_images import (
+    AnnotatedImage,
+    Layout,
+    dataset_of,
+    ordered_splits,
+    split_folder,
+    stated_size,
+)
+from boxless.data.annotations import numbers, text_of
+from boxless.data.dataset import Dataset, WrittenBox
+from boxless.data.file_names import SPLITS, SUFFIXES, is_image
+from boxless.data.sources import Source
+from boxless.runtime.errors import BoxlessError, brief
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+PLACES = ("JPEGImages/", "images/", "")
+APART = re.compile(r"(?P<base>.*/|)Annotations/(?P<stem>.+)\.xml")
+
+
+def recognise(source: Source, names: Sequence[str]) -> Layout | None:
+    """VOC's layout, if there are images and xml files in Annotations/ or beside images of the same name."""
+    images = {name for name in names if is_image(name)}
+    stems = {name.rpartition(".")[0] for name in images}
+    files = [name for name in names if name.endswith(".xml") and (APART.fullmatch(name) or name[:-4] in stems)]
+    if not images or not files or parsed_xml(source, files[0]).tag != "annotation":
+        return None
+    parts = _lists(source, names, files)
+    splits = parts if parts else {name: split_folder(name) or split_folder(_stem(name)) for name in files}
+    return Layout("Pascal VOC", ordered_splits(splits.values()), partial(_read, source, images, files, splits))
+
+
+def parse_export(source: Source, names: Sequence[str]) -> Dataset:
+    """What the xml files of Annotations/ say of images that lie elsewhere, in the same folders as their xml files."""
+    images = []
+    for name in (name for name in names if name.startswith("Annotations/") and name.endswith(".xml")):
+        tree = parsed_xml(source, name)
+        image = str(PurePosixPath(_stem(name)).parent / _file_name(tree, name))
+        images.append(told_by(tree, f"{name} in {source.root}", image))
+    return dataset_of(source, images, None)
+
+
+def parsed_xml(source: Source, name: str) -> ElementTree.Element:
+    """The root of an xml file; raises BoxlessError that names the file and the line."""
+    try:
+        return ElementTree.fromstring(source.read(name))
+    except ElementTree.ParseError as error:
+        raise BoxlessError(f"{name} in {source.root}, line {error.position[0]}: not xml ({error}).") from error
+    except (LookupError, ValueError) as error:  # an encoding that Python does not know
+        raise BoxlessError(f"{name} in {source.root} cannot be read: {error}.") from error
+
+
+def told_by(tree: ElementTree.Element, where: str, image: str, split: str = "") -> AnnotatedImage:
+    """The objects of an <annotation> for the image `image`; raises BoxlessError that begins with `where`."""
+    size = stated_size(tree.findtext("size/width"), tree.findtext("size/height"), f"{where}, size")
+    objects = []
+    for number, thing in enumerate(tree.findall("object"), 1):
+        place = f"{where}, object {number}"
+        label = thing.findtext("name")
+        if not label:
+            raise BoxlessError(f"{place} has no <name>. Expected the class of the object.")
+        objects.append((label, _half_open([thing.findtext(f"bndbox/{side}") for side in SIDES], place)))
+    return AnnotatedImage(image, objects, size, split=split)
+
+
+def _half_open(corners: list[str | None], where: str) -> WrittenBox:
+    """The first and the last pixel, counted from 1 -> half-open."""
+    xmin, ymin, xmax, ymax = numbers(corners, where)
+    return WrittenBox((xmin - 1, ymin - 1, xmax, ymax), where)
+
+
+def _stem(name: str) -> str:
+    """The path of an xml file below Annotations, without its extension."""
+    apart = APART.fullmatch(name)
+    return apart["stem"] if apart else name[:-4]
+
+
+def _file_name(tree: ElementTree.Element, name: str) -> str:
+    return PurePosixPath((tree.findtext("filename") or "").replace("\\", "/")).name or _stem(name)
+
+
+def _lists(source: Source, names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
+    """The split of every xml file that is on a list."""
+    there, known = set(names), set(files)
+    found: dict[str, str] = {}
+    for base in {apart["base"] for name in files if (apart := APART.fullmatch(name))}:
+        listed = {split: f"{base}ImageSets/Main/{split}.txt" for split in SPLITS}
+        listed = {split: file for split, file in listed.items() if file in there}
+        if "train" not in listed and f"{base}ImageSets/Main/trainval.txt" in there:
+            listed["train"] = f"{base}ImageSets/Main/trainval.txt"
+        for split, file in listed.items():
+            for number, line in enumerate(text_of(source, file).splitlines(), 1):
+                xml = f"{base}Annotations/{line.strip()}.xml"
+                if line.strip() and xml not in known:
+                    where = f"{file} in {source.root}, line {number}"
+                    raise BoxlessError(f"{where} names {brief(line.strip(), 200)}, which has no xml in Annotations.")
+                if line.strip():
+                    found.setdefault(xml, split)
+    return found
+
+
+def _read(source: Source, images: set[str], files: Sequence[str], splits: dict[str, str], split: str | None) -> Dataset:
+    read = []
+    for name in (file for file in files if file in splits):
+        tree, where = parsed_xml(source, name), f"{name} in {source.root}"
+        read.append(told_by(tree, where, _image_of(tree, name, where, images), splits[name]))
+    taken = {image.name for image in read}
+    if len(splits) == len(files):  # no list says which images count: those without an xml are images all the same
+        read += [AnnotatedImage(name, split=_split_of_image(name)) for name in images - taken]
+    return dataset_of(source, read, split)
+
+
+def _split_of_image(name: str) -> str:
+    place = next(place for place in PLACES if name.startswith(place))
+    return split_folder(name.removeprefix(place))
+
+
+def _image_of(tree: ElementTree.Element, name: str, where: str, images: set[str]) -> str:
+    apart = APART.fullmatch(name)
+    if apart is None:
+        beside = (f"{name[:-4]}{suffix}" for suffix in _suffixes(images))
+        return next(image for image in beside if image in images)
+    folder = str(PurePosixPath(apart["stem"]).parent)
+    file = _file_name(tree, name)
+    for place in PLACES:
+        for image in (f"{folder}/{file}", *(f"{apart['stem']}{suffix}" for suffix in _suffixes(images)), file):
+            candidate = apart["base"] + place + image.removeprefix("./")
+            if candidate in images:
+                return candidate
+    raise BoxlessError(f"{where} names the image {brief(file, 200)}, which is not in the data.")
+
+
+def _suffixes(images: set[str]) -> list[str]:
+    """Every extension that an image can have, as it may be spelt."""
+    return sorted({*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)})

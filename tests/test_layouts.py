@@ -1,0 +1,285 @@
+"""Data as other programs lay it out: the same images, boxes, classes and splits whatever the layout."""
+
+import json
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layouts_written import (
+    IMAGES,
+    LAYOUTS,
+    coco,
+    expected,
+    known,
+    labelme,
+    picture,
+    put,
+    voc_beside,
+    yolo,
+)
+from PIL import Image
+
+from boxless.boxes.from_heatmap import Detections
+from boxless.cli.check import there_is, to_look_at
+from boxless.data.annotation_files import read_truth
+from boxless.data.check import check
+from boxless.data.folder import read_data, splits
+from boxless.data.layouts import recognise
+from boxless.export import write_boxes
+from boxless.runtime.errors import BoxlessError, UsageError
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_every_layout_gives_splits_classes_and_boxes_to_the_pixel(layout: str, zipped: bool, tmp_path: Path) -> None:
+    write, name = LAYOUTS[layout]
+    root = tmp_path / "data"
+    write(root)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+            for file in root.rglob("*"):
+                archive.write(file, file.relative_to(tmp_path).as_posix())
+        root = tmp_path / "data.zip"
+    found = recognise(root)
+    assert found is not None and found.name == name
+    assert splits(root) == ["train", "val"]
+    with pytest.raises(UsageError, match="has the splits train, val"):
+        read_data(root)
+    for split in ("train", "val"):
+        data = read_data(root, split)
+        assert known(data) == expected(split)
+        assert data.classes == ["cat", "dog"]
+        there = set(data.source.names())
+        assert all(sample.name in there for sample in data.samples)
+        assert all(sample.size in (None, IMAGES[split][PurePosixPath(sample.name).name][0]) for sample in data.samples)
+    assert known(read_data(root, "all")) == expected("train") | expected("val")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_check_names_the_layout_and_finds_nothing_wrong(layout: str, tmp_path: Path) -> None:
+    write, name = LAYOUTS[layout]
+    write(tmp_path)
+    found = check(tmp_path)
+    assert f"Layout: {name}." in list(there_is(found))
+    assert found.boxes == 6 and found.boxed == 4 and set(found.classes) == {"cat", "dog"}
+    assert not found.unreadable and not found.strange_annotations and set(found.wrong_boxes) <= {"tiny"}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_truth_for_scores(layout: str, tmp_path: Path) -> None:
+    LAYOUTS[layout][0](tmp_path)
+    truth = read_truth(tmp_path)
+    both = IMAGES["train"] | IMAGES["val"]
+    assert {PurePosixPath(name).name: size for name, size in zip(truth.names, truth.sizes, strict=True)} == {
+        name: size for name, (size, _) in both.items()
+    }
+    assert sum(0 if boxes is None else len(boxes) for boxes in truth.boxes) == 6
+
+
+NAMES = ["train/cat/a b.jpg", "train/cat/turned.jpg", "train/images/deep/x.jpg", "y.png", "y.jpg", "none.jpg"]
+
+
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo", "csv"])
+def test_what_is_exported_is_read_back_under_the_names_of_the_photographs(format: Any, tmp_path: Path) -> None:
+    made = photographs(tmp_path / "photos")
+    write_boxes(made, tmp_path / "out", format, ["cat", "dog"], pictures=tmp_path / "photos")
+    truth = read_truth(tmp_path / "out")
+    found = dict(zip(truth.names, zip(truth.sizes, truth.boxes, strict=True), strict=True))
+    assert found.keys() == {one.name for one in made if format != "csv" or len(one.boxes)}
+    for one in made:
+        size, boxes = found.get(one.name, (one.size, None))
+        assert size == one.size
+        assert ([] if boxes is None else boxes.tolist()) == one.boxes.tolist()
+    named = [None if label is None else truth.classes[label] for label in truth.labels]
+    assert [name for name in named if name] == [one.label for one in sorted_like(truth.names, made) if len(one.boxes)]
+
+
+def sorted_like(names: list[str], made: list[Detections]) -> list[Detections]:
+    return [next(one for one in made if one.name == name) for name in names]
+
+
+def photographs(root: Path) -> list[Detections]:
+    made = []
+    rng = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, name in enumerate(NAMES):
+        size = (37 + number, 101)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        stored, options = (size[::-1], {"exif": exif}) if "turned" in name else (size, {})
+        Image.new("RGB", stored).save(root / name, **options)
+        corners = rng.integers(0, 18, (0 if "none" in name else 1 + number % 2, 2))
+        boxes = np.hstack([corners, corners + rng.integers(1, 19, corners.shape)]).astype(np.float32)
+        made.append(Detections(name, size, boxes, np.ones(len(boxes), np.float32), "cat" if number % 2 else "dog"))
+    return made
+
+
+def test_a_yolo_export_is_a_data_set_and_its_labels_lie_where_ultralytics_looks(tmp_path: Path) -> None:
+    made = photographs(tmp_path / "photos")
+    out = tmp_path / "images" / "found"  # a folder of that name above the export makes no difference
+    write_boxes(made, out, "yolo", ["cat", "dog"], pictures=tmp_path / "photos")
+    links = [path for path in (out / "images").rglob("*") if path.is_symlink()]
+    assert len(links) == len(made)
+    for link in links:
+        # ultralytics' img2label_paths, as documented: the last /images/ becomes /labels/, the extension .txt.
+        label = Path("/labels/".join(str(link).rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt")
+        original = link.readlink().relative_to(tmp_path / "photos").as_posix()
+        (one,) = (one for one in made if one.name == original)
+        assert len(label.read_text().splitlines()) == len(one.boxes)
+    data = read_data(out)
+    assert recognise(out) is not None and splits(out) == []
+    assert len(data) == len(made) and sum(0 if one.boxes is None else len(one.boxes) for one in data.samples) == 7
+    found = check(out)
+    assert found.boxes == 7 and not found.unreadable and not found.strange_annotations
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["coco", "voc", "yolo", "csv"]),
+    st.lists(
+        st.tuples(st.sampled_from(["", "a b/", "images/", "Ü/labels/"]), st.integers(1, 4000), st.integers(1, 4000)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.data(),
+)
+def test_whole_pixels_come_back_exactly_from_every_format(format: Any, sizes: Any, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        photos, made = Path(folder, "photos"), []
+        for number, (below, width, height) in enumerate(sizes):
+            name = f"{below}{number}.ppm"  # its header is enough to know the size, and takes no time to write
+            put(photos / name, f"P6 {width} {height} 255\n")
+            x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+            x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
+            box = np.array([[x0, y0, x1, y1]], np.float32)
+            made.append(Detections(name, (width, height), box, np.ones(1, np.float32), "no: yes"))
+        write_boxes(made, Path(folder, "out"), format, ["other", "no: yes"], pictures=photos)
+        truth = read_truth(Path(folder, "out"))
+        found = dict(zip(truth.names, zip(truth.sizes, truth.boxes, truth.labels, strict=True), strict=True))
+        assert found.keys() == {one.name for one in made}
+        for one in made:
+            size, boxes, label = found[one.name]
+            assert size == one.size and boxes is not None and boxes.tolist() == one.boxes.tolist()
+            assert label is not None and truth.classes[label] == "no: yes"
+
+
+def test_a_yolo_export_without_links_asks_for_the_photographs(tmp_path: Path) -> None:
+    from boxless.data.sources import FolderSource
+
+    made = photographs(tmp_path / "photos")
+    write_boxes(made, tmp_path / "out", "yolo", ["cat", "dog"])
+    with pytest.raises(BoxlessError, match=r"has no images/.*Put them there"):
+        read_truth(tmp_path / "out")
+    truth = read_truth(tmp_path / "out", FolderSource(tmp_path / "photos"))
+    assert dict(zip(truth.names, truth.sizes, strict=True)) == {one.name: one.size for one in made}
+
+
+def test_boxes_outside_are_refused_and_reaching_ones_cut_off(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    shapes = [{"label": "cat", "points": [[-5, 3], [20, 90]], "shape_type": "rectangle"}]
+    put(tmp_path / "train/one.json", {"shapes": shapes, "imageWidth": 60, "imageHeight": 40})
+    assert known(read_data(tmp_path, "train"))["one.jpg"] == ("cat", [[0, 3, 20, 40]])
+    shapes[0]["points"] = [[70, 3], [80, 9]]
+    put(tmp_path / "train/one.json", {"shapes": shapes, "imageWidth": 60, "imageHeight": 40})
+    with pytest.raises(BoxlessError, match=r"train/one\.json in .*, shape 1: the box 70,3,80,9 lies outside"):
+        read_data(tmp_path, "train")
+
+
+def test_shapes_that_are_no_rectangles_give_the_boxes_around_them(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (60, 40))
+    shapes = [
+        {"label": "a", "points": [[20, 20], [23, 24]], "shape_type": "circle"},
+        {"label": "a", "points": [[1, 2], [9, 4], [5, 30]], "shape_type": "polygon"},
+        {"label": "a", "points": [[1, 2]], "shape_type": "point"},
+    ]
+    put(tmp_path / "a.json", {"shapes": shapes, "imagePath": "a.jpg"})
+    assert known(read_data(tmp_path))["a.jpg"] == ("a", [[15, 15, 25, 25], [1, 2, 9, 30]])
+
+
+def test_yolo_polygons_key_points_and_scores(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg", (100, 50))
+    put(tmp_path / "labels/a.txt", "0 .1 .2 .5 .2 .3 .8\n0 .5 .5 .2 .4 .93\n")
+    put(tmp_path / "data.yaml", "train: images\nval: images\nnames: [no]\n")
+    data = read_data(tmp_path)
+    assert data.classes == ["no"] and known(data)["a.jpg"] == ("no", [[10, 10, 50, 40], [40, 15, 60, 35]])
+    put(tmp_path / "labels/a.txt", "0 .5 .5 .2 .4 .1 .1 2 .9 .9 1\n")
+    put(tmp_path / "data.yaml", "train: images\nnames: [no]\nkpt_shape: [2, 3]\n")
+    assert known(read_data(tmp_path, "train"))["a.jpg"] == ("no", [[40, 15, 60, 35]])
+
+
+def test_yolo_of_label_studio_has_its_classes_in_a_text_file(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg", (100, 50))
+    put(tmp_path / "labels/a.txt", "1 .5 .5 .2 .4\n")
+    put(tmp_path / "classes.txt", "cat\ndog\n")
+    put(tmp_path / "notes.json", {})
+    assert known(read_data(tmp_path)) == {"a.jpg": ("dog", [[40, 15, 60, 35]])}
+
+
+def test_yolo_boxes_fit_the_upright_picture_and_broken_ones_keep_their_class(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (50, 100)).save(tmp_path / "images/a.jpg", exif=exif)
+    (tmp_path / "images/b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    for name in "ab":
+        put(tmp_path / f"labels/{name}.txt", "0 .5 .5 .2 .4\n")
+    put(tmp_path / "data.yaml", "train: images\nnames: [cat]\n")
+    data = read_data(tmp_path, "train")
+    assert known(data) == {"a.jpg": ("cat", [[40, 15, 60, 35]]), "b.jpg": ("cat", [])}
+    assert data.samples[0].size == (100, 50)
+
+
+def test_xml_without_a_size_is_read(tmp_path: Path) -> None:
+    voc_beside(tmp_path)
+    path = tmp_path / "train/one.xml"
+    path.write_text(
+        path.read_text().replace("<width>60</width>", "").replace("<height>40</height>", "<height>0</height>")
+    )
+    sample = next(one for one in read_data(tmp_path, "train").samples if one.name == "train/one.jpg")
+    assert sample.size is None and sample.boxes is not None and sample.boxes.tolist() == [[0, 0, 60, 40]]
+
+
+def test_cvat_names_a_job_without_splits_default(tmp_path: Path) -> None:
+    for name, (size, _) in IMAGES["train"].items():
+        picture(tmp_path / "images/default" / name, size)
+    put(tmp_path / "annotations/instances_default.json", coco(IMAGES["train"]))
+    assert splits(tmp_path) == [] and known(read_data(tmp_path)) == expected("train")
+
+
+def test_classes_of_an_imagefolder_may_be_numbers_labels_or_folders(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "cat/c.jpg"):
+        picture(tmp_path / name, (9, 9))
+    objects = {"bbox": [[1, 2, 3, 4]], "categories": [11]}
+    rows = [{"file_name": "a.jpg", "objects": objects}, {"file_name": "b.jpg", "label": "dog"}]
+    put(tmp_path / "metadata.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    assert known(read_data(tmp_path)) == {
+        "a.jpg": ("11", [[1, 2, 4, 6]]),
+        "b.jpg": ("dog", []),
+        "c.jpg": ("cat", []),
+    }
+
+
+def test_files_of_boxless_come_first_and_plain_folders_have_no_layout(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    put(tmp_path / "boxes.csv", "image,x0,y0,x1,y1\nimages/train/one.jpg,1,2,3,4\n")
+    assert recognise(tmp_path) is None
+    picture(tmp_path / "plain/cat/a.jpg", (9, 9))
+    put(tmp_path / "plain/notes.json", {"no": "annotation"})
+    put(tmp_path / "plain/config.yaml", "lr: 0.1\n")
+    assert recognise(tmp_path / "plain") is None and recognise(tmp_path / "nowhere") is None
+
+
+def test_annotations_of_an_unknown_layout_are_named(tmp_path: Path) -> None:
+    for number in range(2):
+        picture(tmp_path / f"photos/{number}.jpg", (9, 9))
+        put(tmp_path / f"photos/{number}.txt", "0 0.5 0.5 1 1")
+    put(tmp_path / "instances.xml", "<dataset/>")
+    put(tmp_path / "readme.txt", "no annotation")
+    found = check(tmp_path)
+    assert found.strange_annotations == ["instances.xml", "photos/0.txt", "photos/1.txt"]
+    assert "3 files that look like annotations" in "\n".join(to_look_at(found)) and found.others == {".txt": 1}
