@@ -57,7 +57,7 @@ def quick(**settings: Any) -> Training:
     """Settings for the tiny backbone on squares: seconds."""
     made: dict[str, Any] = {
         "backbone": "tiny", "stride": 4, "weights": "none", "epochs": 2, "batch_size": 8, "size": SIDE,
-        "resize": SIDE, "lr": 0.05, "head_factor": 1.0, "accelerator": "cpu", "precision": "32-true", "workers": 1,
+        "resize": SIDE, "lr": 0.05, "head_factor": 1.0, "device": "cpu", "precision": "fp32", "workers": 1,
     }  # fmt: skip
     return Training(**(made | settings))
 

@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 
 
 def training(iterations=2):
-    return GanTraining(iterations=iterations, width=1 / 16, size=16, batch_size=4, precision="32-true", device="cpu")
+    return GanTraining(iterations=iterations, width=1 / 16, size=16, batch_size=4, precision="fp32", device="cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)

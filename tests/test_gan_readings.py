@@ -27,7 +27,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("table")
-    training = GanTraining(iterations=1, width=1 / 16, size=16, batch_size=4, precision="32-true", device="cpu")
+    training = GanTraining(iterations=1, width=1 / 16, size=16, batch_size=4, precision="fp32", device="cpu")
     images = read_images(boxed_splits(data, "star")[1], 16)
     train_gan("sn-dcgan", images, training, out / "runs" / "sn-dcgan_star_plain_0")
     write_json(out / "cells" / "sn-dcgan_star_plain_0.json", {"settings": {"data": "made"}, "result": {"stages": []}})

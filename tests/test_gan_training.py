@@ -43,7 +43,7 @@ def pictures(count: int = 20, size: int = SIZE) -> Tensor:
 
 def tiny(**options: Any) -> GanTraining:
     made = {"size": SIZE, "width": 1 / 16, "batch_size": 4, "iterations": 4, "log_every": 1, "save_every": 100}
-    return GanTraining(**{**made, "precision": "32-true", **options})
+    return GanTraining(**{**made, "precision": "fp32", **options})
 
 
 def same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -116,7 +116,7 @@ def plain_run(recipe_of: str, settings: GanTraining, steps: int) -> list[tuple[f
 @pytest.mark.parametrize("gan", ["dcgan", "sn-dcgan"])
 def test_fast_and_plain_paths_agree(gan: str) -> None:
     plain = torch.tensor(plain_run(gan, tiny(), 50))
-    for precision, steps, tolerance in (("32-true", 10, 2e-3), ("bf16-mixed", 50, 0.15)):
+    for precision, steps, tolerance in (("fp32", 10, 2e-3), ("bf16", 50, 0.15)):
         run = Run(gan, pictures(), tiny(precision=precision), Path())
         fast = []
         for number in range(50):

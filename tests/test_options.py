@@ -7,8 +7,9 @@ from typing import get_type_hints
 import pytest
 
 from boxless.methods import TRAINED, method_class
-from boxless.methods.options import method_options, method_summary, resolve_options
+from boxless.methods.options import method_options, resolve_options
 from boxless.methods.settings import RunSettings, Training, read_settings, settings_text, training
+from boxless.runtime.class_source import class_summary
 from boxless.runtime.errors import UsageError
 
 
@@ -23,7 +24,7 @@ def test_options_are_the_constructors(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_option_and_method_has_its_line_of_help(name: str) -> None:
-    assert method_summary(name).endswith(".")
+    assert class_summary(TRAINED[name]).endswith(".")
     for option in method_options(name):
         assert option.help.endswith("."), option.name
 

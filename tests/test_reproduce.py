@@ -34,7 +34,7 @@ def silent(step, steps, row):
 
 def training(iterations=3):
     return GanTraining(
-        iterations=iterations, width=1 / 16, size=16, batch_size=4, precision="32-true", device="cpu", log_every=50
+        iterations=iterations, width=1 / 16, size=16, batch_size=4, precision="fp32", device="cpu", log_every=50
     )
 
 

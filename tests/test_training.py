@@ -206,9 +206,9 @@ def test_validation_images_of_other_classes_are_refused(squares: Dataset, tmp_pa
 
 
 def test_a_missing_cuda_device_is_said(squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BoxlessError, match="no CUDA device"):
-        train_classifier("cam", {}, squares, None, quick(accelerator="cuda"), tmp_path / "run")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(BoxlessError, match="cuda was asked for, but 0 are here"):
+        train_classifier("cam", {}, squares, None, quick(device="cuda"), tmp_path / "run")
 
 
 def test_the_four_rates_and_their_schedules() -> None:

@@ -10,7 +10,7 @@ from boxless.reproduce.recipes import RECIPES, Recipe
 
 SMALL: dict[str, Any] = {
     "backbone": "tiny", "stride": 4, "weights": "none", "freeze": "", "size": 32, "resize": 32, "batch_size": 8,
-    "epochs": 3, "lr": 0.05, "head_factor": 1.0, "accelerator": "cpu", "workers": 1,
+    "epochs": 3, "lr": 0.05, "head_factor": 1.0, "device": "cpu", "workers": 1,
 }  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def tiny_run(root: Path, out: Path) -> Dataset:
     data = read_data(root, "all")
     few = Dataset(data.source, data.samples[:: max(1, len(data) // 32)], data.classes)
     settings = Training(
-        backbone="tiny", stride=4, weights="none", epochs=1, batch_size=8, size=32, resize=32, accelerator="cpu",
-        precision="32-true", workers=1,
+        backbone="tiny", stride=4, weights="none", epochs=1, batch_size=8, size=32, resize=32, device="cpu",
+        precision="fp32", workers=1,
     )  # fmt: skip
     train_classifier("cam", {}, few, None, settings, out)
     return data

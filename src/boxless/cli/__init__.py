@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from boxless import __version__
+from boxless.cli.former_flags import current_spelling
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress, reporting_to
 
@@ -69,9 +70,12 @@ def _launch(
     """
     os.environ["BOXLESS_QUIET"] = "1" if quiet else ""
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    words, changed = current_spelling(tokens)
+    for change in [] if quiet else changed:
+        print(change, file=sys.stderr)  # noqa: T201
     try:
         with reporting_to(_counting):
-            result = app(tokens, exit_on_error=True, print_error=True)
+            result = app(words, exit_on_error=True, print_error=True)
     except BoxlessError as error:
         if debug:
             raise

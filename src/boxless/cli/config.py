@@ -4,7 +4,6 @@ The file is a run's own settings.toml, or a part of one written by hand. That of
 [training]; that of a GAN is flat and also says what the recipe fixes.
 """
 
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -13,8 +12,9 @@ from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
 from boxless.methods.options import method_options
 from boxless.methods.settings import Training
-from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.toml_settings import check_values, refuse_unknown
+from boxless.runtime.device_options import current_names
+from boxless.runtime.errors import UsageError
+from boxless.runtime.toml_settings import check_values, read_toml, refuse_unknown
 
 
 def read_config(path: Path, method: str) -> dict[str, Any]:
@@ -23,10 +23,7 @@ def read_config(path: Path, method: str) -> dict[str, Any]:
     Raises BoxlessError for no or broken TOML, UsageError for a file of another method, for unknown keys and for values
     of a wrong type.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
+    content = current_names(read_toml(path))
     content.pop("data", None)  # which images that run learnt from, and no option
     named = content.pop("method", method)
     if named != method:
@@ -37,7 +34,7 @@ def read_config(path: Path, method: str) -> dict[str, Any]:
     for table in content:
         if not isinstance(content[table], dict):
             raise UsageError(f"{path}: {table} is {content[table]!r}; expected a table [{table}].")
-    options, training = content.get("options", {}), content.get("training", {})
+    options, training = content.get("options", {}), current_names(content.get("training", {}))
     check_values(options, {option.name: option.annotation for option in method_options(method)}, f"{path}, [options]")
     check_values(training, get_type_hints(Training), f"{path}, [training]")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in (options | training).items()}

@@ -7,32 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from boxless.runtime.progress import Progress
-
-if TYPE_CHECKING:
-    from boxless.data.dataset import Dataset
-    from boxless.export import Format
-    from boxless.inference.predict_folder import Summary
-    from boxless.inference.predictors import DivisiblePredictor
-    from boxless.runtime.distributed import Team
-
-
-class Asked(TypedDict):
-    """What both commands that search are asked for."""
-
-    format: "Format"
-    report: bool
-    multiple: bool
-    overwrite: bool
-    resume: bool
-
 
 out = Console(soft_wrap=True)
 if not out.is_terminal:
@@ -129,36 +110,3 @@ def _words(done: int, total: int, lately: int, seconds: float, latest: Mapping[s
         words += f", {rate:.3g}/s, {left} left" if rate >= 0.1 else f", {1 / rate:.0f} s each, {left} left"
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in latest.items())
     return f"{words}; {numbers}" if numbers else words
-
-
-def searched(
-    title: str,
-    predictor: "DivisiblePredictor",
-    data: "Dataset",
-    out: Path,
-    team: "Team",
-    *,
-    as_json: bool,
-    **asked: Unpack["Asked"],
-) -> int:
-    """Search, with progress, and print what was found where; of a team, the first process speaks."""
-    from boxless.inference.predict_folder import predict_folder
-
-    if not team.first:
-        predict_folder(predictor, data, out, Progress(), team=team, **asked)
-        return 0
-    shown = title if team.world == 1 else f"{title}, process 1 of {team.world}"
-    with counting(shown, len(data)) as progress:
-        summary = predict_folder(predictor, data, out, progress, team=team, **asked)
-    told(summary, out, as_json=as_json)
-    return 0
-
-
-def told(summary: "Summary", where: Path, *, as_json: bool) -> None:
-    """Print what a search did and where it left the boxes."""
-    if as_json:
-        result(summary.to_dict() | {"out": str(where)})
-        return
-    for sentence in summary.words():
-        out.print(sentence, markup=False, highlight=False)
-    out.print(f"Written to {where}: {', '.join(sorted(path.name for path in where.iterdir()))}", markup=False)

@@ -1,11 +1,9 @@
 """`boxless demo`: everything, on photographs that boxless makes itself."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from boxless.cli import console
+from boxless.cli.flags import Switch
 
 
 def demo(
@@ -15,7 +13,7 @@ def demo(
     gan_iterations: int = 200,
     epochs: int = 4,
     seed: int = 0,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Switch = False,
 ) -> int:
     """Make photographs with known boxes, find the objects in three ways, and measure each beside its controls.
 

@@ -1,13 +1,13 @@
 """`boxless reproduce i2c-...`: I2C's tables and figures, all with the same options."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import HELP, changed, numbers
+from boxless.cli.reproduce_options import ClassifierFlags, numbers
 
 TABLES = {
     "i2c-table-1": "Every method on its backbone on ILSVRC beside the published errors (Zhang et al., Table 1).",
@@ -18,6 +18,7 @@ TABLES = {
     "i2c-figure-4": "Places above delta, from which I2C draws its seeds (Zhang et al., Figure 4).",
     "i2c-figure-5": "I2C's factors, number of seeds, and learnt memory (Zhang et al., Figure 5).",
 }
+EVERY_SEED = "0,1,2,3,4"
 
 
 def register(app: App) -> None:
@@ -29,103 +30,62 @@ def register(app: App) -> None:
 
 def _command(name: str, about: str) -> Callable[..., int]:
     published = name in ("i2c-table-1", "i2c-table-2")
-    seeds_by_default = "0" if published or name == "i2c-figure-3" else "0,1,2,3,4"
-    recipe_by_default: Literal["quick", "paper"] = "paper" if published else "quick"
+    one_seed = published or name == "i2c-figure-3"
 
-    def command(
-        *,
-        data: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
-        minutes: float | None = None,
-        seeds: str = seeds_by_default,
-        recipe: Literal["quick", "paper"] = recipe_by_default,
-        epochs: int | None = None,
-        freeze: str | None = None,
-        size: int | None = None,
-        images_per_class: int | None = None,
-        workers: int = 2,
-        out: Path = Path("runs/i2c"),
-    ) -> int:
-        from boxless.reproduce.grid import TimeBudget
+    def command(*, flags: ClassifierFlags) -> int:
         from boxless.reproduce.i2c import ablations, comparisons, figure_3
 
-        reproduce = ablations.reproduce
-        if published:
-            reproduce = comparisons.reproduce
-        elif name == "i2c-figure-3":
-            reproduce = figure_3.reproduce
-        page = reproduce(
-            name,
-            data,
-            out,
-            TimeBudget(minutes),
-            seeds=numbers(seeds),
-            recipe=recipe,
-            images_per_class=images_per_class,
-            begun=lambda cell: console.note(f"cell {cell.name}"),
-            **changed(recipe, epochs, freeze, size, workers),
-        )
-        console.out.print(page, markup=False, highlight=False)
-        return 0
+        module = comparisons if published else figure_3 if one_seed else ablations
+        seeds, recipe = "0" if one_seed else EVERY_SEED, "paper" if published else "quick"
+        return _run(partial(module.reproduce, name), flags, seeds, recipe, Path("runs/i2c"))
 
-    command.__doc__ = f"{about}\n\n{_HELP}"
+    command.__doc__ = f"""{about}
+
+    The same command again goes on where it stopped; tables with the same --out share their trials."""
     return command
 
 
-_HELP = f"""The same command again goes on where it stopped; tables with the same --out share their cells.
+def wsol_table(*, flags: ClassifierFlags, methods: str | None = None, backbones: str | None = None) -> int:
+    """Every method that learns from labels with the same data and budget, beside controls.
 
-Parameters
-----------
-{HELP}"""
+    Thresholds are transferred from boxes of training images, with the oracle's beside them; every method is compared
+    with CAM on the same images. The same command again goes on where it stopped.
 
+    Example: boxless reproduce wsol-table --data cub10 --methods cam,i2c --seeds 0,1 --minutes 30
 
-def wsol_table(  # noqa: D103  # its help is put together below
-    *,
-    data: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
-    methods: str | None = None,
-    backbones: str | None = None,
-    minutes: float | None = None,
-    seeds: str = "0,1,2,3,4",
-    recipe: Literal["quick", "paper"] = "quick",
-    epochs: int | None = None,
-    freeze: str | None = None,
-    size: int | None = None,
-    images_per_class: int | None = None,
-    workers: int = 2,
-    out: Path = Path("runs/wsol"),
-) -> int:  # its help is put together below
-    from boxless.reproduce.grid import TimeBudget
+    Parameters
+    ----------
+    flags
+        What all tables of classifiers are asked for.
+    methods
+        Methods, separated by commas; default: all.
+    backbones
+        Backbones, separated by commas; default: the recipe's.
+
+    """
     from boxless.reproduce.wsol_table import reproduce
 
+    made = partial(reproduce, methods=_words(methods), backbones=_words(backbones))
+    return _run(made, flags, EVERY_SEED, "quick", Path("runs/wsol"))
+
+
+def _run(reproduce: Callable[..., str], flags: ClassifierFlags, seeds: str, recipe: str, out: Path) -> int:
+    """Print the page that `reproduce` makes; the seeds, recipe and folder are a table's own, where flags say none."""
+    from boxless.reproduce.grid import TimeBudget
+
+    recipe = flags.recipe or recipe
     page = reproduce(
-        data,
-        out,
-        TimeBudget(minutes),
-        methods=_words(methods),
-        backbones=_words(backbones),
-        seeds=numbers(seeds),
+        flags.data,
+        flags.out or out,
+        TimeBudget(flags.minutes),
+        seeds=numbers(flags.seeds or seeds),
         recipe=recipe,
-        images_per_class=images_per_class,
+        images_per_class=flags.images_per_class,
         begun=lambda cell: console.note(f"cell {cell.name}"),
-        **changed(recipe, epochs, freeze, size, workers),
+        **flags.settings(recipe),
     )
     console.out.print(page, markup=False, highlight=False)
     return 0
-
-
-wsol_table.__doc__ = f"""Every method that learns from labels with the same data and budget, beside controls.
-
-Thresholds are transferred from boxes of training images, with the oracle's beside them; every method is compared with
-CAM on the same images. The same command again goes on where it stopped.
-
-Example: boxless reproduce wsol-table --data cub10 --methods cam,i2c --seeds 0,1 --minutes 30
-
-Parameters
-----------
-methods
-    Methods, separated by commas; default: all.
-backbones
-    Backbones, separated by commas; default: the recipe's.
-{HELP}"""
 
 
 def _words(given: str | None) -> list[str]:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import numbers
-from boxless.gan import Preset
+from boxless.cli.reproduce_options import GanFlags, numbers
 
 if TYPE_CHECKING:
     from boxless.reproduce.gan.run import GanTrial
-
-    pass
 
 FIGURES = {
     "gan-figure-1": "Samples of each GAN at the same iteration, CIFAR-10 birds (Choe, Park and Shim, Figure 1).",
@@ -21,6 +18,7 @@ FIGURES = {
     "gan-figure-3": "Boxes and heat maps of SN-DCGAN on Tiny ImageNet (Choe, Park and Shim, Figure 3).",
     "gan-figure-4": "Samples of SN-DCGAN without and with augmentation (Choe, Park and Shim, Figure 4).",
 }
+TABLE = Path("runs/gan-table-3")
 
 
 def register(app: App) -> None:
@@ -32,21 +30,7 @@ def register(app: App) -> None:
     app.command(gan_stopping, name="gan-stopping")
 
 
-def gan_table_3(
-    *,
-    data: Path,
-    minutes: float | None = None,
-    iterations: int = 250_000,
-    width: float = 1.0,
-    preset: Preset = "paper",
-    seeds: str = "0",
-    gans: str = "sn-dcgan,dcgan,cam",
-    groups: str | None = None,
-    size: int = 64,
-    batch_size: int | None = None,
-    device: str = "auto",
-    out: Path = Path("runs/gan-table-3"),
-) -> int:
+def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
     """GAN co-localization on Tiny ImageNet (Choe, Park and Shim, Table 3): the peak, and what it is worth.
 
     The same command again goes on where it stopped. Prints the page and leaves it in gan-table-3.md.
@@ -55,124 +39,50 @@ def gan_table_3(
 
     Parameters
     ----------
-    data
-        Tiny ImageNet with train and val images and boxes, or any folder with --groups.
-    minutes
-        Stop after this many minutes with everything saved; default: no limit.
-    iterations
-        Generator updates of every run; the paper has 250,000.
-    width
-        Factor on the channels of G and D; 1 is the paper's.
-    preset
-        paper: the paper's settings, literally; reference: those of each GAN's own authors.
+    flags
+        What the table and the figures of GANs are asked for.
     seeds
-        Seeds, separated by commas; all cells of the first come first.
-    gans
-        Methods, separated by commas, the first first; cam is the reference that is trained with class labels.
-    groups
-        Categories, separated by commas: groups of classes or single classes; default: the paper's six groups.
-    size
-        Side of the images in pixels; the paper has 64.
-    batch_size
-        Images per step; default: the method's own (128).
-    device
-        auto, cpu, cuda or cuda:N.
-    out
-        Folder for cells/*.json, the runs and gan-table-3.md.
+        Seeds, separated by commas; all trials of the first come first.
 
     """
     from boxless.gan.settings import GanTraining
     from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_cells
     from boxless.reproduce.grid import TimeBudget
 
-    clock = TimeBudget(minutes)
-    training = GanTraining(
-        preset=preset,
-        iterations=iterations,
-        width=width,
-        size=size,
-        batch_size=batch_size,
-        device=device,
-        log_every=50,
-    )
-    chosen = _names(groups) if groups else groups_in(data)
-    cells = table_3_cells(chosen, _gans(gans, "cam"), numbers(seeds))
-    _print(run_table_3(cells, data, training, out, clock, _told))
+    clock = TimeBudget(flags.minutes)
+    training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
+    chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
+    cells = table_3_cells(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), numbers(seeds))
+    _print(run_table_3(cells, flags.data, training, flags.out or TABLE, clock, _told))
     return 0
 
 
 def _figure(name: str, about: str) -> Callable[..., int]:
-    def command(
-        *,
-        data: Path,
-        minutes: float | None = None,
-        iterations: int = 250_000,
-        width: float = 1.0,
-        preset: Preset = "paper",
-        seed: int = 0,
-        gans: str | None = None,
-        groups: str | None = None,
-        size: int | None = None,
-        batch_size: int | None = None,
-        device: str = "auto",
-        out: Path | None = None,
-    ) -> int:
+    def command(*, flags: GanFlags, seed: int = 0) -> int:
         from boxless.gan.settings import GanTraining
         from boxless.reproduce.gan.figures import FIGURES, run_figure
         from boxless.reproduce.grid import TimeBudget
 
-        clock = TimeBudget(minutes)
-        training = GanTraining(
-            preset=preset,
-            iterations=iterations,
-            width=width,
-            seed=seed,
-            size=size or FIGURES[name].size,
-            batch_size=batch_size,
-            device=device,
-            log_every=50,
-        )
-        chosen = {"gans": _gans(gans) if gans else (), "groups": _names(groups) if groups else ()}
-        folder = out or Path("runs") / f"gan-figures-{data.stem}"
-        _print(run_figure(name, data, training, folder, clock, _told, **chosen))
+        clock = TimeBudget(flags.minutes)
+        training = GanTraining(seed=seed, size=flags.size or FIGURES[name].size, log_every=50, **flags.settings())
+        gans = _gans(flags.gans) if flags.gans else ()
+        groups = _names(flags.groups) if flags.groups else ()
+        folder = flags.out or Path("runs") / f"gan-figures-{flags.data.stem}"
+        _print(run_figure(name, flags.data, training, folder, clock, _told, gans=gans, groups=groups))
         return 0
 
-    command.__doc__ = f"{about}\n\n{_FIGURE}".replace("NAME", name)
+    command.__doc__ = f"""{about}
+
+    The same command again goes on where it stopped; figures with the same --out share their runs. Leaves {name}.jpg,
+    {name}.json and {name}.md, which hold the picture and the numbers behind it. No label and no box is used; boxes are
+    drawn where the data has them.
+
+    Parameters
+    ----------
+    seed
+        Seed of the weights and of every draw.
+    """
     return command
-
-
-_FIGURE = """The same command again goes on where it stopped; figures with the same --out share their runs. Leaves
-NAME.jpg, NAME.json and NAME.md, which hold the picture and the numbers behind it. No label and no box is used; boxes
-are drawn where the data has them.
-
-Parameters
-----------
-data
-    Folder with train and test (or val) images in class folders.
-minutes
-    Stop after this many minutes with everything saved; default: no limit.
-iterations
-    Generator updates of every run; the paper has 250,000.
-width
-    Factor on the channels of G and D; 1 is the paper's.
-preset
-    paper: the paper's settings, literally; reference: those of each GAN's own authors.
-seed
-    Seed of the weights and of every draw.
-gans
-    Methods, separated by commas; default: the figure's.
-groups
-    Categories, separated by commas: groups of classes or single classes; default: the figure's.
-size
-    Side of the images in pixels; default: 32 in figures 1 and 2, 64 in 3 and 4, as in the paper.
-batch_size
-    Images per step; default: the method's own (128).
-device
-    auto, cpu, cuda or cuda:N.
-out
-    Folder for the results and the runs; default: runs/gan-figures-DATA.
-
-"""
 
 
 def gan_readings(
@@ -181,7 +91,7 @@ def gan_readings(
     on: Literal["test", "train"] = "test",
     minutes: float | None = None,
     device: str = "auto",
-    out: Path = Path("runs/gan-table-3"),
+    out: Path = TABLE,
 ) -> int:
     """Every way to read the Ds of a gan-table-3, beside untrained Ds and shuffled maps: what has D learnt?
 
@@ -208,7 +118,7 @@ def gan_readings(
     return 0
 
 
-def gan_stopping(*, data: Path, out: Path = Path("runs/gan-table-3")) -> int:
+def gan_stopping(*, data: Path, out: Path = TABLE) -> int:
     """Whether a criterion without labels chooses better checkpoints of a gan-table-3 than the last ones.
 
     Trains nothing. Prints the page and leaves it in gan-stopping.md, the numbers in gan-stopping.json.

@@ -1,11 +1,10 @@
 """`boxless review`: boxes -> a page in the browser -> boxes that a person has looked at."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from boxless.cli import console
+from boxless.cli.flags import Switch
 
 
 def review(
@@ -15,8 +14,8 @@ def review(
     out: Path = Path("reviewed"),
     export: Literal["coco", "voc", "yolo"] | None = None,
     port: int = 0,
-    open: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    open: Switch = False,
+    json: Switch = False,
 ) -> int:
     """Accept, reject or correct boxes with mouse and keyboard, in the browser of this machine.
 

@@ -1,11 +1,9 @@
 """`boxless score`: bring your own heat maps; every published protocol by name."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from boxless.cli import console
+from boxless.cli.flags import Switch
 
 
 def score(
@@ -16,7 +14,7 @@ def score(
     predictions: Path | None = None,
     masks: Path | None = None,
     out: Path | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Switch = False,
 ) -> int:
     """Score heat maps that any program made, under one protocol or several side by side.
 

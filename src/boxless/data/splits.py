@@ -1,5 +1,6 @@
 """Which images a measurement is about: the split that is scored, and the other one that may choose thresholds."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,12 +41,15 @@ def split_named(there: list[str], *names: str) -> str | None:
 
 
 def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = False) -> Dataset:
-    """Only the named classes (or a group of the catalogue), and all of them as one category if asked for."""
+    """Only the named classes, and all of them as one category if asked for.
+
+    `classes` are names separated by commas, in double quotes where a name has a comma, or a group of the catalogue.
+    """
     if classes:
-        named = [name.strip() for name in classes.split(",")]
+        (named,) = csv.reader([classes], skipinitialspace=True)
         # CIFAR-10 has a class called bird, which is no group of others.
         group = GROUPS.get(classes, ()) if classes not in dataset.classes else ()
-        dataset = select(dataset, list(group) or named)
+        dataset = select(dataset, list(group) or [name.strip() for name in named])
     if not one_category:
         return dataset
     alone = dataset.classes[0] if len(dataset.classes) == 1 else NO_CLASS

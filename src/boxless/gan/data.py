@@ -22,7 +22,7 @@ log = logging.getLogger("boxless")
 Images = UInt8[Tensor, "n size size 3"]
 
 
-def read_images(dataset: Dataset, size: int) -> Images:
+def read_images(dataset: Dataset, size: int, workers: int | None = None) -> Images:
     """All images of `dataset`, RGB, resized to `size` x `size` -> (n, size, size, 3), labels and boxes unread.
 
     Broken images are named in the log and skipped. Raises BoxlessError when none is left.
@@ -35,7 +35,7 @@ def read_images(dataset: Dataset, size: int) -> Images:
             log.warning("Skipped: %s", error)
             return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         reads = track(pool.map(read, [sample.name for sample in dataset.samples]), "reading images", len(dataset))
         pictures = [picture for picture in reads if picture is not None]
     if not pictures:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from boxless.gan import Loss, Norm, Penalty, Preset, Recipe, recipe
 from boxless.runtime.device_options import Precision
 from boxless.runtime.errors import UsageError
+from boxless.runtime.toml_settings import require_positive
 
 Reading = Literal["cam", "ddt", "border", "smoothgrad"]
 Finer = Literal["none", "shift", "stride"]
@@ -81,9 +82,11 @@ class GanTraining:
     seed: int = 0
     """Seed of the weights and of every draw; the draws of a step depend on it and on the step alone."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
     precision: Precision = "auto"
-    """Numbers in the networks; auto is bf16-mixed where the device is faster with it, and 32-true elsewhere."""
+    """Numbers in the networks: bf16, fp32, or auto for bf16 where the device is faster with it."""
+    workers: int | None = None
+    """Threads that read images; None for one for each processor."""
     graph: bool = False
     """On CUDA, replay whole steps as captured graphs. Elsewhere without effect."""
     log_every: int = 100
@@ -97,9 +100,8 @@ class GanTraining:
             raise UsageError(
                 f"The size is {self.size} pixels; a GAN needs a power of two from 16, such as 32, 64 or 128."
             )
-        for name in ("iterations", "log_every", "save_every", "width"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0.")
+        above_zero = ("iterations", "log_every", "save_every", "width", "batch_size", "workers")
+        require_positive(**{name: getattr(self, name) for name in above_zero})
 
     @property
     def judging(self) -> int:

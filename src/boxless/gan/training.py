@@ -25,7 +25,7 @@ from boxless.gan.settings import READING, GanTraining
 from boxless.gan.training_log import COLUMNS, Meter, d_wins
 from boxless.gan.training_step import Step
 from boxless.runtime import checkpoint
-from boxless.runtime.devices import bf16_is_fast, device_named
+from boxless.runtime.devices import device_named, uses_bf16
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.files import folder_lock
 from boxless.runtime.interrupt import deferred_sigint
@@ -42,6 +42,7 @@ MAY_CHANGE = frozenset(
         "device",
         "precision",
         "graph",
+        "workers",
         "log_every",
         "save_every",
         "stop",
@@ -116,7 +117,7 @@ class Run:
             )
         GanLocalizer(self.discriminator, **settings.readout)  # refuses a layer that D lacks, before hours of training
         batches = Batches(images.to(device), augment=settings.augment)
-        bf16 = bf16_is_fast(device) if settings.precision == "auto" else settings.precision == "bf16-mixed"
+        bf16 = uses_bf16(settings.precision, device)
         self.stepper = Step(recipe, self.generator, self.discriminator, batches, bf16=bf16, graph=settings.graph)
         self.meter = Meter(device)
         self.step = 0
@@ -190,7 +191,7 @@ class Run:
             where = f"{kept} is from before that and good" if kept.exists() else "no checkpoint had been written yet"
             raise BoxlessError(
                 f"Training stopped: {broken}; {where}. "
-                "What helps: a lower learning rate, spectral normalisation, the precision 32-true."
+                "What helps: a lower learning rate, spectral normalisation, the precision fp32."
             )
 
     def save(self) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,11 +14,10 @@ from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
 from boxless.inference.localizer import Localizer, fresh, load
 from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
-from boxless.runtime.devices import bf16_is_fast, device_named
+from boxless.runtime.device_options import Precision
+from boxless.runtime.devices import device_named, uses_bf16
 from boxless.runtime.errors import UsageError
 from boxless.runtime.progress import Progress
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def discoverer(
@@ -39,7 +37,7 @@ def discoverer(
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
     kind = discoverer_class(method)
     place = device_named(device)
-    how = InferenceOptions(batch_size, workers, place, bf16=_bf16(precision, place))
+    how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
     built = kind.build(backbone=backbone, stride=stride).to(place)
     found = DiscoveryPredictor(built, method, size=size or kind.size, how=how)
     found.readout = with_threshold(found.readout, threshold)
@@ -61,14 +59,10 @@ def trained(
     if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
         localizer.network.backbone = folded(backbone)
     found = TrainedPredictor(
-        localizer.to(place), InferenceOptions(batch_size, workers, place, bf16=_bf16(precision, place))
+        localizer.to(place), InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
     )
     found.readout = with_threshold(found.readout, threshold)
     return found
-
-
-def _bf16(precision: Precision, device: torch.device) -> bool:
-    return bf16_is_fast(device) if precision == "auto" else precision == "bf16"
 
 
 def predictor_named(name: str, **options: object) -> Predictor:
@@ -83,11 +77,13 @@ def predictor_named(name: str, **options: object) -> Predictor:
 
 
 def with_threshold(readout: Readout, threshold: float | None) -> Readout:
-    """The readout with the user's threshold instead of its own; raises UsageError outside 0 to 1."""
+    """The readout with the user's threshold instead of its own; raises UsageError unless 0 <= it < 1."""
     if threshold is None:
         return readout
     if not 0 <= threshold < 1:
-        raise UsageError(f"The threshold {threshold} is not a fraction of the map's range. Expected 0 to 1.")
+        raise UsageError(
+            f"The threshold {threshold} is not a fraction of the range. Expected 0 or more and less than 1."
+        )
     return replace(readout, threshold=threshold, origin="fixed by the user")
 
 

@@ -4,16 +4,15 @@ settings.toml of a run holds `method`, a table `[options]` of that method and a 
 every value resolved, and read back with unknown keys refused.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from boxless.data.resizing import Resizing
-from boxless.runtime.device_options import Accelerator, Precision
-from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.toml_settings import check_values, refuse_unknown, to_toml
+from boxless.runtime.device_options import Precision, current_names
+from boxless.runtime.errors import UsageError
+from boxless.runtime.toml_settings import check_values, read_toml, refuse_unknown, require_positive, to_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +49,14 @@ class Training:
     """Factor on the learning rate of everything that is not the backbone."""
     seed: int = 0
     """Seed of the weights, the order of the images and their crops; each draw depends on it, the epoch and the step."""
-    accelerator: Accelerator = "auto"
-    """auto takes a CUDA device where there is one."""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
     """Processes on each machine, with one device each; the batch of a step is devices x nodes x batch_size."""
     nodes: int = 1
     """Machines. torchrun and srun tell devices and nodes by themselves."""
     precision: Precision = "auto"
-    """Numbers in the network; auto is bf16-mixed on CUDA and 32-true on processors, where bf16 trains no faster."""
+    """Numbers in the network: bf16, fp32, or auto: bf16 on GPUs, fp32 on processors, where bf16 trains no faster."""
     workers: int = 2
     """Threads that read and cut images."""
     memory: float = 2.0
@@ -67,9 +66,8 @@ class Training:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that no run can have."""
-        for name in ("epochs", "batch_size", "size", "workers", "devices", "nodes", "lr"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0.")
+        above_zero = ("epochs", "batch_size", "size", "stride", "workers", "devices", "nodes", "lr")
+        require_positive(**{name: getattr(self, name) for name in above_zero})
         for name in ("momentum", "weight_decay", "memory", "seed", "head_factor"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more.")
@@ -102,10 +100,7 @@ def settings_text(settings: RunSettings) -> str:
 
 def read_settings(path: Path) -> RunSettings:
     """Read what `settings_text` gave; raises BoxlessError for no or broken TOML, UsageError for unknown keys."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
+    content = read_toml(path)
     refuse_unknown(content, ["method", "data", "options", "training"], str(path))
     if not isinstance(content.get("method"), str):
         raise UsageError(f'{path} names no method. Expected a first line such as: method = "cam".')
@@ -114,7 +109,8 @@ def read_settings(path: Path) -> RunSettings:
 
 
 def training(values: Mapping[str, Any], origin: str) -> Training:
-    """A Training from plain values; raises UsageError for an unknown key or a value of a wrong type in `origin`."""
+    """A Training from plain values, also older ones; raises UsageError for unknown keys or wrong types in `origin`."""
+    values = current_names(values)
     check_values(values, get_type_hints(Training), origin)
     known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Training(**known)

@@ -36,7 +36,7 @@ from boxless.methods.options import resolve_options
 from boxless.methods.settings import RunSettings, Training, plain, settings_text
 from boxless.methods.validation import classification_accuracy
 from boxless.runtime import checkpoint
-from boxless.runtime.devices import launch_fabric
+from boxless.runtime.devices import device_named, launch_fabric
 from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.interrupt import Interruption, deferred_sigint
@@ -337,10 +337,8 @@ def train_regressor(
 
 
 def make_fabric(settings: Training) -> Fabric:
-    """Fabric for the settings, launched; raises BoxlessError when CUDA is asked for and absent."""
-    if settings.accelerator == "cuda" and not torch.cuda.is_available():
-        raise BoxlessError("There is no CUDA device that torch can use. Use the accelerator cpu or auto.")
-    cuda = settings.accelerator != "cpu" and torch.cuda.is_available()
-    precision = ("bf16-mixed" if cuda else "32-true") if settings.precision == "auto" else settings.precision
-    devices, nodes = world_layout(settings.devices, settings.nodes)
-    return launch_fabric(cuda, devices, nodes, strategy="ddp" if devices * nodes > 1 else "auto", precision=precision)
+    """Fabric for the settings, launched; raises UsageError for a device that is not here."""
+    cuda = device_named(settings.device).type == "cuda"
+    bf16 = cuda if settings.precision == "auto" else settings.precision == "bf16"
+    precision = "bf16-mixed" if bf16 else "32-true"
+    return launch_fabric(settings.device, settings.devices, settings.nodes, strategy="ddp", precision=precision)

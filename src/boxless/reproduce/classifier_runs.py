@@ -168,7 +168,7 @@ class Experiment:
     def measure(self, cell: Trial, out: Path) -> Result:
         """The weights in `out` read out by the cell's method on the test images, beside its controls."""
         settings, options = cell.training, resolve_options(cell.method, cell.options)
-        how = InferenceOptions(16, settings.workers, device_named(settings.accelerator))
+        how = InferenceOptions(16, settings.workers, device_named(settings.device))
         localizer = read_as(load(out), cell.method, options)
         blank = self.blank(localizer, settings, how)
         if settings.freeze:

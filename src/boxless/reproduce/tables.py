@@ -60,7 +60,7 @@ def run_table(
 
 def deciding(settings: Training) -> dict[str, Any]:
     """What makes two tables different; where and how fast they run does not, and seed and backbone are the cell's."""
-    free = {"seed", "backbone", "stride", "freeze", "workers", "memory", "save_minutes", "accelerator"}
+    free = {"seed", "backbone", "stride", "freeze", "workers", "memory", "save_minutes", "device"}
     return {name: value for name, value in plain(settings).items() if name not in free}
 
 

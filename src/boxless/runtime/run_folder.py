@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from boxless.runtime import checkpoint
+from boxless.runtime.device_options import current_names
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_text_atomic
 
@@ -61,7 +62,7 @@ class RunFolder:
         kind = self.described["kind"]
         if content.get("kind") != kind or "trainer" not in content:
             raise UsageError(f"{self.out} is not the run of a {kind}. Expected the folder of an earlier run.")
-        theirs = {**content, **content["settings"]}
+        theirs = {**content, **current_names(content["settings"])}
         for name, value in {**self.described, **self.settings}.items():
             # What the checkpoint of an older version does not say cannot be compared.
             if name in theirs and name not in self.may_change and theirs[name] != value:

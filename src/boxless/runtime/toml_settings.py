@@ -1,17 +1,27 @@
 """Typed settings as TOML: written with every value, read back with unknown keys and wrong types refused."""
 
 import json
+import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from boxless.runtime.errors import UsageError
+from boxless.runtime.errors import BoxlessError, UsageError
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Flat plain values as TOML lines; None is left out."""
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value is not None)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a file of settings holds; raises BoxlessError where it cannot be read or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
 
 
 def check_values(values: Mapping[str, Any], types: Mapping[str, Any], origin: str) -> None:
@@ -29,6 +39,13 @@ def refuse_unknown(values: Mapping[str, Any], known: list[str], origin: str) -> 
             near = get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Expected some of: {', '.join(known) or 'none'}."
             raise UsageError(f"{origin}: there is no setting {name!r}. {hint}")
+
+
+def require_positive(**values: float | None) -> None:
+    """Raise UsageError for a value that is 0 or less; None is no value."""
+    for name, value in values.items():
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} is {value}; expected more than 0.")
 
 
 def _fits(value: Any, wanted: Any) -> bool:

@@ -51,7 +51,7 @@ def schedule(settings: GanTraining, images: int, seed: int) -> Training:
         weight_decay=1e-4,
         head_factor=1.0,
         seed=seed,
-        accelerator="cuda" if device_named(settings.device).type == "cuda" else "cpu",
+        device=str(device_named(settings.device)),
     )
 
 

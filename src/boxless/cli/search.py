@@ -1,0 +1,42 @@
+"""What `boxless find` and `boxless predict` have in common: photos -> predictor -> boxes, in one process or several."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boxless.cli import console
+from boxless.cli.flags import Search
+from boxless.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from boxless.inference.predictors import DivisiblePredictor
+
+
+def search(title: str, photos: Path, out: Path, flags: Search, build: Callable[[str], "DivisiblePredictor"]) -> int:
+    """Search with the predictor that `build` makes for a device, and print what was found; of a team, one speaks."""
+    from boxless.data.folder import read_data
+    from boxless.data.splits import restricted
+    from boxless.export import check_folder
+
+    if not flags.resume:
+        check_folder(out, flags.format, overwrite=flags.overwrite)
+    data = restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category)
+    from boxless.inference.predict_folder import predict_folder  # torch, once the arguments are known to be good
+    from boxless.runtime.devices import team_on
+
+    place, team = team_on(flags.device, flags.devices, flags.nodes)
+    predictor = build(str(place))
+    if not team.first:
+        predict_folder(predictor, data, out, Progress(), team=team, **flags.writing())
+        return 0
+    shown = title if team.world == 1 else f"{title}, process 1 of {team.world}"
+    with console.counting(shown, len(data)) as progress:
+        summary = predict_folder(predictor, data, out, progress, team=team, **flags.writing())
+    if flags.json:
+        console.result(summary.to_dict() | {"out": str(out)})
+        return 0
+    for sentence in summary.words():
+        console.out.print(sentence, markup=False, highlight=False)
+    written = ", ".join(sorted(path.name for path in out.iterdir()))
+    console.out.print(f"Written to {out}: {written}", markup=False)
+    return 0
