@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from boxless.boxes.from_heatmap import find_boxes, normalise, resize
+from boxless.boxes.from_heatmap import component_boxes, find_boxes, normalise, resize
 
 
 def enlarged(heat, size):
@@ -30,7 +30,7 @@ def plainly(warm, threshold):
 
 
 def check(heat, size, threshold, warm):
-    boxes, scores = find_boxes(heat, size, threshold, multiple=True)
+    boxes, scores = component_boxes(normalise(heat), size, threshold)
     expected_boxes, expected_scores = plainly(warm, threshold)
     np.testing.assert_array_equal(boxes, expected_boxes)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
@@ -111,12 +111,12 @@ def test_a_snail_and_a_checkerboard_are_one_component_each():
     for heat in (snail, snail[::-1], snail.T, board):
         size = (heat.shape[1], heat.shape[0])
         check(heat, size, 0.5, heat)
-        assert len(find_boxes(heat, size, 0.5, multiple=True)[0]) == 1
+        assert len(component_boxes(heat, size, 0.5)[0]) == 1
 
 
 @pytest.mark.parametrize("side", [300, 301])
 def test_thousands_of_components(side):
     heat = np.random.default_rng(0).random((side, side)).astype(np.float32)
-    boxes, _ = find_boxes(heat, (side, side), 0.9, multiple=True)
+    boxes, _ = component_boxes(normalise(heat), (side, side), 0.9)
     assert len(boxes) > 3000
     check(heat, (side, side), 0.9, normalise(heat))

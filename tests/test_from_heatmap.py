@@ -83,7 +83,7 @@ def test_a_square_is_found_exactly_half_open():
     assert scores[0] == 1
 
 
-def test_multiple_gives_every_component_largest_first():
+def test_multiple_gives_every_object_largest_first():
     heat = np.zeros((10, 10), np.float32)
     heat[0:2, 0:2] = 1
     heat[5:9, 5:9] = 0.8

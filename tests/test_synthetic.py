@@ -8,7 +8,7 @@ from jaxtyping import Float
 from boxless.data import synthetic
 from boxless.data.folder import read_data, splits
 from boxless.data.images import read_picture
-from boxless.data.synthetic import LARGEST, SMALLEST, make_scene, make_scenes
+from boxless.data.synthetic import LARGEST, SMALLEST, make_group, make_scene, make_scenes
 from boxless.data.synthetic_objects import KINDS
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -132,3 +132,28 @@ def test_wrong_requests(tmp_path: Path) -> None:
     with pytest.raises(BoxlessError, match="not an empty folder"):
         make_scenes(tmp_path / "used", 4)
     assert [file.name for file in (tmp_path / "used").iterdir()] == ["mine.txt"]
+
+
+def test_groups_touch_but_hide_little_of_each_other() -> None:
+    touching = 0
+    for index in range(20):
+        picture, boxes = make_group(np.random.default_rng([1, index]), "beetle", 128, 5)
+        corners = np.array(boxes, float)
+        assert len(boxes) == 5 and (corners >= 0).all() and (corners <= 128).all() and picture.shape == (128, 128, 3)
+        low, high = np.maximum(corners[:, None, :2], corners[:, :2]), np.minimum(corners[:, None, 2:], corners[:, 2:])
+        shared = np.clip(high - low, 0, None).prod(2)
+        areas = (corners[:, 2:] - corners[:, :2]).prod(1)
+        part = (shared / np.minimum(areas[:, None], areas))[np.triu_indices(5, 1)]
+        assert part.max() < 0.6
+        touching += int(part.max() > 0)
+    assert touching > 10
+
+
+def test_a_group_s_boxes_are_rows_of_one_picture(tmp_path: Path) -> None:
+    make_scenes(tmp_path / "scenes", 12, size=64, test=0, objects=8)
+    counts = [
+        len(sample.boxes) for sample in read_data(tmp_path / "scenes", "train").samples if sample.boxes is not None
+    ]
+    assert len(counts) == 12 and min(counts) >= 1 and 4 <= max(counts) <= 8
+    with pytest.raises(UsageError, match="0 objects"):
+        make_scenes(tmp_path / "none", 1, objects=0)

@@ -1,7 +1,8 @@
 """Heat map -> boxes at one threshold, in float pixels of the original image, half-open.
 
 The order is fixed: normalise the raw map, resize it to the image (bilinear), keep what is above the threshold, take
-connected components, draw the tightest box around each. `all_thresholds` does the same at all thresholds in one pass.
+connected components, draw the tightest box around the largest. `all_thresholds` does so at all thresholds in one pass;
+`instances` looks for several objects.
 """
 
 from dataclasses import dataclass, field
@@ -11,8 +12,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
+from boxless.runtime.errors import UsageError
+
 Normalisation = Literal["minmax", "max", "none"]
 Heatmap = Float[np.ndarray, "_h _w"]
+OVERLAP, MIN_SIZE, MAX_SIZE = 0.5, 0.2, 100.0
+"""Of several boxes in an image: the highest IoU of two, and the smallest and the largest in per cent of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +79,46 @@ def find_boxes(
     *,
     normalisation: Normalisation = "minmax",
     multiple: bool = False,
+    overlap: float = OVERLAP,
+    min_size: float = MIN_SIZE,
+    max_size: float = MAX_SIZE,
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """Raw heat map (h, w) -> boxes (box, 4) in pixels of an image of `size` (width, height), and scores in 0..1.
 
-    The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range), or of
-    all components, largest first, with `multiple`. The score is the mean of the normalised map over the component.
+    The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range). With
+    `multiple` a box for each object, largest first: what touches is split and what is torn is joined. Boxes smaller
+    than `min_size` or larger than `max_size` per cent of the image are left out, and of two whose IoU is above
+    `overlap` the one with the lower score. The score is the mean of the normalised map over the object. Raises
+    UsageError for numbers outside 0 to 1 and 0 to 100.
     """
+    warm = normalise(heat, normalisation)
+    if not multiple:
+        boxes, scores = component_boxes(warm, size, threshold)
+        return boxes[:1], scores[:1]
+    check_instances(overlap, min_size, max_size)
+    from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
+
+    return instance_boxes(warm, size, threshold, overlap=overlap, min_size=min_size, max_size=max_size)
+
+
+def check_instances(overlap: float, min_size: float, max_size: float) -> None:
+    """Raise UsageError for what `find_boxes` cannot use."""
+    if not 0 <= overlap <= 1:
+        raise UsageError(f"The overlap {overlap} is no IoU. Expected 0 to 1.")
+    if not 0 <= min_size <= max_size <= 100:
+        raise UsageError(
+            f"Objects of {min_size} to {max_size} per cent of the image cannot be. Expected 0 to 100, the less first."
+        )
+
+
+def component_boxes(
+    warm: Float32[np.ndarray, "h w"], size: tuple[int, int], threshold: float
+) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
+    """Normalised map (h, w) -> the boxes of all 8-connected components, largest first, and the map's mean over each."""
     from boxless.boxes.components import components  # compiled code: loaded when there is a map
 
-    warm = normalise(heat, normalisation)
     if warm.shape[1] > size[0] or warm.shape[0] > size[1] or min(warm.shape) == 1:
         warm = resize(warm, size)  # where the image is small, or OpenCV's arithmetic another
     parts, sums = components(np.ascontiguousarray(warm), *size, np.float32(threshold))
     order = np.lexsort((parts[:, 5], -parts[:, 4]))
-    kept = order if multiple else order[:1]
-    return parts[kept, :4].astype(np.float32), (sums[kept] / parts[kept, 4]).astype(np.float32)
+    return parts[order, :4].astype(np.float32), (sums[order] / parts[order, 4]).astype(np.float32)

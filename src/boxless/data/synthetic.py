@@ -1,4 +1,4 @@
-"""Made photographs with exactly known boxes: one object on a cluttered, textured background.
+"""Made photographs with exactly known boxes: one object, or several, on a cluttered, textured background.
 
 Place, size, rotation, aspect, colours, texture, background, light and noise are drawn at random and alike for all kinds
 of object (synthetic_objects.py), so that nothing but its structure tells them apart, and no constant box fits. Pixels
@@ -20,24 +20,39 @@ FINE = 4
 """Shapes are drawn on a grid this many times as fine as the picture and then averaged: smooth edges, known cover."""
 
 SMALLEST, LARGEST = 0.25, 0.65
-"""The longer side of the object's box as a fraction of the picture's side."""
+"""The longer side of the object's box as a fraction of the picture's side; of several objects, of each one's share."""
+CLOSE = 0.9
+"""How far an object's centre lies from that of one it is put beside, in half sides of both: below 1, boxes overlap."""
+HIDDEN, TRIES = 0.3, 40
+"""The part of a box that another one may cover, where one of so many places allows it."""
 
 Colour = Float[np.ndarray, "3"]
 Image = Float[np.ndarray, "h w 3"]
 Layer = Float[np.ndarray, "h w"]
 Box = tuple[int, int, int, int]
+Point = Float[np.ndarray, "_number"]
 
 
 def make_scenes(
-    out: Path, count: int, *, kinds: Sequence[str] = ("beetle",), size: int = 128, test: float = 0.25, seed: int = 0
+    out: Path,
+    count: int,
+    *,
+    kinds: Sequence[str] = ("beetle",),
+    size: int = 128,
+    test: float = 0.25,
+    seed: int = 0,
+    objects: int = 1,
 ) -> None:
     """Write `count` pictures of `size` x `size` pixels as a data folder with boxes_train.csv and boxes_test.csv.
 
-    The kinds take turns; the fraction `test` of the pictures becomes the test split. Raises UsageError for a kind
-    that is not in KINDS or a size below 32, BoxlessError when `out` is in use.
+    The kinds take turns; the fraction `test` of the pictures becomes the test split; 1 to `objects` objects are in a
+    picture, as `make_group` puts them. Raises UsageError for a kind that is not in KINDS, a size below 32 or no object,
+    BoxlessError when `out` is in use.
     """
     if size < 32:
         raise UsageError(f"Made photographs of {size} pixels show nothing. Choose a size of 32 or more.")
+    if objects < 1:
+        raise UsageError(f"A made photograph of {objects} objects shows nothing. Choose 1 or more.")
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"There is no kind of object called {kind!r}. Choose from {', '.join(KINDS)}.")
@@ -45,7 +60,13 @@ def make_scenes(
         raise BoxlessError(f"{out} exists and is not an empty folder. Choose another folder for the made photographs.")
     first_test = count - round(count * test)
     for split, indices in (("train", range(first_test)), ("test", range(first_test, count))):
-        rows = [_write_scene(out, split, kinds[index % len(kinds)], size, seed, index) for index in indices]
+        rows = [
+            row
+            for index in indices
+            for row in _write_scene(
+                out, split, kinds[index % len(kinds)], size, np.random.default_rng([seed, index]), index, objects
+            )
+        ]
         out.mkdir(parents=True, exist_ok=True)
         with (out / f"boxes_{split}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -55,6 +76,14 @@ def make_scenes(
 
 def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], Box]:
     """One RGB picture (size, size, 3) and the tight half-open box of all pixels that the object covers by half."""
+    picture, (box,) = make_group(rng, kind, size, 1)
+    return picture, box
+
+
+def make_group(
+    rng: np.random.Generator, kind: str, size: int, count: int
+) -> tuple[UInt8[np.ndarray, "size size 3"], list[Box]]:
+    """The same with `count` objects of one kind, most of them touching or overlapping another; hidden parts count."""
     picture, grain = _background(rng, size), _noise(rng, size, 4, 5) - 0.5
     body = _standing_out(rng, picture, 2)
     for _ in range(rng.integers(4, 8)):
@@ -62,29 +91,39 @@ def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np
         near = body if rng.random() < 0.4 else _standing_out(rng, picture, 4)
         _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.08, 0.35))
     tones = [body, body * rng.uniform(0.2, 0.4), 0.25 * body + 0.75 * _colour(rng, 0.95)]
-    (left, top), cover = _paint(rng, picture, grain, KINDS[kind](rng), tones, rng.uniform(SMALLEST, LARGEST))
-    columns, rows = (np.flatnonzero((cover >= 0.5).any(axis)) for axis in (0, 1))
-    box = left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1
-    return _develop(rng, picture), box
+    boxes: list[Box] = []
+    for _ in range(count):
+        parts, length = KINDS[kind](rng), rng.uniform(SMALLEST, LARGEST) / np.sqrt(count)
+        (left, top), cover = _paint(rng, picture, grain, parts, tones, length, boxes)
+        columns, rows = (np.flatnonzero((cover >= 0.5).any(axis)) for axis in (0, 1))
+        boxes.append((left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1))
+    return _develop(rng, picture), boxes
 
 
-def _write_scene(out: Path, split: str, kind: str, size: int, seed: int, index: int) -> list[str | int]:
-    rng = np.random.default_rng([seed, index])
-    picture, box = make_scene(rng, kind, size)
+def _write_scene(
+    out: Path, split: str, kind: str, size: int, rng: np.random.Generator, index: int, objects: int
+) -> list[list[str | int]]:
+    picture, boxes = make_group(rng, kind, size, 1 if objects == 1 else int(rng.integers(1, objects + 1)))
     name = f"{split}/{kind}/{index:05d}.jpg"
     (out / name).parent.mkdir(parents=True, exist_ok=True)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(85, 96))]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     (out / name).write_bytes(data.tobytes())
-    return [name, kind, size, size, *box]
+    return [[name, kind, size, size, *box] for box in boxes]
 
 
 def _paint(
-    rng: np.random.Generator, picture: Image, grain: Layer, parts: list[Part], tones: list[Colour], length: float
+    rng: np.random.Generator,
+    picture: Image,
+    grain: Layer,
+    parts: list[Part],
+    tones: list[Colour],
+    length: float,
+    others: Sequence[Box] = (),
 ) -> tuple[tuple[int, int], Float[np.ndarray, "patch_h patch_w"]]:
     """Draw parts into `picture`, turned and placed at random, with a shadow: where, and how they cover it."""
     size = len(picture)
-    placed = _place(rng, parts, length * size, size)
+    placed = _place(rng, parts, length * size, size, others)
     points = np.concatenate([outline for outlines, _ in placed for outline in outlines])
     margin = size // 10  # room for the shadow
     left, top = (max(int(side) - margin, 0) for side in points.min(0))
@@ -114,8 +153,13 @@ def _rasterise(
     return np.float32(1 / 255) * small, np.float32(1 / 255) * share
 
 
-def _place(rng: np.random.Generator, parts: list[Part], length: float, size: int) -> list[Part]:
-    """The parts turned, stretched, and moved to a random place where they fit; `length`: their longer side."""
+def _place(
+    rng: np.random.Generator, parts: list[Part], length: float, size: int, others: Sequence[Box] = ()
+) -> list[Part]:
+    """The parts turned, stretched, and moved to a random place where they fit; `length`: their longer side.
+
+    With `others` it is mostly one where they touch one of these boxes, and hide no more of any than HIDDEN.
+    """
     turn, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.0)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([stretch, 1.0])
     turned = [Part([points @ matrix.T for points in outlines], tone) for outlines, tone in parts]
@@ -123,7 +167,30 @@ def _place(rng: np.random.Generator, parts: list[Part], length: float, size: int
     low, extent = everything.min(0), np.ptp(everything, 0)
     scale = length / extent.max()
     corner = rng.uniform(0, 1, 2) * (size - 1 - extent * scale)
+    for _ in range(TRIES if others else 0):
+        chosen = others[int(rng.integers(len(others)))]
+        if rng.random() < 0.7:
+            corner = _beside(rng, chosen, extent * scale, size)
+        if _hidden(np.concatenate([corner, corner + extent * scale]), np.array(others, float)) < HIDDEN:
+            break
+        corner = rng.uniform(0, 1, 2) * (size - 1 - extent * scale)
     return [Part([(points - low) * scale + corner for points in outlines], tone) for outlines, tone in turned]
+
+
+def _beside(rng: np.random.Generator, box: Box, extent: Point, size: int) -> Point:
+    """The upper left corner of something of `extent` that touches `box`, in any direction from it."""
+    near, far = np.array(box[:2], float), np.array(box[2:], float)
+    away = rng.uniform(-1, 1, 2)
+    away *= CLOSE / np.abs(away).max()  # so that they are that close in x or in y, and closer in the other
+    centre = (near + far) / 2 + away * (far - near + extent) / 2
+    return np.asarray(np.clip(centre - extent / 2, 0, size - 1 - extent))
+
+
+def _hidden(box: Point, others: Float[np.ndarray, "box 4"]) -> float:
+    """The largest part that two boxes share, of the smaller one."""
+    shared = np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None).prod(1)
+    areas = (others[:, 2:] - others[:, :2]).prod(1)
+    return float((shared / np.minimum(areas, (box[2:] - box[:2]).prod())).max())
 
 
 def _background(rng: np.random.Generator, size: int) -> Image:

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from boxless.boxes.from_heatmap import find_boxes
+from boxless.boxes.instances import GRID
+from boxless.runtime.errors import UsageError
+
+SIDE = 60
+
+
+def bumps(*places: tuple[float, float, float, float]) -> np.ndarray:
+    """The highest of some Gaussians (x, y, sigma, height) at every place."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    each = [top * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2)) for cx, cy, sigma, top in places]
+    return np.max(each, axis=0).astype(np.float32)
+
+
+def boxes_of(heat: np.ndarray, threshold: float = 0.3, **options: float) -> np.ndarray:
+    return find_boxes(heat, (SIDE, SIDE), threshold, normalisation="max", multiple=True, **options)[0]
+
+
+def centres(boxes: np.ndarray) -> list[list[int]]:
+    return sorted(np.rint((boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5).astype(int).tolist())
+
+
+def test_objects_that_touch_get_a_box_each():
+    heat = bumps((20, 30, 6, 1), (38, 30, 6, 0.8))
+    assert len(find_boxes(heat, (SIDE, SIDE), 0.3)[0]) == 1
+    boxes = boxes_of(heat)
+    assert len(boxes) == 2
+    assert boxes[0, 2] <= boxes[1, 0] or boxes[1, 2] <= boxes[0, 0]
+
+
+def test_a_dent_is_no_gap():
+    assert len(boxes_of(bumps((27, 30, 6, 1), (33, 30, 6, 0.9)))) == 1
+
+
+def test_an_object_that_the_threshold_tears_is_one():
+    heat = np.maximum(bumps((20, 30, 6, 0.55), (34, 30, 6, 0.55)), bumps((50, 55, 2, 1)))
+    heat[30, 20:35] = np.maximum(heat[30, 20:35], 0.49)
+    assert len(find_boxes(heat, (SIDE, SIDE), 0.5, normalisation="max")[0]) == 1
+    (large, _) = boxes_of(heat, 0.5, min_size=0.0)
+    assert large[0] < 20 and large[2] > 34
+
+
+def test_each_object_is_cut_at_half_its_own_height():
+    (box,) = boxes_of(bumps((30, 30, 8, 1)), 0.05)
+    radius = 8 * np.sqrt(2 * np.log(2))
+    np.testing.assert_allclose(box, [30 - radius, 30 - radius, 31 + radius, 31 + radius], atol=1)
+
+
+def test_the_largest_is_first_and_sizes_are_per_cent_of_the_image():
+    heat = bumps((12, 12, 2, 1), (40, 40, 7, 0.9))
+    assert centres(boxes_of(heat)) == [[12, 12], [40, 40]]
+    assert centres(boxes_of(heat)[:1]) == [[40, 40]]
+    assert centres(boxes_of(heat, min_size=3)) == [[40, 40]]
+    assert centres(boxes_of(heat, max_size=3)) == [[12, 12]]
+    assert not len(boxes_of(heat, min_size=0.0, max_size=0.1))
+
+
+def test_of_boxes_that_overlap_the_better_stays():
+    # A ring around a hill: two objects, one box inside the other.
+    y, x = np.mgrid[:SIDE, :SIDE]
+    radius = np.hypot(x - 30, y - 30)
+    heat = np.maximum(np.exp(-((radius / 12) ** 4)), 0.8 * np.exp(-(((radius - 22) / 2) ** 2)))
+    heat = np.where((radius > 15) & (radius < 18), 0.0, heat)
+    assert len(boxes_of(heat, overlap=0.9)) == 2
+    assert centres(boxes_of(heat, overlap=0.1)) == [[30, 30]]
+
+
+@pytest.mark.parametrize("size", [(4032, 3024), (60, 3000), (1, 1), (5, 7)])
+def test_noise_and_any_shape_give_few_boxes_in_the_image(size):
+    noise = np.random.default_rng(0).random((300, 300))
+    boxes, scores = find_boxes(noise, size, 0.3, multiple=True, min_size=0.0)
+    assert 1 <= len(boxes) == len(scores) <= GRID**2 / 4
+    assert (boxes >= 0).all() and (boxes[:, 2:] <= size).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (scores > 0).all() and (scores <= 1).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"overlap": 1.5}, {"overlap": -1}, {"min_size": 30, "max_size": 20}, {"max_size": 101}]
+)
+def test_what_cannot_be_is_said(options):
+    with pytest.raises(UsageError, match="Expected"):
+        boxes_of(bumps((30, 30, 5, 1)), **options)
