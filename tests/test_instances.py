@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from boxless.boxes.from_heatmap import find_boxes
-from boxless.boxes.instances import GRID
+from boxless.boxes.instances import GRID, SADDLE
 from boxless.runtime.errors import UsageError
 
 SIDE = 60
@@ -43,10 +43,11 @@ def test_an_object_that_the_threshold_tears_is_one():
     assert large[0] < 20 and large[2] > 34
 
 
-def test_each_object_is_cut_at_half_its_own_height():
-    (box,) = boxes_of(bumps((30, 30, 8, 1)), 0.05)
-    radius = 8 * np.sqrt(2 * np.log(2))
-    np.testing.assert_allclose(box, [30 - radius, 30 - radius, 31 + radius, 31 + radius], atol=1)
+@pytest.mark.parametrize("top", [1.0, 0.8])
+def test_each_object_is_cut_at_a_part_of_its_own_height(top):
+    (_, box) = boxes_of(bumps((12, 12, 6, 1), (42, 42, 5, top)), 0.3)
+    radius = 5 * np.sqrt(-2 * np.log(0.3 * (1 + SADDLE * 0.7)))
+    np.testing.assert_allclose(box, [42 - radius, 42 - radius, 43 + radius, 43 + radius], atol=1)
 
 
 def test_the_largest_is_first_and_sizes_are_per_cent_of_the_image():
@@ -83,3 +84,12 @@ def test_noise_and_any_shape_give_few_boxes_in_the_image(size):
 def test_what_cannot_be_is_said(options):
     with pytest.raises(UsageError, match="Expected"):
         boxes_of(bumps((30, 30, 5, 1)), **options)
+
+
+def test_a_map_that_is_not_normalised_is_read_at_its_threshold_alone():
+    heat = bumps((20, 30, 6, 1), (38, 30, 6, 0.8))
+    alone = find_boxes(heat, (SIDE, SIDE), 0.3, normalisation="none")
+    for mine, theirs in zip(
+        alone, find_boxes(heat, (SIDE, SIDE), 0.3, normalisation="none", multiple=True), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)

@@ -89,13 +89,13 @@ def find_boxes(
     `multiple` a box for each object, largest first: what touches is split and what is torn is joined. Boxes smaller
     than `min_size` or larger than `max_size` per cent of the image are left out, and of two whose IoU is above
     `overlap` the one with the lower score. The score is the mean of the normalised map over the object. Raises
-    UsageError for numbers outside 0 to 1 and 0 to 100.
+    UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at its threshold alone.
     """
     warm = normalise(heat, normalisation)
-    if not multiple:
-        boxes, scores = component_boxes(warm, size, threshold)
-        return boxes[:1], scores[:1]
     check_instances(overlap, min_size, max_size)
+    if not multiple or normalisation == "none":  # whose levels mean what they are, not more or less than a peak
+        boxes, scores = component_boxes(warm, size, threshold)
+        return (boxes, scores) if multiple else (boxes[:1], scores[:1])
     from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
 
     return instance_boxes(warm, size, threshold, overlap=overlap, min_size=min_size, max_size=max_size)
