@@ -1,10 +1,10 @@
-"""This checkout against another one, in turn: start-up, `find`, and find_boxes on a map for 12 million pixels.
+"""One checkout against another, in turn: start-up, `find`, and find_boxes on a map for 12 million pixels.
 
     python benchmarks/against.py ../before [PHOTOS] [--out against.json] [--repeats 5]
 
 Each way is a process of its own, with only the path of the package different, and all ways of both checkouts run in
 every repeat. The time is that of the processor (user and system), which a busy machine changes least; a ratio is of
-medians, the other checkout over this one. PHOTOS defaults to 20 made photographs.
+medians, the other checkout over the one that holds this file. PHOTOS defaults to 20 made photographs.
 """
 
 import argparse
