@@ -93,3 +93,20 @@ def test_a_map_that_is_not_normalised_is_read_at_its_threshold_alone():
         alone, find_boxes(heat, (SIDE, SIDE), 0.3, normalisation="none", multiple=True), strict=True
     ):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_command_line_hands_them_on(tmp_path, capsys):
+    from boxless.cli import app
+    from boxless.data.synthetic import make_scenes
+
+    make_scenes(tmp_path / "scenes", 4, size=96, test=0, objects=4)
+    counts = []
+    for name, flags in (("all", ["--min-size", "0"]), ("large", ["--min-size", "30"])):
+        out, method = tmp_path / name, ["--method", "contrast", "--format", "csv", "--multiple"]
+        with pytest.raises(SystemExit, match="0"):
+            app.meta(["find", str(tmp_path / "scenes"), "--out", str(out), *method, *flags])
+        counts.append(len((out / "boxes.csv").read_text().splitlines()))
+    assert counts[0] > counts[1]
+    with pytest.raises(SystemExit, match="2"):
+        app.meta(["find", str(tmp_path / "scenes"), "--out", str(tmp_path / "no"), *method, "--overlap", "2"])
+    assert "IoU" in capsys.readouterr().err

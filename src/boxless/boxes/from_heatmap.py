@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
+from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
 from boxless.runtime.errors import UsageError
 
 Normalisation = Literal["minmax", "max", "none"]
 Heatmap = Float[np.ndarray, "_h _w"]
-OVERLAP, MIN_SIZE, MAX_SIZE = 0.5, 0.2, 100.0
-"""Of several boxes in an image: the highest IoU of two, and the smallest and the largest in per cent of the image."""
 
 
 @dataclass(frozen=True, slots=True)

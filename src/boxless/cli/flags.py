@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
 from boxless.runtime.device_options import Precision
 from boxless.runtime.toml_settings import require_positive
 
@@ -76,7 +77,13 @@ class Search(Inference):
     report: Switch = False
     """Also write report.html: every image with its box and heat map."""
     multiple: Switch = False
-    """A box for every component of the heat map instead of the largest one."""
+    """A box for every object that the heat map shows, instead of the largest component alone."""
+    overlap: float = OVERLAP
+    """With --multiple: of two boxes whose IoU is above this, 0 to 1, the one with the lower score is left out."""
+    min_size: float = MIN_SIZE
+    """With --multiple: no box below this many per cent of the image."""
+    max_size: float = MAX_SIZE
+    """With --multiple: no box above this many per cent of the image."""
     devices: int = 1
     """Processes on each machine, each with a processor's share or a GPU of its own; ddt gives each whole categories."""
     nodes: int = 1
@@ -90,7 +97,8 @@ class Search(Inference):
 
     def writing(self) -> dict[str, Any]:
         """What `predict_folder` is asked for."""
-        return {name: getattr(self, name) for name in ("format", "report", "multiple", "overwrite", "resume")}
+        names = ("format", "report", "multiple", "overlap", "min_size", "max_size", "overwrite", "resume")
+        return {name: getattr(self, name) for name in names}
 
 
 @Parameter(name="*")

@@ -9,7 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from boxless.boxes.from_heatmap import Detections, Heatmap
+from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
+from boxless.boxes.from_heatmap import Detections, Heatmap, check_instances
 from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
@@ -112,6 +113,9 @@ def predict_folder(
     format: Format,
     report: bool = False,
     multiple: bool = False,
+    overlap: float = OVERLAP,
+    min_size: float = MIN_SIZE,
+    max_size: float = MAX_SIZE,
     overwrite: bool = False,
     resume: bool = False,
     team: Team | None = None,
@@ -121,11 +125,15 @@ def predict_folder(
     What is found is kept in shards until all is done: with `resume` a search that was killed goes on, one that is
     finished stays as it is, and the processes of a `team` share the work. The files are the same either way. Raises
     BoxlessError when there is no image or none could be read, UsageError when another process writes into `out`, and
-    what `write_boxes` and `Shards.begin` raise.
+    what `write_boxes` and `Shards.begin` raise. `multiple` and the three after it are as for `find_boxes`.
     """
+    check_instances(overlap, min_size, max_size)
+    several: dict[str, Any] = {"multiple": multiple}
+    if multiple:
+        several |= {"overlap": overlap, "min_size": min_size, "max_size": max_size}
     if not dataset.samples:
         raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
-    work = _Search(predictor, dataset, out, format, report=report, multiple=multiple)
+    work = _Search(predictor, dataset, out, format, report=report, several=several)
     team = team or Team()
     with team.lock(out):
         if resume and not overwrite and (finished := team.on_main(work.finished)):
@@ -153,10 +161,10 @@ class _Search:
         format: Format,
         *,
         report: bool,
-        multiple: bool,
+        several: dict[str, Any],
     ) -> None:
         self.predictor, self.dataset, self.out, self.format = predictor, dataset, out, format
-        self.report, self.multiple = report, multiple
+        self.report, self.several = report, several
         self.classes = predictor.classes or list(dataset.classes)
         self.unlabelled = 0 if predictor.classes else sum(sample.label is None for sample in dataset.samples)
         if self.unlabelled:
@@ -169,7 +177,7 @@ class _Search:
             **predictor.readout.to_dict(),
             "images": data_hash(dataset),
         }
-        self.shards = Shards(out, {**job, "classes": self.classes, "report": report, "multiple": multiple})
+        self.shards = Shards(out, {**job, "classes": self.classes, "report": report, **several})
 
     def finished(self) -> Summary | None:
         """What this search wrote when it was done, None if it is not; raises UsageError where another one was done."""
@@ -208,7 +216,7 @@ class _Search:
             label = self.predictor.category if mapped.label is None else self.classes[mapped.label]
             return (
                 mapped.sample,
-                detections_in(mapped, self.predictor.readout, label, multiple=self.multiple),
+                detections_in(mapped, self.predictor.readout, label, **self.several),
                 mapped.heat,
             )
 

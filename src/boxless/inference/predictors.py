@@ -89,10 +89,10 @@ class DivisiblePredictor(Predictor, Protocol):
         ...
 
 
-def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, *, multiple: bool = False) -> Detections:
-    """The boxes of one map, in pixels of its image."""
+def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several: Any) -> Detections:
+    """The boxes of one map, in pixels of its image; `several`: what `find_boxes` is asked for."""
     boxes, scores = find_boxes(
-        mapped.heat, mapped.size, readout.threshold, normalisation=readout.normalisation, multiple=multiple
+        mapped.heat, mapped.size, readout.threshold, normalisation=readout.normalisation, **several
     )
     note = "" if len(boxes) else "no place of the heat map is above the threshold"
     return Detections(mapped.sample.name, mapped.size, boxes, scores, label, note)
