@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from boxless.cli import console
 from boxless.cli.reproduce_options import HELP, changed, numbers
+
+if TYPE_CHECKING:
+    from boxless.reproduce.classifier_tables import ClassifierTable
 
 TABLES = {
     "i2c-table-1": "Every method on its backbone on ILSVRC beside the published errors (Zhang et al., Table 1).",
@@ -45,33 +48,16 @@ def _command(name: str, about: str) -> Callable[..., int]:
         workers: int = 2,
         out: Path = Path("runs/i2c"),
     ) -> int:
-        from boxless.reproduce.grid import TimeBudget
-        from boxless.reproduce.i2c import ablations, comparisons, figure_3
+        from boxless.reproduce.pages import CLASSIFIER_TABLES
 
-        reproduce = ablations.reproduce
-        if published:
-            reproduce = comparisons.reproduce
-        elif name == "i2c-figure-3":
-            reproduce = figure_3.reproduce
-        page = reproduce(
-            name,
-            data,
-            out,
-            TimeBudget(minutes),
-            seeds=numbers(seeds),
-            recipe=recipe,
-            images_per_class=images_per_class,
-            begun=lambda cell: console.note(f"cell {cell.name}"),
-            **changed(recipe, epochs, freeze, size, workers),
-        )
-        console.out.print(page, markup=False, highlight=False)
-        return 0
+        settings = changed(recipe, epochs, freeze, size, workers)
+        return _run(CLASSIFIER_TABLES[name], data, out, minutes, seeds, recipe, images_per_class, settings)
 
     command.__doc__ = f"{about}\n\n{_HELP}"
     return command
 
 
-_HELP = f"""The same command again goes on where it stopped; tables with the same --out share their cells.
+_HELP = f"""The same command again goes on where it stopped; tables with the same --out share their trials.
 
 Parameters
 ----------
@@ -92,24 +78,13 @@ def wsol_table(  # noqa: D103  # its help is put together below
     images_per_class: int | None = None,
     workers: int = 2,
     out: Path = Path("runs/wsol"),
-) -> int:  # its help is put together below
-    from boxless.reproduce.grid import TimeBudget
-    from boxless.reproduce.wsol_table import reproduce
+) -> int:
+    from boxless.methods import METHODS
+    from boxless.reproduce.wsol_table import WsolTable
 
-    page = reproduce(
-        data,
-        out,
-        TimeBudget(minutes),
-        methods=_words(methods),
-        backbones=_words(backbones),
-        seeds=numbers(seeds),
-        recipe=recipe,
-        images_per_class=images_per_class,
-        begun=lambda cell: console.note(f"cell {cell.name}"),
-        **changed(recipe, epochs, freeze, size, workers),
-    )
-    console.out.print(page, markup=False, highlight=False)
-    return 0
+    table = WsolTable(methods=_words(methods) or list(METHODS), backbones=_words(backbones))
+    settings = changed(recipe, epochs, freeze, size, workers)
+    return _run(table, data, out, minutes, seeds, recipe, images_per_class, settings)
 
 
 wsol_table.__doc__ = f"""Every method that learns from labels with the same data and budget, beside controls.
@@ -126,6 +101,34 @@ methods
 backbones
     Backbones, separated by commas; default: the recipe's.
 {HELP}"""
+
+
+def _run(
+    table: "ClassifierTable",
+    data: list[Path],
+    out: Path,
+    minutes: float | None,
+    seeds: str,
+    recipe: str,
+    images_per_class: int | None,
+    settings: dict[str, int | str],
+) -> int:
+    from boxless.reproduce.classifier_tables import reproduce
+    from boxless.reproduce.grid import TimeBudget
+
+    page = reproduce(
+        table,
+        data,
+        out,
+        TimeBudget(minutes),
+        seeds=numbers(seeds),
+        recipe=recipe,
+        images_per_class=images_per_class,
+        begun=lambda trial: console.note(f"trial {trial.name}"),
+        **settings,
+    )
+    console.out.print(page, markup=False, highlight=False)
+    return 0
 
 
 def _words(given: str | None) -> list[str]:

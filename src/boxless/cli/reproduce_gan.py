@@ -13,8 +13,6 @@ from boxless.gan import Preset
 if TYPE_CHECKING:
     from boxless.reproduce.gan.run import GanTrial
 
-    pass
-
 FIGURES = {
     "gan-figure-1": "Samples of each GAN at the same iteration, CIFAR-10 birds (Choe, Park and Shim, Figure 1).",
     "gan-figure-2": "Boxes and heat maps of each GAN on CIFAR-10 (Choe, Park and Shim, Figure 2).",
@@ -66,7 +64,7 @@ def gan_table_3(
     preset
         paper: the paper's settings, literally; reference: those of each GAN's own authors.
     seeds
-        Seeds, separated by commas; all cells of the first come first.
+        Seeds, separated by commas; all trials of the first come first.
     gans
         Methods, separated by commas, the first first; cam is the reference that is trained with class labels.
     groups
@@ -97,7 +95,7 @@ def gan_table_3(
     )
     chosen = _names(groups) if groups else groups_in(data)
     cells = table_3_cells(chosen, _gans(gans, "cam"), numbers(seeds))
-    _print(run_table_3(cells, data, training, out, clock, _told))
+    _print(run_table_3(cells, data, training, out, clock, _begun))
     return 0
 
 
@@ -134,7 +132,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         )
         chosen = {"gans": _gans(gans) if gans else (), "groups": _names(groups) if groups else ()}
         folder = out or Path("runs") / f"gan-figures-{data.stem}"
-        _print(run_figure(name, data, training, folder, clock, _told, **chosen))
+        _print(run_figure(name, data, training, folder, clock, _begun, **chosen))
         return 0
 
     command.__doc__ = f"{about}\n\n{_FIGURE}".replace("NAME", name)
@@ -204,7 +202,7 @@ def gan_readings(
     from boxless.reproduce.gan.readings import run_readings
     from boxless.reproduce.grid import TimeBudget
 
-    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_told))
+    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_begun))
     return 0
 
 
@@ -218,7 +216,7 @@ def gan_stopping(*, data: Path, out: Path = Path("runs/gan-table-3")) -> int:
     data
         The data of the table.
     out
-        The table's folder, whose finished cells are read.
+        The table's folder, whose finished trials are read.
 
     """
     from boxless.reproduce.gan.stopping import validate
@@ -241,8 +239,8 @@ def _gans(listed: str, reference: str = "") -> list[str]:
     return _names(listed)
 
 
-def _told(cell: "GanTrial") -> None:
-    console.note(f"cell {cell.name}")
+def _begun(trial: "GanTrial") -> None:
+    console.note(f"trial {trial.name}")
 
 
 def _print(page: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ HELP = """data
 minutes
     Stop after this many minutes with everything saved; default: no limit.
 seeds
-    Seeds, separated by commas; all cells of the first come first.
+    Seeds, separated by commas; all trials of the first come first.
 recipe
     quick: Lite0's last layers, on a processor; paper: the published schedule (InceptionV3), for a GPU.
 epochs

@@ -18,6 +18,7 @@ from boxless.data.training_batches import Batch
 from boxless.methods.cam import Cam
 from boxless.methods.i2c import I2c
 from boxless.methods.training import Run
+from boxless.reproduce.markdown import markdown_table
 
 
 class ProfiledRun(Run):
@@ -114,8 +115,9 @@ def cost_table() -> str:
         ("operations that SC adds in training, a pair", f"{found.sc / 1e3:.1f} K", "none"),
         ("operations that I2C adds at test time", str(found.extra_forward), "none"),
     ]
-    lines = ["| InceptionV3, 1,000 classes, 224 px | counted | published |", "|---|---:|---:|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+    return (
+        "\n".join(markdown_table(("InceptionV3, 1,000 classes, 224 px", "counted", "published"), rows, text=1)) + "\n"
+    )
 
 
 def _operations(network: Cam, image: torch.Tensor, label: torch.Tensor) -> int:

@@ -15,7 +15,7 @@ from boxless.reproduce.gan.cam_reference import CAM
 from boxless.reproduce.gan.run import GanTrial
 from boxless.reproduce.gan.scoring import Score, mean_hits
 from boxless.reproduce.grid import Result
-from boxless.reproduce.tables import signed, table
+from boxless.reproduce.markdown import markdown_table, signed
 
 COLUMNS = ("the paper says", "asked of SN-DCGAN", "groups", "images", "points (95 %)", "p", "it is")
 GAN, READING, THRESHOLD = "sn-dcgan", "cam", "transferred"
@@ -124,15 +124,15 @@ def claims_section(runs: Runs) -> list[str]:
         "Last states of the runs, class activation maps, thresholds transferred from boxes of training images; seeds "
         "and augmentations are averaged image by image. Brackets: 95 % bootstrap intervals over images. The words: "
         f"p < 0.05 after Holm's correction for {len(answers)} comparisons. The last state minus the peak over the "
-        f"checkpoints, which is chosen with the test boxes as the paper's is: {signed(chosen.found)} points."
+        f"checkpoints, which is chosen with the test boxes as the paper's is: {signed(chosen.found, 100)} points."
     )
-    return ["", "## What the paper says, beside the controls", "", words, "", *table(COLUMNS, rows)]
+    return ["", "## What the paper says, beside the controls", "", words, "", *markdown_table(COLUMNS, rows)]
 
 
 def _row(claim: Claim, answer: Answer, sure: bool) -> list[str]:
     groups, images, found = answer
     word = ("above" if found.difference > 0 else "below") if sure else "not told apart"
-    return [claim.says, claim.compared, str(groups), str(images), signed(found), f"{found.p:.2g}", word]
+    return [claim.says, claim.compared, str(groups), str(images), signed(found, 100), f"{found.p:.2g}", word]
 
 
 def _missing(claim: Claim) -> list[str]:

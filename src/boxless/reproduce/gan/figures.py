@@ -25,7 +25,7 @@ from boxless.reproduce.gan.figure_panels import measured, sample_sheet, triptych
 from boxless.reproduce.gan.run import GanTrial, trained_at
 from boxless.reproduce.gan.table_3 import deciding, groups_in
 from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
-from boxless.reproduce.tables import table
+from boxless.reproduce.markdown import markdown_table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json, write_text_atomic
@@ -187,7 +187,7 @@ def figure_page(name: str, figure: Figure, cells: Sequence[GanTrial], done: Mapp
         "correlation is that of the class activation maps of two different images, 1 where the map does not depend on "
         "the image. Brackets: 95 % bootstrap intervals.",
         "",
-        *table(COLUMNS, [row(cell, done[cell.name]) for cell in ready]),
+        *markdown_table(COLUMNS, [row(cell, done[cell.name]) for cell in ready]),
     ]
     page += [f"\nFailed: {c.name}: {done[c.name]['failed']}" for c in cells if "failed" in done.get(c.name, {})]
     missing = [cell.name for cell in cells if cell.name not in done]

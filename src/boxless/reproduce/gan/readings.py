@@ -29,7 +29,7 @@ from boxless.gan.samples import generator_of, samples
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_at, trained_d
 from boxless.reproduce.gan.scoring import HeatmapFunction, Score, Scoring, boxed_splits, mean_hits
 from boxless.reproduce.grid import Result, TimeBudget, results, run_grid, stored
-from boxless.reproduce.tables import signed, table, with_interval
+from boxless.reproduce.markdown import markdown_table, signed, with_interval
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
@@ -195,7 +195,7 @@ def readings_page(cells: Sequence[GanTrial], done: Mapping[str, Result], on: Spl
             page[-1] += f"{', '.join(f'{step:,}' for step in steps)} iterations {trained_at(runs[0][0]['training'])}."
             constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
             readings = [Reading.of(name, runs) for name in names]
-            page += ["", *table(COLUMNS, [*(one.row for one in readings), *constants]), "", learnt(readings)]
+            page += ["", *markdown_table(COLUMNS, [*(one.row for one in readings), *constants]), "", learnt(readings)]
     return page
 
 
@@ -225,8 +225,8 @@ class Reading:
     @property
     def row(self) -> list[str]:
         """Its line of the table."""
-        cells = [with_interval(self.maps), f"{100 * self.shuffled.mean():.1f}", signed(self.over_shuffled)]
-        return [self.name, *cells, f"{100 * self.untrained.mean():.1f}", signed(self.over_untrained)]
+        cells = [with_interval(self.maps, 100), f"{100 * self.shuffled.mean():.1f}", signed(self.over_shuffled, 100)]
+        return [self.name, *cells, f"{100 * self.untrained.mean():.1f}", signed(self.over_untrained, 100)]
 
 
 def learnt(readings: Sequence[Reading]) -> str:
@@ -252,4 +252,4 @@ def learnt(readings: Sequence[Reading]) -> str:
 def _constant(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
     hit = np.concatenate([mean_hits([result["controls"][name] for result in group]) for group in runs])
     title = "border contrast, no learning" if name == "no learning" else name
-    return [title, with_interval(hit), "-", "-", "-", "-"]
+    return [title, with_interval(hit, 100), "-", "-", "-", "-"]

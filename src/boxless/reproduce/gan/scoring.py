@@ -123,7 +123,7 @@ def score(ious: Float32[np.ndarray, "image"]) -> Score:
 
 
 def mean_hits(scores: Sequence[Score]) -> Float64[np.ndarray, "image"]:
-    """Of each image the share of scores that hit it."""
+    """The share of scores that hit each image."""
     return np.asarray(np.mean([[float(digit) for digit in score["hits"]] for score in scores], axis=0))
 
 

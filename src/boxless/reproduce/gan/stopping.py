@@ -24,7 +24,7 @@ from boxless.reproduce.gan.readings import finished
 from boxless.reproduce.gan.run import GanTrial, maps_file
 from boxless.reproduce.gan.scoring import mean_hits
 from boxless.reproduce.grid import Result, stored
-from boxless.reproduce.tables import table
+from boxless.reproduce.markdown import markdown_table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_json, write_text_atomic
@@ -236,7 +236,7 @@ def page_of_result(result: Result) -> list[str]:
         "deviation) when the images are resampled. Brackets: 95 % bootstrap intervals, of Spearman's correlation over "
         "images, of regret and lift over runs.",
         "",
-        *table(COLUMNS, [_row(name, numbers) for name, numbers in summary.items()]),
+        *markdown_table(COLUMNS, [_row(name, numbers) for name, numbers in summary.items()]),
         "",
         verdict(summary),
     ]

@@ -18,7 +18,7 @@ from boxless.reproduce.gan.claims import NOT_RUN, claims_section
 from boxless.reproduce.gan.run import GanTrial, measured_stages, run_cell, trained_at
 from boxless.reproduce.gan.scoring import FIXED, Score, mean_hits
 from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
-from boxless.reproduce.tables import table, with_interval
+from boxless.reproduce.markdown import markdown_table, with_interval
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_text_atomic
 from boxless.runtime.progress import Report
@@ -135,7 +135,7 @@ def table_3_page(
         if index:  # what was not run stands in the first table alone
             told = [row for row in told if row[-1] not in (NOT_RUN, NOT_READ)]
         if told:
-            page += ["", f"## {title}", "", *table(COLUMNS, told)]
+            page += ["", f"## {title}", "", *markdown_table(COLUMNS, told)]
     return page
 
 
@@ -197,7 +197,7 @@ def _columns(results: Sequence[Result], reading: str, threshold: str) -> list[li
 
 def _estimate(scores: Sequence[Score]) -> str:
     """The mean over images of the mean over runs, in percent, with its interval."""
-    return with_interval(mean_hits(scores))
+    return with_interval(mean_hits(scores), 100)
 
 
 def deciding(training: GanTraining) -> dict[str, Any]:
