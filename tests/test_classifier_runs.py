@@ -195,13 +195,13 @@ def test_seeds_of_maps_on_the_object_are_all_inside(data: Path) -> None:
         assert sample.size is not None
         heats.append(places_inside((8, 8), sample.size, sample.boxes).astype(np.float32))
     maps = HeatmapSet(samples, [sample.size or (1, 1) for sample in samples], list(heats), [() for _ in samples])
-    told = seed_places(maps, 0.7)
-    assert told["inside"] == 100
-    assert sum(told["counts"].values()) == 4
-    assert sum(int(count) * images for count, images in measured["counts"].items()) == sum(
+    places = seed_places(maps, 0.7)
+    assert places["inside"] == 100
+    assert sum(places["counts"].values()) == 4
+    assert sum(int(count) * images for count, images in places["counts"].items()) == sum(
         int(heat.sum()) for heat in heats
     )
-    assert told["chance"] == pytest.approx(100 * np.mean(heats))
+    assert places["chance"] == pytest.approx(100 * np.mean(heats))
 
 
 def test_images_are_chosen_evenly_or_by_class(data: Path) -> None:

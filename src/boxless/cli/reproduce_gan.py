@@ -1,6 +1,6 @@
 """`boxless reproduce gan-...`: the GAN co-localization paper's table and figures, and what its runs tell further."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -80,10 +80,10 @@ def gan_table_3(
 
     """
     from boxless.gan.settings import GanTraining
-    from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_cells
+    from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_trials
     from boxless.reproduce.grid import TimeBudget
 
-    clock = TimeBudget(minutes)
+    budget = TimeBudget(minutes)
     training = GanTraining(
         preset=preset,
         iterations=iterations,
@@ -94,8 +94,8 @@ def gan_table_3(
         log_every=50,
     )
     chosen = _names(groups) if groups else groups_in(data)
-    cells = table_3_cells(chosen, _gans(gans, "cam"), numbers(seeds))
-    _print(run_table_3(cells, data, training, out, clock, _begun))
+    trials = table_3_trials(chosen, _gans(gans, "cam"), numbers(seeds))
+    _print(run_table_3(trials, data, training, out, budget, _begun))
     return 0
 
 
@@ -119,7 +119,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         from boxless.reproduce.gan.figures import FIGURES, run_figure
         from boxless.reproduce.grid import TimeBudget
 
-        clock = TimeBudget(minutes)
+        budget = TimeBudget(minutes)
         training = GanTraining(
             preset=preset,
             iterations=iterations,
@@ -132,7 +132,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         )
         chosen = {"gans": _gans(gans) if gans else (), "groups": _names(groups) if groups else ()}
         folder = out or Path("runs") / f"gan-figures-{data.stem}"
-        _print(run_figure(name, data, training, folder, clock, _begun, **chosen))
+        _print(run_figure(name, data, training, folder, budget, _begun, **chosen))
         return 0
 
     command.__doc__ = f"{about}\n\n{_FIGURE}".replace("NAME", name)
@@ -243,6 +243,5 @@ def _begun(trial: "GanTrial") -> None:
     console.note(f"trial {trial.name}")
 
 
-def _print(page: Iterable[str]) -> None:
-    for line in page:
-        console.out.print(line, markup=False, highlight=False)
+def _print(page: str) -> None:
+    console.out.print(page, markup=False, highlight=False, end="")

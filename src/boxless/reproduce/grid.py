@@ -114,6 +114,11 @@ def results(trials: Sequence[Named], folder: Path, settings: Mapping[str, Any]) 
     return found
 
 
+def failures(results: Mapping[str, Result]) -> list[str]:
+    """A line for each trial that could not be run."""
+    return [f"Failed: {name}: {result['failed']}" for name, result in results.items() if "failed" in result]
+
+
 def stored(path: Path) -> dict[str, Any]:
     """What a trial's json holds: name, settings, provenance and result; raises BoxlessError for another file."""
     try:

@@ -21,7 +21,7 @@ CLASSIFIER_TABLES = {table.name: table for table in (*comparisons.TABLES, *ablat
 def page_of(name: str, found: Results) -> str:
     """Markdown of the table whose name `name` begins with; raises UsageError for a name that is no table's."""
     if name.startswith("gan-"):
-        return "\n".join(_gan_page(name, found)) + "\n"
+        return _gan_page(name, found)
     for table in (*CLASSIFIER_TABLES.values(), WsolTable()):
         if name.startswith(table.name):
             outcomes = Outcomes.from_json(found)
@@ -29,17 +29,17 @@ def page_of(name: str, found: Results) -> str:
     raise UsageError(f"There is no table {name!r}. Expected a name such as i2c-table-4-cub10.")
 
 
-def _gan_page(name: str, found: Results) -> list[str]:
-    results = {cell: dict(result) for cell, result in found.items()}
+def _gan_page(name: str, found: Results) -> str:
+    results = {trial: dict(result) for trial, result in found.items()}
     if name.startswith(stopping.NAME):
         return stopping.page_of_result(results[stopping.NAME])
-    cells = [GanTrial.named(cell) for cell in results]
+    trials = [GanTrial.named(trial) for trial in results]
     for on in readings.WHICH:
         if name.startswith(f"{readings.NAME}-{on}"):
-            return readings.readings_page(cells, results, on)
+            return readings.readings_page(trials, results, on)
     if name.startswith(table_3.NAME):
-        return table_3.page_of_results(cells, results)
-    for figure, content in figures.FIGURES.items():
+        return table_3.page_of_results(trials, results)
+    for figure in figures.FIGURES:
         if name.startswith(figure):
-            return figures.figure_page(figure, content, cells, results)
+            return figures.figure_page(figure, trials, results)
     raise UsageError(f"There is no table {name!r}. Expected a name such as gan-table-3-tiny28.")

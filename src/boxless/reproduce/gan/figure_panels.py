@@ -88,10 +88,10 @@ def mean_of(values: Float[Tensor, "n"]) -> Result:
 def sample_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any]]]) -> Picture:
     """Samples of every run from the same z, side by side."""
     pictures = []
-    for cell, content in runs:
+    for trial, content in runs:
         made = grid(samples(*generator_of(content), SIDE * SIDE))
         large = cv2.resize(made, (SIDE * 64, SIDE * 64), interpolation=cv2.INTER_NEAREST)
-        pictures.append(captioned(np.asarray(large, np.uint8), f"{title(cell)}, {content['step']:,} iterations"))
+        pictures.append(captioned(np.asarray(large, np.uint8), f"{title(trial)}, {content['step']:,} iterations"))
     return sheet(pictures, columns=3)
 
 
@@ -100,17 +100,17 @@ def triptych_sheet(
 ) -> Picture:
     """For every run, images with the found box (green) and the true one where known (blue) | heat maps | both."""
     columns = []
-    for cell, content, train, test in runs:
+    for trial, content, train, test in runs:
         shown = evenly_spaced(test, SHOWN)
         maps = heats(localizer(content, train), read_images(shown, content["size"])).numpy()
         rows = [_triptych(shown, place, heat) for place, heat in enumerate(maps)]
-        columns.append(captioned(sheet(rows, columns=1, gap=2), f"{title(cell)}, {content['step']:,} iterations"))
+        columns.append(captioned(sheet(rows, columns=1, gap=2), f"{title(trial)}, {content['step']:,} iterations"))
     return sheet(columns, columns=3, gap=16)
 
 
-def title(cell: GanTrial) -> str:
+def title(trial: GanTrial) -> str:
     """A run in words."""
-    return f"{cell.gan}, {cell.group}" + (", augmented" if cell.augment else "")
+    return f"{trial.gan}, {trial.group}" + (", augmented" if trial.augment else "")
 
 
 def _triptych(dataset: Dataset, place: int, heat: Float[np.ndarray, "h w"]) -> Picture:
