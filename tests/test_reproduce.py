@@ -209,7 +209,8 @@ def test_the_grid_stops_with_the_clock_and_records_failures(tmp_path):
         budget.end = 0.0  # the minutes are used up inside this trial
         return None
 
-    run_grid(trials, work, tmp_path, {"x": 1}, budget := TimeBudget(5))
+    run_grid(trials, work, tmp_path, {"x": 1}, budget := TimeBudget(5), str, tmp_path / "page.md")
+    assert "d_loss is no number" in (tmp_path / "page.md").read_text()
     assert budget.over
     assert results(trials, tmp_path, {"x": 1}) == {trials[0].name: {"failed": "d_loss is no number"}}
     (row, *_) = rows(trials, results(trials, tmp_path, {"x": 1}), "cam", "fixed")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -50,8 +50,8 @@ def _command(name: str, about: str) -> Callable[..., int]:
     ) -> int:
         from boxless.reproduce.pages import CLASSIFIER_TABLES
 
-        settings = changed(recipe, epochs, freeze, size, workers)
-        return _run(CLASSIFIER_TABLES[name], data, out, minutes, seeds, recipe, images_per_class, settings)
+        how = changed(recipe, epochs, freeze, size, workers, images_per_class)
+        return _run(CLASSIFIER_TABLES[name], data, out, minutes, seeds, **how)
 
     command.__doc__ = f"{about}\n\n{_HELP}"
     return command
@@ -83,8 +83,8 @@ def wsol_table(  # noqa: D103  # its help is put together below
     from boxless.reproduce.wsol_table import WsolTable
 
     table = WsolTable(methods=_words(methods) or list(METHODS), backbones=_words(backbones))
-    settings = changed(recipe, epochs, freeze, size, workers)
-    return _run(table, data, out, minutes, seeds, recipe, images_per_class, settings)
+    how = changed(recipe, epochs, freeze, size, workers, images_per_class)
+    return _run(table, data, out, minutes, seeds, **how)
 
 
 wsol_table.__doc__ = f"""Every method that learns from labels with the same data and budget, beside controls.
@@ -103,30 +103,12 @@ backbones
 {HELP}"""
 
 
-def _run(
-    table: "ClassifierTable",
-    data: list[Path],
-    out: Path,
-    minutes: float | None,
-    seeds: str,
-    recipe: str,
-    images_per_class: int | None,
-    settings: dict[str, int | str],
-) -> int:
+def _run(table: "ClassifierTable", data: list[Path], out: Path, minutes: float | None, seeds: str, **how: Any) -> int:
     from boxless.reproduce.classifier_tables import reproduce
     from boxless.reproduce.grid import TimeBudget
 
-    page = reproduce(
-        table,
-        data,
-        out,
-        TimeBudget(minutes),
-        seeds=numbers(seeds),
-        recipe=recipe,
-        images_per_class=images_per_class,
-        begun=lambda trial: console.note(f"trial {trial.name}"),
-        **settings,
-    )
+    how["begun"] = lambda trial: console.note(f"trial {trial.name}")
+    page = reproduce(table, data, out, TimeBudget(minutes), seeds=numbers(seeds), **how)
     console.out.print(page, markup=False, highlight=False)
     return 0
 

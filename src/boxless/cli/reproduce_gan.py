@@ -30,7 +30,7 @@ def register(app: App) -> None:
     app.command(gan_stopping, name="gan-stopping")
 
 
-def gan_table_3(
+def gan_table_3(  # noqa: D103  # its help is put together below
     *,
     data: Path,
     minutes: float | None = None,
@@ -45,58 +45,56 @@ def gan_table_3(
     device: str = "auto",
     out: Path = Path("runs/gan-table-3"),
 ) -> int:
-    """GAN co-localization on Tiny ImageNet (Choe, Park and Shim, Table 3): the peak, and what it is worth.
-
-    The same command again goes on where it stopped. Prints the page and leaves it in gan-table-3.md.
-
-    Example: boxless reproduce gan-table-3 --data tiny28 --minutes 10 --iterations 300 --width 0.25
-
-    Parameters
-    ----------
-    data
-        Tiny ImageNet with train and val images and boxes, or any folder with --groups.
-    minutes
-        Stop after this many minutes with everything saved; default: no limit.
-    iterations
-        Generator updates of every run; the paper has 250,000.
-    width
-        Factor on the channels of G and D; 1 is the paper's.
-    preset
-        paper: the paper's settings, literally; reference: those of each GAN's own authors.
-    seeds
-        Seeds, separated by commas; all trials of the first come first.
-    gans
-        Methods, separated by commas, the first first; cam is the reference that is trained with class labels.
-    groups
-        Categories, separated by commas: groups of classes or single classes; default: the paper's six groups.
-    size
-        Side of the images in pixels; the paper has 64.
-    batch_size
-        Images per step; default: the method's own (128).
-    device
-        auto, cpu, cuda or cuda:N.
-    out
-        Folder for cells/*.json, the runs and gan-table-3.md.
-
-    """
     from boxless.gan.settings import GanTraining
     from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_trials
     from boxless.reproduce.grid import TimeBudget
 
     budget = TimeBudget(minutes)
     training = GanTraining(
-        preset=preset,
-        iterations=iterations,
-        width=width,
-        size=size,
-        batch_size=batch_size,
-        device=device,
-        log_every=50,
+        preset=preset, iterations=iterations, width=width, size=size, batch_size=batch_size, device=device, log_every=50
     )
     chosen = _names(groups) if groups else groups_in(data)
     trials = table_3_trials(chosen, _gans(gans, "cam"), numbers(seeds))
     _print(run_table_3(trials, data, training, out, budget, _begun))
     return 0
+
+
+_RUNS = """minutes
+    Stop after this many minutes with everything saved; default: no limit.
+iterations
+    Generator updates of every run; the paper has 250,000.
+width
+    Factor on the channels of G and D; 1 is the paper's.
+preset
+    paper: the paper's settings, literally; reference: those of each GAN's own authors.
+"""
+_STEPS = """batch_size
+    Images per step; default: the method's own (128).
+device
+    auto, cpu, cuda or cuda:N.
+"""
+gan_table_3.__doc__ = f"""GAN co-localization on Tiny ImageNet (Choe, Park and Shim, Table 3): the peak and its worth.
+
+The same command again goes on where it stopped. Prints the page and leaves it in gan-table-3.md.
+
+Example: boxless reproduce gan-table-3 --data tiny28 --minutes 10 --iterations 300 --width 0.25
+
+Parameters
+----------
+data
+    Tiny ImageNet with train and val images and boxes, or any folder with --groups.
+{_RUNS}seeds
+    Seeds, separated by commas; all trials of the first come first.
+gans
+    Methods, separated by commas, the first first; cam is the reference that is trained with class labels.
+groups
+    Categories, separated by commas: groups of classes or single classes; default: the paper's six groups.
+size
+    Side of the images in pixels; the paper has 64.
+{_STEPS}out
+    Folder for cells/*.json, the runs and gan-table-3.md.
+
+"""
 
 
 def _figure(name: str, about: str) -> Callable[..., int]:
@@ -139,7 +137,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
     return command
 
 
-_FIGURE = """The same command again goes on where it stopped; figures with the same --out share their runs. Leaves
+_FIGURE = f"""The same command again goes on where it stopped; figures with the same --out share their runs. Leaves
 NAME.jpg, NAME.json and NAME.md, which hold the picture and the numbers behind it. No label and no box is used; boxes
 are drawn where the data has them.
 
@@ -147,15 +145,7 @@ Parameters
 ----------
 data
     Folder with train and test (or val) images in class folders.
-minutes
-    Stop after this many minutes with everything saved; default: no limit.
-iterations
-    Generator updates of every run; the paper has 250,000.
-width
-    Factor on the channels of G and D; 1 is the paper's.
-preset
-    paper: the paper's settings, literally; reference: those of each GAN's own authors.
-seed
+{_RUNS}seed
     Seed of the weights and of every draw.
 gans
     Methods, separated by commas; default: the figure's.
@@ -163,11 +153,7 @@ groups
     Categories, separated by commas: groups of classes or single classes; default: the figure's.
 size
     Side of the images in pixels; default: 32 in figures 1 and 2, 64 in 3 and 4, as in the paper.
-batch_size
-    Images per step; default: the method's own (128).
-device
-    auto, cpu, cuda or cuda:N.
-out
+{_STEPS}out
     Folder for the results and the runs; default: runs/gan-figures-DATA.
 
 """

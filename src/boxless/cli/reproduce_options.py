@@ -1,5 +1,7 @@
 """What the commands that rebuild tables of classifiers have in common: their flags in words and as values."""
 
+from typing import Any
+
 from boxless.runtime.errors import UsageError
 
 HELP = """data
@@ -35,13 +37,13 @@ def numbers(seeds: str) -> list[int]:
 
 
 def changed(
-    recipe: str, epochs: int | None, freeze: str | None, size: int | None, workers: int
-) -> dict[str, int | str]:
-    """The settings of training that differ from the recipe's; the margin for crops grows with the size."""
+    recipe: str, epochs: int | None, freeze: str | None, size: int | None, workers: int, images_per_class: int | None
+) -> dict[str, Any]:
+    """Options of `reproduce`: the recipe and what differs from it; the margin for crops grows with the size."""
     from boxless.reproduce.recipes import RECIPES
 
     base = RECIPES[recipe].training
-    found: dict[str, int | str] = {"workers": workers}
-    found |= {} if epochs is None else {"epochs": epochs}
-    found |= {} if freeze is None else {"freeze": freeze}
-    return found | ({} if size is None else {"size": size, "resize": round(size * base.resize / base.size)})
+    resize = None if size is None else round(size * base.resize / base.size)
+    given = {"epochs": epochs, "freeze": freeze, "size": size, "resize": resize}
+    found = {"recipe": recipe, "images_per_class": images_per_class, "workers": workers}
+    return found | {name: value for name, value in given.items() if value is not None}

@@ -12,7 +12,7 @@ from boxless.data.dataset import Dataset, data_hash
 from boxless.methods.settings import Training, plain
 from boxless.report.drawing import Picture, save
 from boxless.reproduce.classifier_runs import Experiment, Trial, TrialMaps
-from boxless.reproduce.grid import Result, TimeBudget, run_and_write
+from boxless.reproduce.grid import Result, TimeBudget, run_grid
 from boxless.reproduce.recipes import RECIPES, Recipe
 from boxless.reproduce.trial_results import Outcomes, TrialResult
 
@@ -98,7 +98,7 @@ def reproduce(
                 save(out / f"{table.name}.png", picture)
         return table.page(trials, outcomes)
 
-    return run_and_write(trials, run, folder, settings, budget, page, out / f"{table.name}.md")
+    return run_grid(trials, run, folder, settings, budget, page, out / f"{table.name}.md")
 
 
 def deciding(settings: Training) -> dict[str, Any]:

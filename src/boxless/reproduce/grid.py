@@ -49,7 +49,7 @@ class TimeBudget:
         return self.left is not None and self.left <= 0
 
 
-def run_and_write(
+def run_grid(
     trials: Sequence[Trial],
     run: Callable[[Trial, TimeBudget], Result | None],
     folder: Path,
@@ -58,45 +58,32 @@ def run_and_write(
     page: Callable[[dict[str, Result]], str],
     path: Path,
 ) -> str:
-    """Run what is left of the trials -> the page of their results, which is also written to `path`.
+    """Run every trial that has no result in `folder` yet, while minutes are left -> the page of all results.
 
-    Raises what `run_grid` raises; the page is written all the same, also after Ctrl-C.
+    `run` returns None when the minutes ended. A trial that cannot be run (BoxlessError) leaves the reason as its
+    result. The page is also written to `path`, after Ctrl-C too. Raises UsageError when the folder holds results of
+    other `settings`, BoxlessError when a file cannot be written.
     """
+    done = results(trials, folder, settings)
     try:
-        run_grid(trials, run, folder, settings, budget)
+        for trial in trials:
+            if budget.over:
+                break
+            if trial.name in done:
+                continue
+            try:
+                result = run(trial, budget)
+            except UsageError:
+                raise
+            except BoxlessError as error:
+                result = {"failed": str(error)}
+            if result is not None:
+                content = {"cell": trial.name, "settings": dict(settings), **provenance(), "result": result}
+                write_json(folder / f"{trial.name}.json", content)
     finally:
         text = page(results(trials, folder, settings))
         write_text_atomic(path, [text], "the page")
     return text
-
-
-def run_grid(
-    trials: Sequence[Trial],
-    run: Callable[[Trial, TimeBudget], Result | None],
-    folder: Path,
-    settings: Mapping[str, Any],
-    budget: TimeBudget,
-) -> None:
-    """Run every trial that has no result in `folder` yet, while minutes are left; `run` returns None when none were.
-
-    A trial that cannot be run (BoxlessError) leaves the reason as its result. Raises UsageError when the folder holds
-    results of other `settings`, BoxlessError when a result cannot be written.
-    """
-    done = results(trials, folder, settings)
-    for trial in trials:
-        if budget.over:
-            return
-        if trial.name in done:
-            continue
-        try:
-            result = run(trial, budget)
-        except UsageError:
-            raise
-        except BoxlessError as error:
-            result = {"failed": str(error)}
-        if result is not None:
-            content = {"cell": trial.name, "settings": dict(settings), **provenance(), "result": result}
-            write_json(folder / f"{trial.name}.json", content)
 
 
 def results(trials: Sequence[Named], folder: Path, settings: Mapping[str, Any]) -> dict[str, Result]:

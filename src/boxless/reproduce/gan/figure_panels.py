@@ -95,9 +95,7 @@ def sample_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any]]]) -> Picture:
     return sheet(pictures, columns=3)
 
 
-def triptych_sheet(
-    runs: Sequence[tuple[GanTrial, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]],
-) -> Picture:
+def triptych_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]]) -> Picture:
     """For every run, images with the found box (green) and the true one where known (blue) | heat maps | both."""
     columns = []
     for trial, content, train, test in runs:

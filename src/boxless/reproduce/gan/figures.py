@@ -19,13 +19,12 @@ from boxless.data.folder import read_data, splits
 from boxless.data.splits import split_named
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
-from boxless.gan.training import train_gan
 from boxless.report.drawing import save
 from boxless.reproduce.gan.figure_panels import measured, sample_sheet, triptych_sheet
-from boxless.reproduce.gan.run import GanTrial, trained_at
+from boxless.reproduce.gan.run import GanTrial, train_further, trained_at
 from boxless.reproduce.gan.scoring import category_splits
 from boxless.reproduce.gan.table_3 import deciding, groups_in
-from boxless.reproduce.grid import Result, TimeBudget, failures, run_and_write
+from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid
 from boxless.reproduce.markdown import markdown_table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
@@ -115,7 +114,7 @@ def run_figure(
         write_json(out / f"{name}.json", content)
         return figure_page(name, trials, done)
 
-    return run_and_write(trials, train, out / "figures", settings, budget, page, out / f"{name}.md")
+    return run_grid(trials, train, out / "figures", settings, budget, page, out / f"{name}.md")
 
 
 def run(
@@ -123,14 +122,13 @@ def run(
 ) -> Result | None:
     """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
     test, train = category_splits(data, trial.group, boxed=False)
-    settings = replace(training, augment=trial.augment, seed=trial.seed, minutes=budget.left)
+    settings = replace(training, augment=trial.augment, seed=trial.seed)
     images = read_images(train, settings.size)
-    train_gan(trial.gan, images, settings, folder, resume=(folder / "last.pt").exists(), progress=progress)
-    content = checkpoint.read(folder / "last.pt")
+    content = train_further(trial.gan, images, settings, folder, budget, progress)
+    if content is None:
+        return None
     if content["step"] > settings.iterations:
         raise UsageError(f"{folder} went on to iteration {content['step']}. Use that number, or choose another --out.")
-    if content["step"] < settings.iterations:
-        return None
     hashes = {"data": {"name": data.name, "hash": data_hash(test), "train_hash": data_hash(train)}}
     return measured(content, images, test, trial.seed) | hashes
 

@@ -28,7 +28,7 @@ from boxless.gan.samples import generator_of, samples
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_at, trained_d
 from boxless.reproduce.gan.run_results import GanRun, Hits, over_groups, runs_in
 from boxless.reproduce.gan.scoring import HeatmapFunction, Score, Scoring, category_splits
-from boxless.reproduce.grid import Result, TimeBudget, failures, run_and_write, stored
+from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid, stored
 from boxless.reproduce.markdown import markdown_table, signed, with_interval
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
@@ -56,23 +56,20 @@ Make = Callable[[Discriminator, Images, Images], HeatmapFunction]
 
 def attribution_methods(layers: int) -> dict[str, Make]:
     """Every way to read a D with that many layers, by name."""
-    signs: tuple[tuple[str, Literal[1, -1]], ...] = (("real", 1), ("generated", -1))
-    finer: tuple[Literal["none", "shift", "stride"], ...] = ("none", "shift", "stride")
-    inner: tuple[Literal["ddt", "border"], ...] = ("ddt", "border")
     found: dict[str, Make] = {}
-    for how in finer:
-        for shown, sign in signs:
-            name = f"cam of what is {shown}" + ("" if how == "none" else f", finer by {how}")
-            found[name] = partial(_localizer, reading="cam", sign=sign, finer=how)
-    for reading in inner:
-        for layer in range(layers):
-            found[f"{reading}, layer {layer}"] = partial(_localizer, reading=reading, layer=layer)
-    for layer in range(layers):
-        found[f"density, layer {layer}"] = partial(_density, layer=layer)
-    found["smoothgrad"] = partial(_localizer, reading="smoothgrad")
-    found["gradient"] = partial(_probe, probe=gradient)
-    found["occlusion"] = partial(_probe, probe=occlusion)
-    return found
+    for finer in ("none", "shift", "stride"):
+        for shown, sign in (("real", 1), ("generated", -1)):
+            name = f"cam of what is {shown}" + ("" if finer == "none" else f", finer by {finer}")
+            found[name] = partial(_localizer, reading="cam", sign=sign, finer=finer)
+    inner = range(layers)
+    for reading in ("ddt", "border"):
+        found |= {f"{reading}, layer {i}": partial(_localizer, reading=reading, layer=i) for i in inner}
+    found |= {f"density, layer {i}": partial(_density, layer=i) for i in inner}
+    probes: dict[str, Make] = {
+        "gradient": partial(_probe, probe=gradient),
+        "occlusion": partial(_probe, probe=occlusion),
+    }
+    return found | {"smoothgrad": partial(_localizer, reading="smoothgrad")} | probes
 
 
 def run_readings(
@@ -99,7 +96,7 @@ def run_readings(
         return readings_page(trials, done, on)
 
     settings = {"data": data.name, "on": on}
-    return run_and_write(trials, run, out / f"readings-{on}", settings, budget, page, out / f"{NAME}-{on}.md")
+    return run_grid(trials, run, out / f"readings-{on}", settings, budget, page, out / f"{NAME}-{on}.md")
 
 
 def finished(folder: Path, data: str) -> list[GanTrial]:

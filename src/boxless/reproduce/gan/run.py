@@ -83,16 +83,15 @@ def run_trial(
     scoring = Scoring(test, train, size=settings.size, device=device, seed=settings.seed)
     measuring = _Measuring(read_images(train, settings.size).to(device), scoring, run)
     stages = measured_stages(run)
-    prefetch = steps(settings.iterations)
-    if [stage["step"] for stage in stages] != prefetch[: len(stages)]:
+    planned = steps(settings.iterations)
+    if [stage["step"] for stage in stages] != planned[: len(stages)]:
         raise UsageError(f"{run} was begun with another number of iterations. Use that, or choose another --out.")
-    for step in prefetch[len(stages) :]:
+    for step in planned[len(stages) :]:
         if budget.over:
             return None
-        upto = replace(settings, iterations=step, minutes=budget.left)
-        train_gan(trial.gan, measuring.train, upto, run, resume=(run / "last.pt").exists(), progress=progress)
-        content = checkpoint.read(run / "last.pt")
-        if content["step"] < step:
+        upto = replace(settings, iterations=step)
+        content = train_further(trial.gan, measuring.train, upto, run, budget, progress)
+        if content is None:
             return None
         stages.append(measuring.stage(content, stages))
         write_json(run / "stages.json", {"stages": stages})
@@ -106,6 +105,21 @@ def run_trial(
         "data": {"name": data.name, "hash": data_hash(test), "fit_hash": data_hash(train)},
         "training": settings.resolved(trial.gan),
     }
+
+
+def train_further(
+    gan: str,
+    images: UInt8[Tensor, "n size size 3"],
+    settings: GanTraining,
+    run: Path,
+    budget: TimeBudget,
+    progress: Report | None,
+) -> dict[str, Any] | None:
+    """Train to the end of `settings`, going on where the run folder stopped -> its last.pt, None out of time."""
+    last = run / "last.pt"
+    train_gan(gan, images, replace(settings, minutes=budget.left), run, resume=last.exists(), progress=progress)
+    content = checkpoint.read(last)
+    return content if content["step"] >= settings.iterations else None
 
 
 def measured_stages(run: Path) -> list[Result]:

@@ -46,13 +46,9 @@ FIFTH = "a fifth of the run"
 DRAWS = 500
 """Resamples of the images of a run."""
 COLUMNS = (
-    "choice of the checkpoint",
-    "runs",
-    "Spearman with the lift",
-    "regret",
-    "lift above last's",
+    "choice of the checkpoint", "runs", "Spearman with the lift", "regret", "lift above last's",
     "better : worse than last",
-)
+)  # fmt: skip
 
 Values = Float64[np.ndarray, "stage"]
 PerImage = Float64[np.ndarray, "stage image"]

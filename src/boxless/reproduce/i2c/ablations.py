@@ -146,10 +146,7 @@ TABLES: tuple[ClassifierTable, ...] = (
         published=_TABLE_4,
     ),
     Ablation(
-        name="i2c-figure-4",
-        about="places above delta, where seeds are drawn",
-        variants=CONSTRAINTS,
-        content=_histogram,
+        name="i2c-figure-4", about="places above delta, where seeds are drawn", variants=CONSTRAINTS, content=_histogram
     ),
     Ablation(
         name="i2c-figure-5",
