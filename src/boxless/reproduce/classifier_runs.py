@@ -205,7 +205,7 @@ class _OverError(Exception):
 
 
 class Once:
-    """A finder that looks at each split once."""
+    """A predictor that looks at each split once."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.name, self.readout, self.classes = predictor.name, predictor.readout, predictor.classes
@@ -213,7 +213,7 @@ class Once:
         self.found: dict[tuple[str | None, bool], list[ImageHeatmap]] = {}
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
-        """As the finder's."""
+        """As the predictor's."""
         key = dataset.split, labels
         if key not in self.found:
             self.found[key] = list(self.predictor.maps(dataset, progress, labels=labels))
