@@ -84,10 +84,11 @@ class Cost:
 
 def cost(backbone: str = "inception_v3", classes: int = 1000, size: int = 224, seeds: int = 3) -> Cost:
     """The cost of I2C with the published head on a backbone at `size` pixels."""
-    with torch.device("meta"):
-        plain, ours = (kind(build_backbone(backbone, weights="none"), classes, head="conv") for kind in (Cam, I2c))
-        image, label = torch.empty(1, 3, size, size), torch.zeros(1, dtype=torch.long)
-        operations = [_operations(network, image, label) for network in (plain, ours)]
+    with torch.device("meta"):  # values do not matter, and drawing them would take seconds
+        networks = [kind(build_backbone(backbone, weights="none"), classes, head="conv") for kind in (Cam, I2c)]
+    plain, ours = (network.to_empty(device="cpu") for network in networks)  # autocast does not know "meta"
+    image, label = torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.long)
+    operations = [_operations(network, image, label) for network in (plain, ours)]
     numbers = [sum(value.numel() for value in network.state_dict().values()) for network in (plain, ours)]
     length = plain.backbone.channels
     return Cost(
