@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from boxless.reproduce.markdown import markdown_table
 from boxless.reproduce.pages import page_of
 
 HERE = Path(__file__).parent
@@ -72,18 +73,18 @@ def main() -> None:
     (HERE / "results.md").write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def summary(rows: list[str]) -> list[str]:
-    head = "| method | data | n | own threshold | transferred | oracle | best control | which |"
-    return ["## In short: mean over IoU 0.3, 0.5 and 0.7\n", head, "|---|---|---|---|---|---|---|---|", *rows, ""]
+def summary(rows: list[list[str]]) -> list[str]:
+    columns = ("method", "data", "n", "own threshold", "transferred", "oracle", "best control", "which")
+    return ["## In short: mean over IoU 0.3, 0.5 and 0.7\n", *markdown_table(columns, rows), ""]
 
 
-def summary_row(content: dict[str, Any]) -> str:
+def summary_row(content: dict[str, Any]) -> list[str]:
     measured = content["measurement"]
     rows = {kind(row): row for row in reversed(measured["rows"])}
     control = max(measured["controls"].values(), key=lambda row: row["mean"])
-    cells = [content["method"], place(content), str(measured["images"])]
-    cells += [with_interval(rows[key]) if key in rows else "not measured" for key in ("own", "transferred", "oracle")]
-    return "| " + " | ".join([*cells, with_interval(control), control["name"]]) + " |"
+    entries = [content["method"], place(content), str(measured["images"])]
+    entries += [with_interval(rows[key]) if key in rows else "not measured" for key in ("own", "transferred", "oracle")]
+    return [*entries, with_interval(control), control["name"]]
 
 
 def kind(row: dict[str, Any]) -> str:
@@ -109,13 +110,14 @@ def evaluation(name: str, content: dict[str, Any]) -> str:
     origin = f"data {content['data']['hash']}; [json](results/{name}.json)"
     lines += [f"`{content['command']}`  "]
     lines += [f"{measured['images']} images, seed {content['seed']}; {machine(content)}; {origin}\n"]
-    lines += ["| | IoU 0.3 | 0.5 | 0.7 | mean (95 %) | threshold |", "|---|---|---|---|---|---|"]
+    rows = []
     for row in [*measured["rows"], *measured["controls"].values()]:
         accuracies = [f"{value:.1f}" for value in row["accuracy"].values()]
         at = "/".join(f"{value:.2f}" for value in row["threshold"])
         note = ", ".join(part for part in (at, row["origin"]) if part)
         title = row["name"] if row["kind"] == "control" else f"**{content['method']}**"
-        lines.append("| " + " | ".join([title, *accuracies, with_interval(row), note]) + " |")
+        rows.append([title, *accuracies, with_interval(row), note])
+    lines += markdown_table(("", "IoU 0.3", "0.5", "0.7", "mean (95 %)", "threshold"), rows)
     others = {key: value for key, value in measured["metrics"].items() if not key.startswith(("GT-known", "mean"))}
     metrics = [f"{key} {value:.1f} ({low_high(measured, key)})" for key, value in others.items()]
     anatomy = ", ".join(f"{key} {count}" for key, count in measured["anatomy"].items())
@@ -123,17 +125,13 @@ def evaluation(name: str, content: dict[str, Any]) -> str:
 
 
 def side_by_side(name: str, content: dict[str, Any]) -> str:
-    columns = ["heat maps", "whole image", "centred box", "shuffled maps"]
-    lines = [
-        f"### {name}\n",
-        "| protocol | " + " | ".join(columns) + " | threshold of the first |",
-        "|---|" + "---|" * 5,
-    ]
+    columns, lines = ["heat maps", "whole image", "centred box", "shuffled maps"], []
     for protocol, measured in content["protocols"].items():
         rows = {row["name"]: row for row in reversed([*measured["rows"], *measured["controls"].values()])}
-        cells = [f"{rows[column]['accuracy']['0.5']:.1f}" for column in columns]
-        lines.append(f"| {protocol} | " + " | ".join([*cells, measured["rows"][0]["origin"]]) + " |")
-    return "\n".join([*lines, f"\n[json](results/{name}.json)\n"])
+        accuracies = [f"{rows[column]['accuracy']['0.5']:.1f}" for column in columns]
+        lines.append([protocol, *accuracies, measured["rows"][0]["origin"]])
+    table = markdown_table(["protocol", *columns, "threshold of the first"], lines)
+    return "\n".join([f"### {name}\n", *table, f"\n[json](results/{name}.json)\n"])
 
 
 def table(folder: Path) -> str:
@@ -163,8 +161,8 @@ def machine(content: dict[str, Any]) -> str:
 def benchmark(name: str, content: dict[str, Any]) -> str:
     where = f"{machine(content)}; " if "hardware" in content else ""
     known = {key: value for key, value in content.items() if key not in ("versions", "hardware", "machine", "seconds")}
-    rows = [f"| {key} | {value:.3g} |" for key, value in numbers(known)]
-    return "\n".join([f"### {name}\n", f"{where}[json](results/{name}.json)\n", "| | |", "|---|---|", *rows, ""])
+    rows = [(key, f"{value:.3g}") for key, value in numbers(known)]
+    return "\n".join([f"### {name}\n", f"{where}[json](results/{name}.json)\n", *markdown_table(("", ""), rows), ""])
 
 
 def numbers(content: dict[str, Any], above: str = "") -> list[tuple[str, float]]:

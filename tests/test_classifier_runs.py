@@ -1,4 +1,4 @@
-"""A cell of a table: trained, measured, small, resumable; refused in words; and nothing changed by remembering."""
+"""A trial of a table: trained, measured, small, resumable; refused in words; and nothing changed by remembering."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from boxless.methods import TRAINED
 from boxless.methods.cam import Cam
 from boxless.methods.settings import Training
 from boxless.methods.training import train_classifier
-from boxless.reproduce.classifier_runs import Experiment, Trial, digits, first_of_each_class, spaced
+from boxless.reproduce.classifier_runs import Experiment, Trial, digits, evenly_spaced, first_of_each_class
 from boxless.reproduce.feature_cache import FeatureCache
 from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c.ablations import places_inside, seed_places
@@ -36,19 +36,21 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return SMALL | {"weights": str(path), "freeze": "conv2"}
 
 
-def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -> None:
-    study = Experiment([data], tmp_path, look=lambda cell, seen: {"seen": [len(seen.fit.heats), len(seen.test.heats)]})
-    result = study.run(Trial("CAM", "cam", {}, Training(**SMALL)), TimeBudget())
+def test_a_trial_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -> None:
+    experiment = Experiment(
+        [data], tmp_path, extra_results=lambda trial, maps: {"seen": [len(maps.fit.heats), len(maps.test.heats)]}
+    )
+    result = experiment.run(Trial("CAM", "cam", {}, Training(**SMALL)), TimeBudget())
     assert result is not None
     assert not list(tmp_path.iterdir())
-    told = result["measurement"]
-    assert set(told["controls"]) >= {"whole image", "centred box", "shuffled maps", "untrained network", "saliency"}
-    assert "transferred from 20" in told["rows"][0]["origin"]
-    assert not {"ious", "curves", "worst"} & set(told)
+    measured = result["measurement"]
+    assert set(measured["controls"]) >= {"whole image", "centred box", "shuffled maps", "untrained network", "saliency"}
+    assert "transferred from 20" in measured["rows"][0]["origin"]
+    assert not {"ious", "curves", "worst"} & set(measured)
     for delta, hits in result["hits"]["headline"].items():
-        assert 100 * np.mean([int(digit) for digit in hits]) == pytest.approx(told["rows"][0]["accuracy"][delta])
+        assert 100 * np.mean([int(digit) for digit in hits]) == pytest.approx(measured["rows"][0]["accuracy"][delta])
     known = [int(digit) for digit in result["known"]]
-    assert 100 * np.mean(known) == pytest.approx(100 - told["metrics"]["Top-1 classification error"])
+    assert 100 * np.mean(known) == pytest.approx(100 - measured["metrics"]["Top-1 classification error"])
     assert 0 <= result["v2"] <= 100
     assert result["seen"] == [20, 12]
     assert len(result["epoch_seconds"]) == len(result["history"]) == 3
@@ -57,23 +59,23 @@ def test_a_cell_keeps_what_tables_need_and_no_more(data: Path, tmp_path: Path) -
 
 
 def test_the_memory_of_a_step_grows_with_the_batch(data: Path, tmp_path: Path) -> None:
-    study, found = Experiment([data], tmp_path), []
+    experiment, found = Experiment([data], tmp_path), []
     for size in (4, 16):
-        cost = study.learn(Trial(f"{size}", "cam", {}, Training(**SMALL | {"batch_size": size, "epochs": 1})),
+        cost = experiment.learn(Trial(f"{size}", "cam", {}, Training(**SMALL | {"batch_size": size, "epochs": 1})),
                            tmp_path / f"{size}", TimeBudget())  # fmt: skip
         assert cost is not None
         found.append(cost["step_bytes"])
     assert 2 < found[1] / found[0] < 5
 
 
-def test_a_cell_that_the_clock_stopped_goes_on(data: Path, tmp_path: Path) -> None:
-    cell = Trial("SC", "i2c", {"warm_up": 1}, Training(**SMALL))
-    study = Experiment([data], tmp_path)
-    assert study.run(cell, Looks(4)) is None
-    stopped, whole = study.run(cell, TimeBudget()), study.run(cell, TimeBudget())
+def test_a_trial_that_the_clock_stopped_goes_on(data: Path, tmp_path: Path) -> None:
+    trial = Trial("SC", "i2c", {"warm_up": 1}, Training(**SMALL))
+    experiment = Experiment([data], tmp_path)
+    assert experiment.run(trial, Looks(4)) is None
+    stopped, whole = experiment.run(trial, TimeBudget()), experiment.run(trial, TimeBudget())
     assert stopped is not None
     assert whole is not None
-    ours, theirs = ([{**row, "seconds": 0} for row in told["history"]] for told in (stopped, whole))
+    ours, theirs = ([{**row, "seconds": 0} for row in result["history"]] for result in (stopped, whole))
     assert ours == theirs
     assert stopped["hits"] == whole["hits"]
 
@@ -104,12 +106,12 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("others")
 def test_a_method_that_reads_other_weights_trains_nothing_of_its_own(data: Path, tmp_path: Path) -> None:
-    study, settings = Experiment([data], tmp_path), Training(**SMALL)
+    experiment, settings = Experiment([data], tmp_path), Training(**SMALL)
     first, second = (Trial(name, name, {"head": "linear"}, settings) for name in ("cam", "reader"))
     assert second.learnt == first
-    plain = study.run(first, TimeBudget(), keep=True)
+    plain = experiment.run(first, TimeBudget(), keep=True)
     assert [path.name for path in tmp_path.iterdir()] == ["cam-tiny_0"]
-    reader = study.run(second, TimeBudget())
+    reader = experiment.run(second, TimeBudget())
     assert not list(tmp_path.iterdir())
     assert plain is not None
     assert reader is not None
@@ -132,18 +134,18 @@ def test_pictures_that_are_too_small_for_a_method_are_refused_too(data: Path, tm
 
 
 def test_remembering_changes_nothing(data: Path, frozen: dict[str, Any], tmp_path: Path) -> None:
-    study, settings = Experiment([data], tmp_path), Training(**frozen)
+    experiment, settings = Experiment([data], tmp_path), Training(**frozen)
     options = {"warm_up": 1, "sc_weight": 0.01}
-    cell = Trial("SC", "i2c", options, settings)
-    ours = study.learn(cell, tmp_path / "ours", TimeBudget())
+    trial = Trial("SC", "i2c", options, settings)
+    ours = experiment.learn(trial, tmp_path / "ours", TimeBudget())
     assert ours is not None
-    assert 20 < len(study.memory(settings).kept) <= 40  # twenty pictures, and each in the mirror
-    out = train_classifier("i2c", options, study.train, None, settings, tmp_path / "theirs")
+    assert 20 < len(experiment.memory(settings).kept) <= 40  # twenty pictures, and each in the mirror
+    out = train_classifier("i2c", options, experiment.train, None, settings, tmp_path / "theirs")
     theirs = torch.load(out / "last.pt", weights_only=True)["trainer"]["history"]
     for one, other in zip(ours["history"], theirs, strict=True):
         assert one["total"] == pytest.approx(other["total"], rel=1e-4)
-    found = study.measure(cell, tmp_path / "ours")
-    assert len(study.memory(settings).kept) <= 40 + len(study.test)
+    found = experiment.measure(trial, tmp_path / "ours")
+    assert len(experiment.memory(settings).kept) <= 40 + len(experiment.test)
     assert len(found["known"]) == 12
 
 
@@ -151,9 +153,9 @@ def test_images_that_a_method_alters_are_not_remembered(
     data: Path, frozen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Cam, "alters_images", True, raising=False)
-    study, settings = Experiment([data], tmp_path), Training(**frozen | {"epochs": 1})
-    study.learn(Trial("cam", "cam", {}, settings), tmp_path / "run", TimeBudget())
-    assert not study.memory(settings).kept
+    experiment, settings = Experiment([data], tmp_path), Training(**frozen | {"epochs": 1})
+    experiment.learn(Trial("cam", "cam", {}, settings), tmp_path / "run", TimeBudget())
+    assert not experiment.memory(settings).kept
 
 
 def test_remembered_features_are_computed_once_and_carry_gradients() -> None:
@@ -193,20 +195,20 @@ def test_seeds_of_maps_on_the_object_are_all_inside(data: Path) -> None:
         assert sample.size is not None
         heats.append(places_inside((8, 8), sample.size, sample.boxes).astype(np.float32))
     maps = HeatmapSet(samples, [sample.size or (1, 1) for sample in samples], list(heats), [() for _ in samples])
-    told = seed_places(maps, 0.7)
-    assert told["inside"] == 100
-    assert sum(told["counts"].values()) == 4
-    assert sum(int(count) * images for count, images in told["counts"].items()) == sum(
+    places = seed_places(maps, 0.7)
+    assert places["inside"] == 100
+    assert sum(places["counts"].values()) == 4
+    assert sum(int(count) * images for count, images in places["counts"].items()) == sum(
         int(heat.sum()) for heat in heats
     )
-    assert told["chance"] == pytest.approx(100 * np.mean(heats))
+    assert places["chance"] == pytest.approx(100 * np.mean(heats))
 
 
 def test_images_are_chosen_evenly_or_by_class(data: Path) -> None:
     train = read_data(data, "train")
     names = [sample.name for sample in train.samples]
-    assert [sample.name for sample in spaced(train, 2).samples] == [names[0], names[-1]]
-    assert len(spaced(train, 1000)) == len(train)
+    assert [sample.name for sample in evenly_spaced(train, 2).samples] == [names[0], names[-1]]
+    assert len(evenly_spaced(train, 1000)) == len(train)
     few = first_of_each_class(train, 3)
     assert [sample.label for sample in few.samples] == [0, 0, 0, 1, 1, 1]
     assert few.samples[0].name == names[0]

@@ -13,26 +13,21 @@ from PIL import Image
 from trials import SMALL, never, small_data
 
 from boxless.data.folder import read_data
+from boxless.reproduce.classifier_tables import reproduce
 from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c import comparisons, figure_3
-from boxless.reproduce.i2c.comparisons import COMPARISONS, cells, errors, reproduce
 from boxless.reproduce.i2c.published import TABLE_1, TABLE_2, Row
 from boxless.reproduce.recipes import RECIPES
+from boxless.reproduce.trial_results import TrialResult
 
-QUICK: dict[str, Any] = SMALL | {"epochs": 1, "recipe": "quick"}
+QUICK: dict[str, Any] = SMALL | {"epochs": 1, "seeds": [0]}
 ROWS = (Row("cam", "tiny", 53.71, 41.81, 37.32, 26.7, 8.2), Row("nothing", "tiny", 51.40), Row("i2c", "tiny", 46.89))
+TABLE_1_SMALL, TABLE_2_SMALL = (replace(table, rows=ROWS) for table in comparisons.TABLES)  # type: ignore[call-arg]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_data(tmp_path_factory.mktemp("scenes"))
-
-
-@pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables of three rows on the tiny backbone."""
-    small = {name: replace(table, rows=ROWS) for name, table in COMPARISONS.items()}
-    monkeypatch.setattr(comparisons, "COMPARISONS", small)
 
 
 def as_ilsvrc(data: Path, root: Path) -> Path:
@@ -77,33 +72,31 @@ def row_of(text: str, *starts: str) -> list[str]:
     return next(line for line in lines if tuple(line[: len(starts)]) == starts)
 
 
-@pytest.mark.usefixtures("rows")
 def test_table_1_on_ilsvrc_s_layout_trains_without_boxes(data: Path, tmp_path: Path) -> None:
     root = as_ilsvrc(data, tmp_path / "ilsvrc")
-    text = reproduce("i2c-table-1", [root], tmp_path / "out", TimeBudget(), **QUICK)
-    assert "2 of 2 cells run" in text
+    text = reproduce(TABLE_1_SMALL, [root], tmp_path / "out", TimeBudget(), **QUICK)
+    assert "2 of 2 trials run" in text
     assert row_of(text, "cam", "tiny")[4:] == ["53.71", "41.81", "37.32", "26.70", "8.20"]
     assert row_of(text, "i2c", "tiny")[5:] == ["-"] * 4
     assert "boxless has no nothing" in text
     assert "fixed: the paper's 20 %" in text
     assert text.count("| boxless, thresholds from the test boxes |") == 2
-    cell = json.loads((tmp_path / "out/cells/cam-tiny_0.json").read_text())["result"]
+    result = json.loads((tmp_path / "out/cells/cam-tiny_0.json").read_text())["result"]
     ours = [float(entry) for entry in row_of(text, "", "", "boxless", "1")[4:]]
-    assert ours == pytest.approx(errors(cell, "headline"), abs=0.006)
-    gt, class_1 = cell["measurement"]["metrics"]["GT-known@0.5"], cell["measurement"]["metrics"]
+    assert ours == pytest.approx(TrialResult.from_json(result).errors("headline"), abs=0.006)
+    gt, class_1 = result["measurement"]["metrics"]["GT-known@0.5"], result["measurement"]["metrics"]
     assert ours[2] == pytest.approx(100 - gt, abs=0.006)
     assert ours[3] == pytest.approx(class_1["Top-1 classification error"], abs=0.006)
-    again = reproduce("i2c-table-1", [root], tmp_path / "out", TimeBudget(), begun=never, **QUICK)
+    again = reproduce(TABLE_1_SMALL, [root], tmp_path / "out", TimeBudget(), begun=never, **QUICK)
     assert again == text
 
 
-@pytest.mark.usefixtures("rows")
 def test_table_2_on_cub_s_layout_transfers_its_threshold(data: Path, tmp_path: Path) -> None:
     root = as_cub(data, tmp_path / "cub")
-    text = reproduce("i2c-table-2", [root], tmp_path / "out", TimeBudget(), **QUICK)
-    assert "2 of 2 cells run" in text
+    text = reproduce(TABLE_2_SMALL, [root], tmp_path / "out", TimeBudget(), **QUICK)
+    assert "2 of 2 trials run" in text
     assert "12 test images of cub; transferred from 20 other images" in text
-    stopped = reproduce("i2c-table-2", [root], tmp_path / "later", TimeBudget(1e-9), **QUICK)
+    stopped = reproduce(TABLE_2_SMALL, [root], tmp_path / "later", TimeBudget(1e-9), **QUICK)
     assert row_of(stopped, "", "", "boxless")[4] == "not run"
 
 
@@ -121,17 +114,15 @@ def test_the_published_numbers_are_the_papers() -> None:
 
 
 def test_i2c_comes_first_and_only_rows_that_can_be_run(data: Path) -> None:
-    grid = cells("i2c-table-1", read_data(data, "train"), RECIPES["paper"], [0])
+    grid = comparisons.TABLES[0].trials(read_data(data, "train"), RECIPES["paper"], [0])
     assert (grid[0].method, grid[0].training.backbone) == ("i2c", "inception_v3")
-    assert len({cell.name for cell in grid}) == len(grid)
-    assert {cell.training.resize for cell in grid} == {256}
-    only = cells("i2c-table-1", read_data(data, "train"), RECIPES["paper"], [0], "vgg16")
-    assert {cell.training.backbone for cell in only} == {"vgg16"}
+    assert len({trial.name for trial in grid}) == len(grid)
+    assert {trial.training.resize for trial in grid} == {256}
 
 
 def test_figure_3_is_drawn_from_the_results(data: Path, tmp_path: Path) -> None:
-    small: dict[str, Any] = SMALL | {"epochs": 1}
-    text = figure_3.reproduce("i2c-figure-3", [data], tmp_path, TimeBudget(), **small)
+    table = figure_3.Figure3()
+    text = reproduce(table, [data], tmp_path, TimeBudget(), **QUICK)
     methods = re.search(r"png: (\w+) \| (\w+);", text)
     assert methods is not None
     assert methods.groups()[0] == "i2c"
@@ -141,5 +132,5 @@ def test_figure_3_is_drawn_from_the_results(data: Path, tmp_path: Path) -> None:
     assert red.any()
     assert green.any()
     (tmp_path / "i2c-figure-3.png").unlink()
-    assert figure_3.reproduce("i2c-figure-3", [data], tmp_path, TimeBudget(), begun=never, **small) == text
+    assert reproduce(table, [data], tmp_path, TimeBudget(), begun=never, **QUICK) == text
     assert np.array_equal(np.asarray(Image.open(tmp_path / "i2c-figure-3.png")), drawn)

@@ -8,9 +8,10 @@ from boxless.data.synthetic import make_scenes
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.reproduce.gan.readings import Reading, learnt, readings_page, readouts, run_readings
+from boxless.reproduce.gan.readings import Reading, attribution_methods, learnt, readings_page, run_readings
 from boxless.reproduce.gan.run import GanTrial
-from boxless.reproduce.gan.scoring import boxed_splits
+from boxless.reproduce.gan.run_results import GanRun
+from boxless.reproduce.gan.scoring import category_splits
 from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.pages import page_of
 from boxless.runtime.errors import BoxlessError, UsageError
@@ -28,7 +29,7 @@ def data(tmp_path_factory):
 def out(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("table")
     training = GanTraining(iterations=1, width=1 / 16, size=16, batch_size=4, precision="fp32", device="cpu")
-    images = read_images(boxed_splits(data, "star")[1], 16)
+    images = read_images(category_splits(data, "star")[1], 16)
     train_gan("sn-dcgan", images, training, out / "runs" / "sn-dcgan_star_plain_0")
     write_json(out / "cells" / "sn-dcgan_star_plain_0.json", {"settings": {"data": "made"}, "result": {"stages": []}})
     return out
@@ -37,18 +38,18 @@ def out(data, tmp_path_factory):
 def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data, out):
     begun = []
     page = run_readings(data, out, TimeBudget(), begun=begun.append)
-    assert [cell.name for cell in begun] == ["sn-dcgan_star_plain_0"]
+    assert [trial.name for trial in begun] == ["sn-dcgan_star_plain_0"]
     content = json.loads((out / "readings-test" / "sn-dcgan_star_plain_0.json").read_text())
     found = content["result"]["readouts"]
-    names = readouts(3)
+    names = attribution_methods(3)
     assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 3  # three layers at 16 pixels
     for scores in found.values():
         assert len(scores["untrained"]) == 3
         assert all(len(one["transferred"]["hits"]) == 4 for one in (scores["maps"], scores["shuffled"]))
     assert content["result"]["step"] == 1
-    assert all(any(line.startswith(f"| {name} |") for line in page) for name in names)
-    assert (out / "gan-readings-test.md").read_text().splitlines() == "\n".join(page).splitlines()
-    assert page_of("gan-readings-test-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
+    assert all(any(line.startswith(f"| {name} |") for line in page.splitlines()) for name in names)
+    assert (out / "gan-readings-test.md").read_text() == page
+    assert page_of("gan-readings-test-made", {content["cell"]: content["result"]}) == page
     run_readings(data, out, TimeBudget(), begun=begun.append)
     assert len(begun) == 1  # read before, and not read again
 
@@ -56,11 +57,11 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
 def test_training_images_are_asked_at_thresholds_of_test_images(data, out):
     page = run_readings(data, out, TimeBudget(), on="train")
     content = json.loads((out / "readings-train" / "sn-dcgan_star_plain_0.json").read_text())
-    test, train = boxed_splits(data, "star")
+    test, train = category_splits(data, "star")
     assert content["result"]["data"] == {"name": "made", "hash": data_hash(train), "fit_hash": data_hash(test)}
     assert all(len(one["maps"]["transferred"]["hits"]) == len(train) for one in content["result"]["readouts"].values())
-    assert page[0].endswith("on training images") and "which D saw without their boxes" in page[2]
-    assert page_of("gan-readings-train-made", {content["cell"]: content["result"]}) == "\n".join(page) + "\n"
+    assert "on training images\n" in page and "which D saw without their boxes" in page
+    assert page_of("gan-readings-train-made", {content["cell"]: content["result"]}) == page
 
 
 def test_lifts_are_differences_on_the_same_images_over_all_groups():
@@ -75,19 +76,19 @@ def test_lifts_are_differences_on_the_same_images_over_all_groups():
             "step": 9, "images": len(maps), "readouts": {"cam": one}, "controls": controls, "training": training
         }  # fmt: skip
 
-    cells = [
+    trials = [
         GanTrial(gan="dcgan", group=group, augment=False, seed=seed) for group, seed in (("a", 0), ("a", 1), ("b", 0))
     ]
     done = {
-        cells[0].name: result("1100", "1000", "0000", "1111"),
-        cells[1].name: result("1000", "0000", "0000", "0000"),
-        cells[2].name: result("11", "00", "10", "10"),
+        trials[0].name: result("1100", "1000", "0000", "1111"),
+        trials[1].name: result("1000", "0000", "0000", "0000"),
+        trials[2].name: result("11", "00", "10", "10"),
     }
-    page = readings_page(cells, done)
-    assert "3 of 3 finished runs read. Groups: a, b; 6 images; after 9 iterations at width 0.5, 32 pixels, " in page[6]
-    assert page[6].endswith("each GAN as its own authors trained it.")
-    (row,) = (line for line in page if line.startswith("| cam"))
-    numbers = [cell.split()[0] for cell in row.strip("| ").split(" | ")[1:]]
+    page = readings_page(trials, done)
+    assert "3 of 3 finished runs read. Groups: a, b; 6 images; after 9 iterations at width 0.5, 32 pixels, each" in page
+    assert "each GAN as its own authors trained it.\n" in page
+    (row,) = (line for line in page.splitlines() if line.startswith("| cam"))
+    numbers = [trial.split()[0] for trial in row.strip("| ").split(" | ")[1:]]
     # Of six images: (1, .5, 0, 0, 1, 1), shuffled (.5, 0, 0, 0, 0, 0), untrained four times .25 and (1, 0).
     assert numbers == ["58.3", "8.3", "+50.0", "33.3", "+25.0"]
 
@@ -100,7 +101,8 @@ def test_what_was_learnt_lies_above_untrained_ds_and_only_then_above_shuffled_ma
         "there before": {"maps": ones, "shuffled": none, "untrained": [ones]},
         "lost": {"maps": none, "shuffled": ones, "untrained": [ones]},
     }
-    read = {name: Reading.of(name, [[{"readouts": readouts}]]) for name in readouts}
+    run = GanRun(GanTrial(gan="dcgan", group="a", augment=False, seed=0), {"readouts": readouts})
+    read = {name: Reading.of(name, [run]) for name in readouts}
     said = learnt(list(read.values()))
     assert said.endswith("above untrained Ds: sees, a better blob; above these and their own shuffled maps: sees.")
     assert "Ds: none; above" in learnt([read["lost"]])
@@ -111,7 +113,7 @@ def test_what_cannot_be_read_is_said(data, out, tmp_path):
         run_readings(data, tmp_path, TimeBudget())
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "sn-dcgan_star_plain_0.json").write_text("{")
-    with pytest.raises(BoxlessError, match="is no result of a cell"):
+    with pytest.raises(BoxlessError, match="is no result of a trial"):
         run_readings(data, tmp_path, TimeBudget())
 
 

@@ -7,6 +7,7 @@ import torch
 
 from boxless.cli.reproduce import app
 from boxless.reproduce.gan.run import GanTrial, maps_file
+from boxless.reproduce.gan.run_results import GanRun
 from boxless.reproduce.gan.stopping import FIFTH, agreements, balances, course, spearman, summarise, validate, verdict
 from boxless.reproduce.pages import page_of
 from boxless.runtime import checkpoint
@@ -22,8 +23,16 @@ def stage(step, lift, **criteria):
     return {"step": step, "criteria": told, "readings": {"cam": scores}}
 
 
-def result(*stages, choice):
-    return {"stages": list(stages), "label_free": choice}
+def result(*stages, choice, **more):
+    return {"stages": list(stages), "label_free": choice, **more}
+
+
+def run(name, content):
+    return GanRun(GanTrial(gan=name, group="star", augment=False, seed=0), content)
+
+
+def course_of(name, content, of_run=None):
+    return course(run(name, content), of_run)
 
 
 RISING = result(*(stage(i, i, equivariance=i, similarity=0.9 - 0.1 * i) for i in (1, 2, 3)), choice=2)
@@ -40,7 +49,7 @@ def test_spearman():
 
 
 def test_every_way_of_choosing_ends_with_the_lift_of_its_checkpoint():
-    rising, falling = course("a", RISING), course("b", FALLING)
+    rising, falling = course_of("a", RISING), course_of("b", FALLING)
     assert rising.choices == pytest.approx(
         {
             "label-free rule": 2,
@@ -58,61 +67,59 @@ def test_every_way_of_choosing_ends_with_the_lift_of_its_checkpoint():
 
 
 def test_regret_and_the_comparison_with_the_last_checkpoint():
-    told = summarise([course("a", RISING), course("b", FALLING)])
+    told = summarise([course_of("a", RISING), course_of("b", FALLING)])
     assert told["last"]["regret"] == pytest.approx((0 + 2) / 2)
     assert told["label-free rule"]["against_last"] == pytest.approx((-1 + 2) / 2)
     assert (told["label-free rule"]["better"], told["label-free rule"]["worse"]) == (1, 1)
     assert told["best equivariance"]["spearman"] == pytest.approx(1)
-    assert "No way of choosing is told to beat the last" in verdict(told)
-    always = summarise([course(name, FALLING) for name in "abcdefghijkl"])
+    assert "No way of choosing beats the last" in verdict(told)
+    always = summarise([course_of(name, FALLING) for name in "abcdefghijkl"])
     assert "best equivariance" in verdict(always) and always["best equivariance"]["regret"] == 0
-    few = summarise([course(name, FALLING) for name in "abc"])  # every one better: a chance of one in four
+    few = summarise([course_of(name, FALLING) for name in "abc"])  # every one better: a chance of one in four
     assert few["best equivariance"]["low"] > 0 and "No way of choosing" in verdict(few)
 
 
 def test_similarity_that_was_not_measured_is_no_criterion():
     old = result(*(stage(i, i) for i in (1, 2)), choice=2)
-    assert "best similarity" not in course("old", old).choices
+    assert "best similarity" not in course_of("old", old).choices
 
 
 def test_resampled_images_are_the_same_for_all_checkpoints():
-    same = course("a", result(*(stage(i, 20) for i in (1, 2)), choice=1)).resampled()
+    same = course_of("a", result(*(stage(i, 20) for i in (1, 2)), choice=1)).resampled()
     np.testing.assert_allclose(same[:, 0], same[:, 1])
     assert same.mean() == pytest.approx(20, abs=1)
     assert same[:, 0].std() == pytest.approx(100 * np.sqrt(0.2 * 0.8 / 100), rel=0.15)  # of a share of 100 images
-    told = summarise([course("a", RISING)])["best equivariance"]
+    told = summarise([course_of("a", RISING)])["best equivariance"]
     assert told["spearman_low"] <= told["spearman"] <= told["spearman_high"] and told["spearman_low"] < 1
 
 
 def test_the_loss_of_d_is_read_where_ln_4_means_something(tmp_path):
     stages = [stage(50, 1), stage(100, 2), stage(150, 3)]
-    logistic, critic = (
-        {**result(*stages, choice=50), "training": {"loss": loss}} for loss in ("minimax", "wasserstein")
-    )
-    for name in "abc":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.csv").write_text(f"step,d_loss\n50,{log(4)}\n100,1.0\n150,2.0\n")
-    found = balances({"a": logistic, "b": critic, "gone": logistic}, tmp_path)
-    assert set(found) == {"a"}
-    np.testing.assert_allclose(found["a"], [0, 1 - log(4), log(4) - 2])
-    assert course("a", logistic, {"balance": found["a"]}).choices["best balance"] == pytest.approx(1)
+    logistic, critic = (result(*stages, choice=50, training={"loss": loss}) for loss in ("minimax", "wasserstein"))
+    runs = [run("a", logistic), run("b", critic), run("gone", logistic)]
+    for one in runs[:2]:
+        (tmp_path / one.trial.name).mkdir()
+        (tmp_path / one.trial.name / "metrics.csv").write_text(f"step,d_loss\n50,{log(4)}\n100,1.0\n150,2.0\n")
+    (values,) = balances(runs, tmp_path).values()
+    np.testing.assert_allclose(values, [0, 1 - log(4), log(4) - 2])
+    assert course_of("a", logistic, {"balance": values}).choices["best balance"] == pytest.approx(1)
 
 
 def test_seeds_of_one_cell_are_compared_map_by_map(tmp_path):
-    cells = [
+    trials = [
         GanTrial(gan="dcgan", group="star", augment=augment, seed=seed)
         for augment, seed in ((False, 0), (False, 1), (True, 0))
     ]
     same = torch.rand(8, 4, 4, generator=torch.Generator().manual_seed(0))
     other = torch.rand(8, 4, 4, generator=torch.Generator().manual_seed(1))
-    for cell, maps in zip(cells, ((same, other), (same, -other), (same, same)), strict=True):
-        (tmp_path / cell.name).mkdir()
+    for trial, maps in zip(trials, ((same, other), (same, -other), (same, same)), strict=True):
+        (tmp_path / trial.name).mkdir()
         for step, heat in zip((9, 10), maps, strict=True):
-            checkpoint.save(maps_file(tmp_path / cell.name, step), {"maps": heat})
-    found = agreements(cells, tmp_path)
-    assert set(found) == {cells[0].name, cells[1].name}  # the augmented run has no second seed
-    assert found[cells[0].name][0] > 0.5 > -0.5 > found[cells[0].name][1]  # in the order of the steps, 9 before 10
-    known = course("a", result(stage(9, 1), stage(10, 5), choice=10), {"agreement": found[cells[0].name]})
+            checkpoint.save(maps_file(tmp_path / trial.name, step), {"maps": heat})
+    found = agreements(trials, tmp_path)
+    assert set(found) == {trials[0].name, trials[1].name}  # the augmented run has no second seed
+    assert found[trials[0].name][0] > 0.5 > -0.5 > found[trials[0].name][1]  # in the order of the steps, 9 before 10
+    known = course_of("a", result(stage(9, 1), stage(10, 5), choice=10), {"agreement": found[trials[0].name]})
     assert known.choices["best agreement"] == 1
 
 

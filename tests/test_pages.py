@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from trials import SMALL, small_data
 
-from boxless.reproduce import wsol_table
+from boxless.reproduce.classifier_tables import reproduce
 from boxless.reproduce.grid import TimeBudget
-from boxless.reproduce.i2c import ablations
-from boxless.reproduce.pages import page_of
+from boxless.reproduce.pages import CLASSIFIER_TABLES, page_of
+from boxless.reproduce.wsol_table import WsolTable
 from boxless.runtime.errors import UsageError
 
 
@@ -20,9 +20,9 @@ def results_in(out: Path) -> dict[str, dict[str, object]]:
 
 def test_the_page_comes_from_the_json_alone(tmp_path: Path) -> None:
     data, small = small_data(tmp_path), SMALL | {"epochs": 1}
-    wsol = wsol_table.reproduce([data], tmp_path / "wsol", TimeBudget(), methods=["cam", "i2c"], seeds=[0], **small)
+    wsol = reproduce(WsolTable(methods=["cam", "i2c"]), [data], tmp_path / "wsol", TimeBudget(), seeds=[0], **small)
     assert page_of("wsol-table-made", results_in(tmp_path / "wsol")) == wsol
-    ours = ablations.reproduce("i2c-table-4", [data], tmp_path / "i2c", TimeBudget(), seeds=[0], **small)
+    ours = reproduce(CLASSIFIER_TABLES["i2c-table-4"], [data], tmp_path / "i2c", TimeBudget(), seeds=[0], **small)
     assert page_of("i2c-table-4-made", results_in(tmp_path / "i2c")) == ours
     with pytest.raises(UsageError, match="no table 'nothing'"):
         page_of("nothing", {})

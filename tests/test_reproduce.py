@@ -7,7 +7,7 @@ from boxless.data.synthetic import make_scenes
 from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan.cam_reference import schedule
 from boxless.reproduce.gan.readings import finished
-from boxless.reproduce.gan.run import STAGES, GanTrial, run_cell, steps
+from boxless.reproduce.gan.run import STAGES, GanTrial, run_trial, steps
 from boxless.reproduce.gan.table_3 import (
     GROUP_ORDER,
     NOT_RUN,
@@ -17,7 +17,7 @@ from boxless.reproduce.gan.table_3 import (
     groups_in,
     rows,
     run_table_3,
-    table_3_cells,
+    table_3_trials,
 )
 from boxless.reproduce.grid import TimeBudget, results, run_grid
 from boxless.reproduce.pages import page_of
@@ -45,15 +45,15 @@ def data(tmp_path_factory):
     return folder
 
 
-CELL = GanTrial(gan="sn-dcgan", group="star", augment=False, seed=0)
+TRIAL = GanTrial(gan="sn-dcgan", group="star", augment=False, seed=0)
 
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    return run_cell(CELL, data, training(12), tmp_path_factory.mktemp("run"), TimeBudget(), silent)
+    return run_trial(TRIAL, data, training(12), tmp_path_factory.mktemp("run"), TimeBudget(), silent)
 
 
-def test_a_cell_measures_every_stage_beside_its_controls(whole):
+def test_a_trial_measures_every_stage_beside_its_controls(whole):
     assert [stage["step"] for stage in whole["stages"]] == steps(12) and whole["stages"][-1]["step"] == 12
     assert whole["label_free"] in steps(12)
     assert all(0 < stage["criteria"]["similarity"] < 1 for stage in whole["stages"])
@@ -70,27 +70,27 @@ def test_a_cell_measures_every_stage_beside_its_controls(whole):
     assert all(len(told[name]["hits"]) == 6 for name in ("whole image", "centred box", "no learning"))
 
 
-def test_a_killed_cell_goes_on_and_ends_as_if_it_had_not_been(data, whole, tmp_path):
+def test_a_killed_trial_goes_on_and_ends_as_if_it_had_not_been(data, whole, tmp_path):
     def kill(step, steps, row):
         if step == 6:  # in the middle of a stage
             raise Killed
 
     with pytest.raises(Killed):
-        run_cell(CELL, data, training(12), tmp_path, TimeBudget(), kill)
+        run_trial(TRIAL, data, training(12), tmp_path, TimeBudget(), kill)
     begun = json.loads((tmp_path / "stages.json").read_text())["stages"]
     assert 0 < len(begun) < STAGES and begun == whole["stages"][: len(begun)]
     seen = []
-    again = run_cell(CELL, data, training(12), tmp_path, TimeBudget(), lambda step, steps, row: seen.append(step))
+    again = run_trial(TRIAL, data, training(12), tmp_path, TimeBudget(), lambda step, steps, row: seen.append(step))
     assert again == whole
     assert seen[0] == begun[-1]["step"] + 1
     with pytest.raises(UsageError, match="another number of iterations"):
-        run_cell(CELL, data, training(50), tmp_path, TimeBudget(), silent)
+        run_trial(TRIAL, data, training(50), tmp_path, TimeBudget(), silent)
 
 
-def test_a_cell_is_known_by_its_name():
-    for cell in (CELL, GanTrial(gan="sn-wgan-gp", group="my_class", augment=True, seed=12)):
-        assert GanTrial.named(cell.name) == cell
-    with pytest.raises(UsageError, match="is no cell"):
+def test_a_trial_is_known_by_its_name():
+    for trial in (TRIAL, GanTrial(gan="sn-wgan-gp", group="my_class", augment=True, seed=12)):
+        assert GanTrial.named(trial.name) == trial
+    with pytest.raises(UsageError, match="is no trial"):
         GanTrial.named("sn-dcgan_star")
 
 
@@ -100,42 +100,42 @@ def test_stages_are_spread_and_end_with_the_run():
     assert steps(105)[-1] == 105 and len(steps(105)) == STAGES
 
 
-def test_the_table_grows_with_the_cells_and_names_what_was_not_run(data, tmp_path):
-    cells = table_3_cells(["star", "beetle"], ["sn-dcgan"], [0])
+def test_the_table_grows_with_the_trials_and_names_what_was_not_run(data, tmp_path):
+    trials = table_3_trials(["star", "beetle"], ["sn-dcgan"], [0])
     settings = training()
     ran = []
 
-    def told(cell):
-        ran.append(cell.name)
+    def told(trial):
+        ran.append(trial.name)
         if len(ran) == 2:
             raise Killed
         return silent
 
     with pytest.raises(Killed):
-        run_table_3(cells, data, settings, tmp_path, TimeBudget(), told)
+        run_table_3(trials, data, settings, tmp_path, TimeBudget(), told)
     page = (tmp_path / "gan-table-3.md").read_text()
     lines = [line for line in page.splitlines() if "| sn-dcgan |" in line]
     assert len(lines) == 4 + len(TABLES) - 1  # what was not run stands in the first table alone
     assert sum(NOT_RUN in line for line in lines) == 3
-    assert "1 of 4 cells run" in page
-    page = "\n".join(run_table_3(cells, data, settings, tmp_path, TimeBudget(), told))
-    assert ran.count(cells[0].name) == 1  # done before, and not run again
+    assert "1 of 4 trials run" in page
+    page = run_table_3(trials, data, settings, tmp_path, TimeBudget(), told)
+    assert ran.count(trials[0].name) == 1  # done before, and not run again
     assert not any(NOT_RUN in line for line in page.splitlines() if "| sn-dcgan |" in line)
-    assert "4 of 4 cells run" in page and "| above DCGAN | - | - | - | - | not run |" in page
-    assert (tmp_path / "cells" / f"{cells[3].name}.json").exists()
+    assert "4 of 4 trials run" in page and "| above DCGAN | - | - | - | - | not run |" in page
+    assert (tmp_path / "cells" / f"{trials[3].name}.json").exists()
     committed = page_of(
-        "gan-table-3-made", results(cells[:3], tmp_path / "cells", {"data": "made", **deciding(settings)})
+        "gan-table-3-made", results(trials[:3], tmp_path / "cells", {"data": "made", **deciding(settings)})
     )
     ours = [line for line in page.splitlines() if line.startswith("| sn-dcgan | no |")]
     assert len(ours) == 2 * len(TABLES) and all(line in committed for line in ours)
     assert "3 iterations at width 0.0625, 16 pixels" in committed
-    assert "| dcgan | no | star | - | 0 of 1 | - | not run |" in committed  # the paper's cells that nobody ran
-    older = results(cells[:1], tmp_path / "cells", {"data": "made", **deciding(settings)})
-    for stage in older[cells[0].name]["stages"]:  # as runs were measured before there was this reading
+    assert "| dcgan | no | star | - | 0 of 1 | - | not run |" in committed  # the paper's trials that nobody ran
+    older = results(trials[:1], tmp_path / "cells", {"data": "made", **deciding(settings)})
+    for stage in older[trials[0].name]["stages"]:  # as runs were measured before there was this reading
         del stage["readings"]["smoothgrad"]
     assert "SmoothGrad" in committed and "SmoothGrad" not in page_of("gan-table-3-made", older)
     with pytest.raises(UsageError, match="iterations 3, now 4"):
-        run_table_3(cells, data, training(4), tmp_path, TimeBudget(), told)
+        run_table_3(trials, data, training(4), tmp_path, TimeBudget(), told)
 
 
 def test_columns_pick_their_stages_and_seeds_are_averaged():
@@ -152,28 +152,28 @@ def test_columns_pick_their_stages_and_seeds_are_averaged():
         )
         return {"images": 2, "stages": list(stages), "label_free": choice, "controls": controls}
 
-    cells = table_3_cells(["vehicle"], ["sn-dcgan"], [0, 1])[::2]
+    trials = table_3_trials(["vehicle"], ["sn-dcgan"], [0, 1])[::2]
     first = result(stage(1, 1, 1), stage(2, 1, 0), stage(3, 0, 0), choice=2)
     second = result(stage(1, 0, 0), stage(2, 1, 1), stage(3, 1, 0), choice=1)
-    (row,) = rows(cells, dict(zip([cell.name for cell in cells], [first, second], strict=True)), "cam", "fixed")
-    numbers = [cell.partition(" ")[0] for cell in row[5:]]
+    (row,) = rows(trials, dict(zip([trial.name for trial in trials], [first, second], strict=True)), "cam", "fixed")
+    numbers = [trial.partition(" ")[0] for trial in row[5:]]
     assert row[:5] == ["sn-dcgan", "no", "vehicle", "2", "2 of 2"]
     assert numbers == ["75.0", "25.0", "25.0", "100.0", "0.0", "50.0", "100.0", "100.0", "100.0"]
 
 
 def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, monkeypatch):
     monkeypatch.setattr("boxless.reproduce.gan.cam_reference.UNTRAINED", 1)
-    cells = table_3_cells(["star", "beetle"], ["cam"], [0])
-    assert [cell.name for cell in cells] == ["cam_star_augmented_0", "cam_beetle_augmented_0"]
+    trials = table_3_trials(["star", "beetle"], ["cam"], [0])
+    assert [trial.name for trial in trials] == ["cam_star_augmented_0", "cam_beetle_augmented_0"]
     settings = training(2)
     begun = []
-    page = run_table_3(cells, data, settings, tmp_path, TimeBudget(), begun.append)
-    assert [cell.group for cell in begun] == ["star", "beetle"]
+    page = run_table_3(trials, data, settings, tmp_path, TimeBudget(), begun.append)
+    assert [trial.group for trial in begun] == ["star", "beetle"]
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["cam_0"]
-    lines = [line for line in page if line.startswith("| cam |")]
+    lines = [line for line in page.splitlines() if line.startswith("| cam |")]
     assert len(lines) == 2 * 2  # in the two tables of class activation maps
     assert all("| - | - |" in line and NOT_RUN not in line for line in lines)
-    told = results(cells, tmp_path / "cells", {"data": "made", **deciding(settings)})["cam_star_augmented_0"]
+    told = results(trials, tmp_path / "cells", {"data": "made", **deciding(settings)})["cam_star_augmented_0"]
     assert told["training"]["backbone"] == "preresnet34" and told["training"]["weights"] == "none"
     assert told["images"] == 6 and len(told["controls"]["untrained"]["cam"]) == 1
     with pytest.raises(UsageError, match="no finished run"):  # it has no D to read
@@ -192,34 +192,35 @@ def test_the_reference_is_trained_as_the_paper_says():
     assert schedule(GanTraining(iterations=10), 30, seed=0).decay == (1, 2, 3)
 
 
-def test_cells_come_in_the_order_that_tells_most_first():
-    cells = table_3_cells(GROUP_ORDER, ["sn-dcgan", "dcgan"], [0, 1])
-    assert len(cells) == 48 and len({cell.name for cell in cells}) == 48
-    assert [(c.gan, c.augment, c.seed) for c in cells[:6]] == [("sn-dcgan", False, 0)] * 6
-    assert all(cell.seed == 0 for cell in cells[:24])
+def test_trials_come_in_the_order_that_tells_most_first():
+    trials = table_3_trials(GROUP_ORDER, ["sn-dcgan", "dcgan"], [0, 1])
+    assert len(trials) == 48 and len({trial.name for trial in trials}) == 48
+    assert [(c.gan, c.augment, c.seed) for c in trials[:6]] == [("sn-dcgan", False, 0)] * 6
+    assert all(trial.seed == 0 for trial in trials[:24])
     assert all(set(groups) == set(GROUP_ORDER) for groups in PAPER.values())
 
 
 def test_the_grid_stops_with_the_clock_and_records_failures(tmp_path):
-    cells = table_3_cells(["a", "b"], ["dcgan"], [0])
+    trials = table_3_trials(["a", "b"], ["dcgan"], [0])
 
-    def work(cell, clock):
-        if cell.group == "a":
+    def work(trial, budget):
+        if trial.group == "a":
             raise BoxlessError("d_loss is no number")
-        clock.end = 0.0  # the minutes are used up inside this cell
+        budget.end = 0.0  # the minutes are used up inside this trial
         return None
 
-    run_grid(cells, work, tmp_path, {"x": 1}, clock := TimeBudget(5))
-    assert clock.over
-    assert results(cells, tmp_path, {"x": 1}) == {cells[0].name: {"failed": "d_loss is no number"}}
-    (row, *_) = rows(cells, results(cells, tmp_path, {"x": 1}), "cam", "fixed")
+    run_grid(trials, work, tmp_path, {"x": 1}, budget := TimeBudget(5), str, tmp_path / "page.md")
+    assert "d_loss is no number" in (tmp_path / "page.md").read_text()
+    assert budget.over
+    assert results(trials, tmp_path, {"x": 1}) == {trials[0].name: {"failed": "d_loss is no number"}}
+    (row, *_) = rows(trials, results(trials, tmp_path, {"x": 1}), "cam", "fixed")
     assert row[-1] == "failed"
     with pytest.raises(UsageError, match="expected more than 0"):
         TimeBudget(0)
 
 
-def test_the_clock_stops_a_cell_with_everything_saved(data, tmp_path):
-    assert run_cell(CELL, data, training(10_000), tmp_path, TimeBudget(0.02), silent) is None
+def test_the_clock_stops_a_trial_with_everything_saved(data, tmp_path):
+    assert run_trial(TRIAL, data, training(10_000), tmp_path, TimeBudget(0.02), silent) is None
     assert (tmp_path / "last.pt").exists() and not (tmp_path / "stages.json").exists()
 
 

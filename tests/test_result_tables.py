@@ -1,23 +1,35 @@
 """Rows of tables: means over seeds, paired differences, costs, refusals, and what was not run."""
 
-from typing import Any
+from dataclasses import replace
 
-from boxless.reproduce.tables import per_image, results_table, top_1
+import numpy as np
+
+from boxless.methods.settings import Training
+from boxless.reproduce.accuracy_table import accuracy_table, hits_of
+from boxless.reproduce.classifier_runs import Trial
+from boxless.reproduce.trial_results import Outcomes, TrialResult, percent
 
 
-def made(variant: str, seed: int, hits: str, known: str) -> dict[str, Any]:
-    """A cell whose images are hit at IoU 0.3 and 0.5 where `hits` says so, and never at 0.7."""
-    row = {"threshold": [0.25], "origin": "transferred"}
-    control = {"accuracy": {"0.3": 1.0, "0.5": 2.0, "0.7": 3.0}}
-    each = {"0.3": hits, "0.5": hits, "0.7": "0" * len(hits)}
-    return {
-        "variant": variant, "training": {"seed": seed}, "images": "abc", "v2": 60.0 + seed, "step_bytes": 3 * 2**20,
-        "hits": {"headline": each, "oracle": each}, "known": known, "data": {"name": "made"},
-        "epoch_seconds": [1.0, 2.0, 9.0],
-        "measurement": {
-            "images": len(hits), "rows": [row], "controls": {"whole image": control, "shuffled maps": control}
-        },
-    }  # fmt: skip
+def made(variant: str, seed: int, hits: str, known: str) -> TrialResult:
+    """A trial whose images are hit at IoU 0.3 and 0.5 where `hits` says so, and never at 0.7."""
+    each = np.stack([percent(hits), percent(hits), percent("0" * len(hits))], axis=1)
+    return TrialResult(
+        trial=Trial(variant, "i2c", {}, Training(seed=seed)), data="made", image_set="abc", threshold=0.25,
+        origin="transferred", hits={"headline": each, "oracle": each}, top_1=percent(known), top_5=percent(known),
+        v2=60.0 + seed, controls={"whole image": [1.0, 2.0, 3.0], "shuffled maps": [1.0, 2.0, 3.0]}, cpu_seconds=9.0,
+        epoch_seconds=[1.0, 2.0, 9.0], step_bytes=3 * 2**20, extra={},
+    )  # fmt: skip
+
+
+def table(
+    variants: list[str],
+    found: dict[str, TrialResult],
+    against: str = "plain",
+    *,
+    refused: dict[str, tuple[str, str]] | None = None,
+    published: dict[str, tuple[float | None, float]] | None = None,
+) -> str:
+    return accuracy_table(variants, Outcomes(found, refused or {}, {}), against=against, published=published)
 
 
 def entries(text: str, first: str) -> list[list[str]]:
@@ -31,9 +43,9 @@ def test_differences_are_paired_and_meaned_over_common_seeds() -> None:
         "b": made("SC", 0, "11111111", "10101010"),
         "c": made("SC", 1, "00000000", "00000000"),
     }
-    assert per_image([found["b"], found["c"]]).mean(axis=(0, 1)).tolist() == [50, 50, 0]
-    assert top_1([found["b"]]).mean() == 50
-    text = results_table(["plain", "SC", "K = 9"], found, against="plain", published={"SC": (40.0, 30.0)})
+    assert hits_of([found["b"], found["c"]]).mean(axis=(0, 1)).tolist() == [50, 50, 0]
+    assert found["b"].top_1_loc.mean() == 50
+    text = table(["plain", "SC", "K = 9"], found, published={"SC": (40.0, 30.0)})
     row, difference = entries(text, "SC")
     assert row[:5] == ["SC", "2", "50.0", "50.0 (50.0 to 50.0)", "0.0"]
     assert row[7:10] == ["60.5", "25.0 (6.2 to 43.8)", "25.0"]
@@ -44,8 +56,8 @@ def test_differences_are_paired_and_meaned_over_common_seeds() -> None:
     heads = {len(line.split("|")) for line in text.split("\n\n")[0].splitlines()}
     assert len(heads) == 1
     assert "for 1 comparisons - above: SC." in text
-    found["a"]["images"] = "other"
-    assert "other images" in results_table(["plain", "SC"], found, against="plain")
+    found["a"] = replace(found["a"], image_set="other")
+    assert "other images" in table(["plain", "SC"], found)
 
 
 def test_who_differs_is_said_after_holm_s_correction() -> None:
@@ -54,17 +66,17 @@ def test_who_differs_is_said_after_holm_s_correction() -> None:
         name: made(name, 0, hits, "1" * 10)
         for name, hits in {"plain": "1111000000", "SC": "1111111111", "K": "1111111000", "none": "1111000000"}.items()
     }
-    only = results_table(["plain", "SC"], found, against="plain")
+    only = table(["plain", "SC"], found)
     assert "for 1 comparisons - above: SC." in only
-    three = results_table(list(found), found, against="plain")
+    three = table(list(found), found)
     assert "for 3 comparisons - not told apart: K, SC, none." in three
     found["SC"] = made("SC", 0, "0" * 10, "1" * 10)
-    assert "for 1 comparisons - not told apart: SC." in results_table(["plain", "SC"], found, against="plain")
+    assert "for 1 comparisons - not told apart: SC." in table(["plain", "SC"], found)
 
 
-def test_refused_and_missing_variants_are_told() -> None:
-    refused = {"x_0": {"variant": "psol", "method": "psol", "refused": "It needs boxes."}}
-    assert results_table(["cam", "psol"], refused, against="cam").startswith("Refused: psol: It needs boxes.")
-    text = results_table(["cam", "psol", "has"], refused | {"a": made("cam", 0, "01", "01")}, against="cam")
+def test_refused_and_missing_variants_are_named() -> None:
+    refused = {"x_0": ("psol", "It needs boxes.")}
+    assert table(["cam", "psol"], {}, "cam", refused=refused).startswith("Refused: psol: It needs boxes.")
+    text = table(["cam", "psol", "has"], {"a": made("cam", 0, "01", "01")}, "cam", refused=refused)
     assert text.endswith("Not run: has.\nRefused: psol: It needs boxes.\n")
     assert "published" not in text

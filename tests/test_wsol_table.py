@@ -10,9 +10,10 @@ from trials import SMALL, never, small_data, small_recipe
 from boxless.cli.reproduce_classifiers import register
 from boxless.data.folder import read_data
 from boxless.methods import METHODS
+from boxless.reproduce.classifier_tables import reproduce
 from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.recipes import FROZEN, RECIPES
-from boxless.reproduce.wsol_table import cells, reproduce
+from boxless.reproduce.wsol_table import WsolTable
 from boxless.runtime.errors import UsageError
 
 
@@ -22,10 +23,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_method_has_a_row_and_a_difference(data: Path, tmp_path: Path) -> None:
-    methods = [name for name in METHODS if name in ("cam", "i2c")]
-    text = reproduce([data], tmp_path, TimeBudget(), methods=methods, seeds=[0], **SMALL)
+    table = WsolTable(methods=["cam", "i2c"])
+    text = reproduce(table, [data], tmp_path, TimeBudget(), seeds=[0], **SMALL)
     assert text == (tmp_path / "wsol-table.md").read_text()
-    assert "2 of 2 cells run: tiny at stride 4" in text
+    assert "2 of 2 trials run: tiny at stride 4" in text
     assert "## tiny" in text
     assert "minus cam" in text
     assert sum(line.startswith("| i2c |") for line in text.splitlines()) == 2
@@ -34,20 +35,20 @@ def test_every_method_has_a_row_and_a_difference(data: Path, tmp_path: Path) -> 
     assert text.count("control: whole image") == 1
     size = max(path.stat().st_size for path in (tmp_path / "cells").iterdir())
     assert size < 20_000
-    again = reproduce([data], tmp_path, TimeBudget(), methods=methods, seeds=[0], begun=never, **SMALL)
+    again = reproduce(table, [data], tmp_path, TimeBudget(), seeds=[0], begun=never, **SMALL)
     assert again == text
     result = json.loads((tmp_path / "cells" / "i2c-tiny_0.json").read_text())["result"]
     assert result["options"]["alpha"] == pytest.approx(0.002 * 1281 / 10)
     with pytest.raises(UsageError, match="other settings"):
-        reproduce([data], tmp_path, TimeBudget(), methods=methods, seeds=[0], **(SMALL | {"epochs": 9}))
+        reproduce(table, [data], tmp_path, TimeBudget(), seeds=[0], **(SMALL | {"epochs": 9}))
 
 
 def test_cam_comes_first_and_whole_seeds_before_more(data: Path) -> None:
     train = read_data(data, "train")
-    grid = cells(train, [small_recipe()], list(METHODS)[::-1], [3, 4])
-    assert [(cell.method, cell.training.seed) for cell in grid][:1] == [("cam", 3)]
-    assert [cell.training.seed for cell in grid] == [3] * len(METHODS) + [4] * len(METHODS)
-    assert len({cell.name for cell in grid}) == len(grid)
+    grid = WsolTable(methods=list(METHODS)[::-1]).trials(train, small_recipe(), [3, 4])
+    assert [(trial.method, trial.training.seed) for trial in grid][:1] == [("cam", 3)]
+    assert [trial.training.seed for trial in grid] == [3] * len(METHODS) + [4] * len(METHODS)
+    assert len({trial.name for trial in grid}) == len(grid)
 
 
 def test_a_recipe_on_another_backbone_freezes_the_like_part() -> None:
@@ -79,6 +80,6 @@ def test_the_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     register(app)
     call = ["wsol-table", "--data", str(data), "--out", str(tmp_path / "out"), "--minutes", "1e-9"]
     app(call, exit_on_error=False, result_action="return_value")
-    assert f"0 of {5 * len(METHODS)} cells run" in capsys.readouterr().out
+    assert f"0 of {5 * len(METHODS)} trials run" in capsys.readouterr().out
     with pytest.raises(UsageError, match="no method 'nothing'"):
         app([*call, "--methods", "cam, nothing"], exit_on_error=False)

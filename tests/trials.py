@@ -26,7 +26,7 @@ def small_recipe() -> Recipe:
 
 
 class Looks(TimeBudget):
-    """A clock that is over after some looks at it."""
+    """Minutes that are over after some looks at them."""
 
     def __init__(self, looks: int) -> None:
         super().__init__()
@@ -39,6 +39,6 @@ class Looks(TimeBudget):
         return self.looks < 0
 
 
-def never(cell: Trial) -> None:
+def never(trial: Trial) -> None:
     """For tables that are finished: nothing may begin."""
-    raise AssertionError(cell.name)
+    raise AssertionError(trial.name)

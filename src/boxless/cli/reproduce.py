@@ -4,6 +4,6 @@ from cyclopts import App
 
 from boxless.cli import reproduce_classifiers, reproduce_gan
 
-app = App(name="reproduce", help="Rebuild a paper's table: cell after cell, within given minutes, beside controls.")
+app = App(name="reproduce", help="Rebuild a paper's table: trial after trial, within given minutes, beside controls.")
 reproduce_gan.register(app)
 reproduce_classifiers.register(app)

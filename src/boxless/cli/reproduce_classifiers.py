@@ -1,13 +1,16 @@
 """`boxless reproduce i2c-...`: I2C's tables and figures, all with the same options."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from boxless.cli import console
 from boxless.cli.reproduce_options import ClassifierFlags, numbers
+
+if TYPE_CHECKING:
+    from boxless.reproduce.classifier_tables import ClassifierTable
 
 TABLES = {
     "i2c-table-1": "Every method on its backbone on ILSVRC beside the published errors (Zhang et al., Table 1).",
@@ -33,11 +36,10 @@ def _command(name: str, about: str) -> Callable[..., int]:
     one_seed = published or name == "i2c-figure-3"
 
     def command(*, flags: ClassifierFlags) -> int:
-        from boxless.reproduce.i2c import ablations, comparisons, figure_3
+        from boxless.reproduce.pages import CLASSIFIER_TABLES
 
-        module = comparisons if published else figure_3 if one_seed else ablations
         seeds, recipe = "0" if one_seed else EVERY_SEED, "paper" if published else "quick"
-        return _run(partial(module.reproduce, name), flags, seeds, recipe, Path("runs/i2c"))
+        return _run(CLASSIFIER_TABLES[name], flags, seeds, recipe, Path("runs/i2c"))
 
     command.__doc__ = f"""{about}
 
@@ -63,25 +65,28 @@ def wsol_table(*, flags: ClassifierFlags, methods: str | None = None, backbones:
         Backbones, separated by commas; default: the recipe's.
 
     """
-    from boxless.reproduce.wsol_table import reproduce
+    from boxless.methods import METHODS
+    from boxless.reproduce.wsol_table import WsolTable
 
-    made = partial(reproduce, methods=_words(methods), backbones=_words(backbones))
-    return _run(made, flags, EVERY_SEED, "quick", Path("runs/wsol"))
+    table = WsolTable(methods=_words(methods) or list(METHODS), backbones=_words(backbones))
+    return _run(table, flags, EVERY_SEED, "quick", Path("runs/wsol"))
 
 
-def _run(reproduce: Callable[..., str], flags: ClassifierFlags, seeds: str, recipe: str, out: Path) -> int:
-    """Print the page that `reproduce` makes; the seeds, recipe and folder are a table's own, where flags say none."""
+def _run(table: "ClassifierTable", flags: ClassifierFlags, seeds: str, recipe: str, out: Path) -> int:
+    """Print the page of the `table`; the seeds, recipe and folder are a table's own, where flags say none."""
+    from boxless.reproduce.classifier_tables import reproduce
     from boxless.reproduce.grid import TimeBudget
 
     recipe = flags.recipe or recipe
     page = reproduce(
+        table,
         flags.data,
         flags.out or out,
         TimeBudget(flags.minutes),
         seeds=numbers(flags.seeds or seeds),
         recipe=recipe,
         images_per_class=flags.images_per_class,
-        begun=lambda cell: console.note(f"cell {cell.name}"),
+        begun=lambda trial: console.note(f"trial {trial.name}"),
         **flags.settings(recipe),
     )
     console.out.print(page, markup=False, highlight=False)

@@ -1,6 +1,6 @@
 """`boxless reproduce gan-...`: the GAN co-localization paper's table and figures, and what its runs tell further."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -46,14 +46,14 @@ def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
 
     """
     from boxless.gan.settings import GanTraining
-    from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_cells
+    from boxless.reproduce.gan.table_3 import groups_in, run_table_3, table_3_trials
     from boxless.reproduce.grid import TimeBudget
 
-    clock = TimeBudget(flags.minutes)
+    budget = TimeBudget(flags.minutes)
     training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
     chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
-    cells = table_3_cells(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), numbers(seeds))
-    _print(run_table_3(cells, flags.data, training, flags.out or TABLE, clock, _told))
+    trials = table_3_trials(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), numbers(seeds))
+    _print(run_table_3(trials, flags.data, training, flags.out or TABLE, budget, _begun))
     return 0
 
 
@@ -63,12 +63,12 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         from boxless.reproduce.gan.figures import FIGURES, run_figure
         from boxless.reproduce.grid import TimeBudget
 
-        clock = TimeBudget(flags.minutes)
+        budget = TimeBudget(flags.minutes)
         training = GanTraining(seed=seed, size=flags.size or FIGURES[name].size, log_every=50, **flags.settings())
         gans = _gans(flags.gans) if flags.gans else ()
         groups = _names(flags.groups) if flags.groups else ()
         folder = flags.out or Path("runs") / f"gan-figures-{flags.data.stem}"
-        _print(run_figure(name, flags.data, training, folder, clock, _told, gans=gans, groups=groups))
+        _print(run_figure(name, flags.data, training, folder, budget, _begun, gans=gans, groups=groups))
         return 0
 
     command.__doc__ = f"""{about}
@@ -114,7 +114,7 @@ def gan_readings(
     from boxless.reproduce.gan.readings import run_readings
     from boxless.reproduce.grid import TimeBudget
 
-    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_told))
+    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_begun))
     return 0
 
 
@@ -128,7 +128,7 @@ def gan_stopping(*, data: Path, out: Path = TABLE) -> int:
     data
         The data of the table.
     out
-        The table's folder, whose finished cells are read.
+        The table's folder, whose finished trials are read.
 
     """
     from boxless.reproduce.gan.stopping import validate
@@ -151,10 +151,9 @@ def _gans(listed: str, reference: str = "") -> list[str]:
     return _names(listed)
 
 
-def _told(cell: "GanTrial") -> None:
-    console.note(f"cell {cell.name}")
+def _begun(trial: "GanTrial") -> None:
+    console.note(f"trial {trial.name}")
 
 
-def _print(page: Iterable[str]) -> None:
-    for line in page:
-        console.out.print(line, markup=False, highlight=False)
+def _print(page: str) -> None:
+    console.out.print(page, markup=False, highlight=False, end="")

@@ -115,7 +115,7 @@ class GanTraining:
         return replace(recipe(gan, self.preset), **chosen)
 
     @property
-    def readout(self) -> dict[str, Any]:
+    def map_options(self) -> dict[str, Any]:
         """How maps are read, as the options of a GanLocalizer."""
         return {name: getattr(self, name) for name in READING}
 

@@ -115,7 +115,9 @@ class Run:
                 norm_first=recipe.norm_first,
                 spectral=recipe.spectral,
             )
-        GanLocalizer(self.discriminator, **settings.readout)  # refuses a layer that D lacks, before hours of training
+        GanLocalizer(
+            self.discriminator, **settings.map_options
+        )  # refuses a layer that D lacks before hours of training
         batches = Batches(images.to(device), augment=settings.augment)
         bf16 = uses_bf16(settings.precision, device)
         self.stepper = Step(recipe, self.generator, self.discriminator, batches, bf16=bf16, graph=settings.graph)
@@ -211,7 +213,7 @@ class Run:
         """A copy of D as a localizer, prepared on the training images."""
         copy = Discriminator(**self.discriminator.options).to(self.stepper.device)
         copy.load_state_dict(self.discriminator.state_dict())
-        localizer = GanLocalizer(copy, **self.settings.readout).to(self.stepper.device)
+        localizer = GanLocalizer(copy, **self.settings.map_options).to(self.stepper.device)
         return localizer.prepare(self.stepper.batches.images)
 
     def content(self, localizer: GanLocalizer) -> dict[str, Any]:

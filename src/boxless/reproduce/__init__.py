@@ -1,1 +1,1 @@
-"""Grids of runs that rebuild the tables of papers: resumable, within given minutes, a json for every cell."""
+"""Grids of trials that rebuild the tables of papers: resumable, within given minutes, a json for every trial."""

@@ -1,8 +1,8 @@
-"""One cell of a table of classifiers: train one method with one seed, measure it beside its controls, keep the numbers.
+"""One trial of a table of classifiers: train a method with one seed, measure it beside its controls, keep the numbers.
 
-A cell is a method with its options, the settings of its training (backbone, budget, seed), and the name of the variant
+A trial is a method with its options, the settings of its training (backbone, budget, seed), and the name of the variant
 that it is in its table. Labels alone train; the boxes of the training images choose the threshold, the test boxes
-score. Frozen steps run once for all cells (`remembering.py`). What is kept is small enough to be committed: an image
+score. Frozen steps run once for all trials (`feature_cache.py`). What is kept is small enough to be committed: an image
 is one digit at each IoU.
 """
 
@@ -41,7 +41,7 @@ from boxless.runtime.progress import Progress, progress_to
 FITTED = 1000
 """Training images at most, evenly spaced, whose boxes choose the threshold."""
 BULKY = ("ious", "worst", "curves", "thresholds", "per_class")
-"""Parts of a measurement that no table of many cells needs."""
+"""Parts of a measurement that no table of many trials needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Trial:
 
     @property
     def learnt(self) -> "Trial":
-        """The cell whose training this one needs: itself, or that of the method whose weights it reads differently."""
+        """The trial whose training this one needs: itself, or that of the method whose weights it reads differently."""
         other = method_class(self.method).trained_as or self.method
         if other == self.method:
             return self
@@ -72,7 +72,7 @@ class Trial:
 
 
 class TrialMaps(NamedTuple):
-    """What a cell's network saw: its maps of the training images whose boxes fit, and of the test images."""
+    """What a trial's network saw: its maps of the training images whose boxes fit, and of the test images."""
 
     fit: HeatmapSet
     test: HeatmapSet
@@ -81,7 +81,7 @@ class TrialMaps(NamedTuple):
 
 
 class Experiment:
-    """A data set with its two splits, and what its cells share: frozen features and the untrained networks' maps."""
+    """A data set with its two splits, and what its trials share: frozen features and the untrained networks' maps."""
 
     def __init__(
         self,
@@ -91,64 +91,65 @@ class Experiment:
         images_per_class: int | None = None,
         ten_crops: bool = False,
         unboxed: bool = False,
-        look: Callable[[Trial, TrialMaps], Mapping[str, Any]] = lambda cell, seen: {},
+        extra_results: Callable[[Trial, TrialMaps], Mapping[str, Any]] = lambda trial, maps: {},
     ) -> None:
-        """Cells train in the folder `work`, on at most `images_per_class`; `data` are the parts of one data set.
+        """Trials train in the folder `work`, on at most `images_per_class`; `data` are the parts of one data set.
 
         With `ten_crops` classes are predicted from ten crops of each test image. With `unboxed` the training images
-        may have no boxes, and each method then keeps its own threshold. `look` adds to the results of a cell what its
-        maps show. Raises UsageError for data without a train and a test split, or without boxes.
+        may have no boxes, and each method then keeps its own threshold. `extra_results` are what a table adds to the
+        results of a trial from its maps. Raises UsageError for data without a train and a test split, or without boxes.
         """
         self.test, self.train = two_splits(data, unboxed=unboxed)
         if images_per_class is not None:
             self.train = first_of_each_class(self.train, images_per_class)
-        self.fit, self.work, self.look, self.ten_crops = spaced(self.train, FITTED), work, look, ten_crops
+        self.fit, self.work = evenly_spaced(self.train, FITTED), work
+        self.extra_results, self.ten_crops = extra_results, ten_crops
         self.remembered: dict[tuple[object, ...], FeatureCache] = {}
         self.untrained: dict[tuple[object, ...], Predictor] = {}
 
-    def refused(self, cell: Trial) -> str | None:
+    def refused(self, trial: Trial) -> str | None:
         """Why a method cannot be combined with these options and this backbone; None when it can."""
-        settings = cell.training
-        options = options_for(cell.method, resolve_options(cell.method, cell.options), self.train.classes)
+        settings = trial.training
+        options = options_for(trial.method, resolve_options(trial.method, trial.options), self.train.classes)
         with torch.random.fork_rng([]):
             backbone = build_backbone(settings.backbone, stride=settings.stride, weights="none")
             if settings.freeze:
                 backbone.freeze(settings.freeze)
             try:
-                network = method_class(cell.method)(backbone, len(self.train.classes), **options)
-                network.check_size(cell.method, settings.size)
+                network = method_class(trial.method)(backbone, len(self.train.classes), **options)
+                network.check_size(trial.method, settings.size)
             except UsageError as error:
                 return str(error)
         return None
 
-    def run(self, cell: Trial, clock: TimeBudget, *, keep: bool = False) -> Result | None:
-        """Train and measure a cell -> everything as plain values, or None out of time.
+    def run(self, trial: Trial, budget: TimeBudget, *, keep: bool = False) -> Result | None:
+        """Train and measure a trial -> everything as plain values, or None out of time.
 
-        The next call then goes on from the last epoch. The run folder goes when it is measured, unless another cell
+        The next call then goes on from the last epoch. The run folder goes when it is measured, unless another trial
         needs it (`keep`).
         """
-        if reason := self.refused(cell):
-            return {"variant": cell.variant, "method": cell.method, "refused": reason}
-        out, began = self.work / cell.learnt.name, time.process_time()
-        cost = self.learn(cell.learnt, out, clock)
+        if reason := self.refused(trial):
+            return {"variant": trial.variant, "method": trial.method, "refused": reason}
+        out, began = self.work / trial.learnt.name, time.process_time()
+        cost = self.learn(trial.learnt, out, budget)
         if cost is None:
             return None
         learnt = time.process_time()
-        found = self.measure(cell, out)
+        found = self.measure(trial, out)
         seconds = {"training": learnt - began, "measuring": time.process_time() - learnt}
         if not keep:
             shutil.rmtree(out)
-        described = {"variant": cell.variant, "method": cell.method, "options": dict(cell.options)}
-        return described | {"training": plain(cell.training), "cpu_seconds": seconds} | cost | found
+        described = {"variant": trial.variant, "method": trial.method, "options": dict(trial.options)}
+        return described | {"training": plain(trial.training), "cpu_seconds": seconds} | cost | found
 
-    def learn(self, cell: Trial, out: Path, clock: TimeBudget) -> Result | None:
+    def learn(self, trial: Trial, out: Path, budget: TimeBudget) -> Result | None:
         """Train from the last epoch there is to the end -> rows of metrics.csv and costs, or None when time is over."""
-        settings = cell.training
-        check_labels(cell.method, self.train, None)
+        settings = trial.training
+        check_labels(trial.method, self.train, None)
 
-        with torch.random.fork_rng([]), progress_to(f"training {cell.name}") as tell:
-            resume, options = (out / "last.pt").exists(), resolve_options(cell.method, cell.options)
-            run = ProfiledRun(cell.method, options, self.train, None, settings, out, resume=resume)
+        with torch.random.fork_rng([]), progress_to(f"training {trial.name}") as tell:
+            resume, options = (out / "last.pt").exists(), resolve_options(trial.method, trial.options)
+            run = ProfiledRun(trial.method, options, self.train, None, settings, out, resume=resume)
             # Only where the same pictures come again.
             repeats = settings.resize == settings.size and not run.network.alters_images
             if settings.freeze and repeats:
@@ -156,7 +157,7 @@ class Experiment:
 
             def progress(step: int, steps: int, row: Mapping[str, float]) -> None:
                 tell(step, steps, row)
-                if clock.over:
+                if budget.over:
                     raise _OverError
 
             try:
@@ -165,11 +166,11 @@ class Experiment:
                 return None
         return {"history": run.history, "step_bytes": run.step_bytes, "epoch_seconds": run.epoch_seconds}
 
-    def measure(self, cell: Trial, out: Path) -> Result:
-        """The weights in `out` read out by the cell's method on the test images, beside its controls."""
-        settings, options = cell.training, resolve_options(cell.method, cell.options)
+    def measure(self, trial: Trial, out: Path) -> Result:
+        """The weights in `out` read out by the trial's method on the test images, beside its controls."""
+        settings, options = trial.training, resolve_options(trial.method, trial.options)
         how = InferenceOptions(16, settings.workers, device_named(settings.device))
-        localizer = read_as(load(out), cell.method, options)
+        localizer = read_as(load(out), trial.method, options)
         blank = self.blank(localizer, settings, how)
         if settings.freeze:
             localizer.network.backbone.freeze(settings.freeze)
@@ -178,14 +179,15 @@ class Experiment:
         trained = TrainedPredictor(localizer.to(how.device), how)
         predictor, progress = Once(TenCropped(trained, settings.resize) if self.ten_crops else trained), Progress()
         measured, maps = evaluate(predictor, self.test, progress, fit=self.fit, untrained=blank, headline="transferred")
-        told = evaluation_result(measured, predictor, self.test, self.fit, progress, seed=settings.seed)
-        kept = {name: value for name, value in told["measurement"].items() if name not in BULKY}
+        result = evaluation_result(measured, predictor, self.test, self.fit, progress, seed=settings.seed)
+        kept = {name: value for name, value in result["measurement"].items() if name not in BULKY}
         fitted = compute_heatmaps(predictor, self.fit, progress).boxed() if self.fit.boxed else HeatmapSet()
-        looked = dict(self.look(cell, TrialMaps(fitted, maps, measured.rows[0].threshold[0])))
-        return {"data": told["data"], "measurement": kept, "v2": box_accuracy_v2(maps)} | per_image(measured) | looked
+        extra = self.extra_results(trial, TrialMaps(fitted, maps, measured.rows[0].threshold[0]))
+        found = {"data": result["data"], "measurement": kept, "v2": box_accuracy_v2(maps)}
+        return found | per_image(measured) | dict(extra)
 
     def blank(self, localizer: Localizer, settings: Training, how: InferenceOptions) -> Predictor:
-        """The same network with random weights, which looks at each image once for all cells that share it."""
+        """The same network with random weights, which looks at each image once for all trials that share it."""
         shapes = tuple((name, tuple(value.shape)) for name, value in localizer.network.state_dict().items())
         key = (localizer.method, settings.backbone, settings.stride, settings.size, shapes)
         if key not in self.untrained:
@@ -199,11 +201,11 @@ class Experiment:
 
 
 class _OverError(Exception):
-    """The clock is over; what the last epoch left is taken up by the next call."""
+    """The minutes are over; what the last epoch left is taken up by the next call."""
 
 
 class Once:
-    """A finder that looks at each split once."""
+    """A predictor that looks at each split once."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.name, self.readout, self.classes = predictor.name, predictor.readout, predictor.classes
@@ -211,7 +213,7 @@ class Once:
         self.found: dict[tuple[str | None, bool], list[ImageHeatmap]] = {}
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
-        """As the finder's."""
+        """As the predictor's."""
         key = dataset.split, labels
         if key not in self.found:
             self.found[key] = list(self.predictor.maps(dataset, progress, labels=labels))
@@ -219,7 +221,7 @@ class Once:
 
 
 def per_image(measured: Measurement) -> dict[str, Any]:
-    """What pairs of cells are compared by: a digit an image (1: right), and a hash that says which images they are.
+    """What pairs of trials are compared by: a digit per image (1: right), and a hash that says which images they are.
 
     `hits` at each IoU with the headline's threshold and the oracle's; `known`: whether the class is right, `known_5`:
     whether it is among the first five.
@@ -262,10 +264,14 @@ def two_splits(data: Sequence[Path], *, unboxed: bool = False) -> tuple[Dataset,
     return joined([test for test, _ in found]), joined([train for _, train in found if train is not None])
 
 
-def spaced(dataset: Dataset, most: int) -> Dataset:
+def spaced(count: int, most: int) -> list[int]:
+    """At most `most` indices of `count`, evenly spaced from the first to the last."""
+    return [int(index) for index in np.linspace(0, count - 1, min(most, count)).round()]
+
+
+def evenly_spaced(dataset: Dataset, most: int) -> Dataset:
     """At most `most` samples, evenly spaced."""
-    kept = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)
-    return replace(dataset, samples=[dataset.samples[int(index)] for index in kept])
+    return replace(dataset, samples=[dataset.samples[index] for index in spaced(len(dataset), most)])
 
 
 def first_of_each_class(dataset: Dataset, most: int) -> Dataset:

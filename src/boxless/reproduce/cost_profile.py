@@ -18,6 +18,7 @@ from boxless.data.training_batches import Batch
 from boxless.methods.cam import Cam
 from boxless.methods.i2c import I2c
 from boxless.methods.training import Run
+from boxless.reproduce.markdown import markdown_table
 
 
 class ProfiledRun(Run):
@@ -83,10 +84,11 @@ class Cost:
 
 def cost(backbone: str = "inception_v3", classes: int = 1000, size: int = 224, seeds: int = 3) -> Cost:
     """The cost of I2C with the published head on a backbone at `size` pixels."""
-    with torch.device("meta"):
-        plain, ours = (kind(build_backbone(backbone, weights="none"), classes, head="conv") for kind in (Cam, I2c))
-        image, label = torch.empty(1, 3, size, size), torch.zeros(1, dtype=torch.long)
-        operations = [_operations(network, image, label) for network in (plain, ours)]
+    with torch.device("meta"):  # values do not matter, and drawing them would take seconds
+        networks = [kind(build_backbone(backbone, weights="none"), classes, head="conv") for kind in (Cam, I2c)]
+    plain, ours = (network.to_empty(device="cpu") for network in networks)  # autocast does not know "meta"
+    image, label = torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.long)
+    operations = [_operations(network, image, label) for network in (plain, ours)]
     numbers = [sum(value.numel() for value in network.state_dict().values()) for network in (plain, ours)]
     length = plain.backbone.channels
     return Cost(
@@ -114,8 +116,9 @@ def cost_table() -> str:
         ("operations that SC adds in training, a pair", f"{found.sc / 1e3:.1f} K", "none"),
         ("operations that I2C adds at test time", str(found.extra_forward), "none"),
     ]
-    lines = ["| InceptionV3, 1,000 classes, 224 px | counted | published |", "|---|---:|---:|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+    return (
+        "\n".join(markdown_table(("InceptionV3, 1,000 classes, 224 px", "counted", "published"), rows, text=1)) + "\n"
+    )
 
 
 def _operations(network: Cam, image: torch.Tensor, label: torch.Tensor) -> int:

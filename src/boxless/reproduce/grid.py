@@ -1,7 +1,8 @@
-"""A grid of cells, run one after the other in the order given, within given minutes.
+"""A grid of trials, run one after the other in the order given, within given minutes, and the page of their results.
 
-A finished cell leaves CELL.json in the results folder and is never run again; a cell that the clock or a kill stopped
-leaves none and is taken up again by the next call. What a cell has done so far is its own affair (its run folder).
+A finished trial leaves NAME.json in the results folder and is never run again; a trial that the end of the minutes or a
+kill stopped leaves none and is taken up again by the next call. What a trial has done so far is its own affair (its run
+folder).
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import write_json
+from boxless.runtime.files import write_json, write_text_atomic
 from boxless.runtime.provenance import provenance
 
 
@@ -49,56 +50,69 @@ class TimeBudget:
 
 
 def run_grid(
-    cells: Sequence[Trial],
-    work: Callable[[Trial, TimeBudget], Result | None],
+    trials: Sequence[Trial],
+    run: Callable[[Trial, TimeBudget], Result | None],
     folder: Path,
     settings: Mapping[str, Any],
-    clock: TimeBudget,
-) -> None:
-    """Run every cell that has no result in `folder` yet, until the clock is over; `work` returns None when it was.
+    budget: TimeBudget,
+    page: Callable[[dict[str, Result]], str],
+    path: Path,
+) -> str:
+    """Run every trial that has no result in `folder` yet, while minutes are left -> the page of all results.
 
-    A cell that cannot be run (BoxlessError) leaves the reason as its result. Raises UsageError when the folder holds
-    results of other `settings`, BoxlessError when a result cannot be written.
+    `run` returns None when the minutes ended. A trial that cannot be run (BoxlessError) leaves the reason as its
+    result. The page is also written to `path`, after Ctrl-C too. Raises UsageError when the folder holds results of
+    other `settings`, BoxlessError when a file cannot be written.
     """
-    done = results(cells, folder, settings)
-    for cell in cells:
-        if clock.over:
-            return
-        if cell.name in done:
-            continue
-        try:
-            result = work(cell, clock)
-        except UsageError:
-            raise
-        except BoxlessError as error:
-            result = {"failed": str(error)}
-        if result is not None:
-            content = {"cell": cell.name, "settings": dict(settings), **provenance(), "result": result}
-            write_json(folder / f"{cell.name}.json", content)
+    done = results(trials, folder, settings)
+    try:
+        for trial in trials:
+            if budget.over:
+                break
+            if trial.name in done:
+                continue
+            try:
+                result = run(trial, budget)
+            except UsageError:
+                raise
+            except BoxlessError as error:
+                result = {"failed": str(error)}
+            if result is not None:
+                content = {"cell": trial.name, "settings": dict(settings), **provenance(), "result": result}
+                write_json(folder / f"{trial.name}.json", content)
+    finally:
+        text = page(results(trials, folder, settings))
+        write_text_atomic(path, [text], "the page")
+    return text
 
 
-def results(cells: Sequence[Named], folder: Path, settings: Mapping[str, Any]) -> dict[str, Result]:
-    """The results that the folder holds, by the cells' names; raises as `run_grid` does."""
+def results(trials: Sequence[Named], folder: Path, settings: Mapping[str, Any]) -> dict[str, Result]:
+    """The results that the folder holds, by the trials' names; raises as `run_grid` does."""
     found: dict[str, Result] = {}
-    for cell in cells:
-        path = folder / f"{cell.name}.json"
+    for trial in trials:
+        path = folder / f"{trial.name}.json"
         if not path.exists():
             continue
         content = stored(path)
         if content["settings"] != dict(settings):
             raise UsageError(f"{path} was made with other settings ({_difference(content['settings'], settings)}). "
                              "Use those, or choose another --out.")  # fmt: skip
-        found[cell.name] = content["result"]
+        found[trial.name] = content["result"]
     return found
 
 
+def failures(results: Mapping[str, Result]) -> list[str]:
+    """A line for each trial that could not be run."""
+    return [f"Failed: {name}: {result['failed']}" for name, result in results.items() if "failed" in result]
+
+
 def stored(path: Path) -> dict[str, Any]:
-    """What a cell's json holds: name, settings, provenance and result; raises BoxlessError for another file."""
+    """What a trial's json holds: name, settings, provenance and result; raises BoxlessError for another file."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         content["settings"], content["result"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BoxlessError(f"{path} is no result of a cell ({error!r}). Delete it to run the cell again.") from error
+        raise BoxlessError(f"{path} is no result of a trial ({error!r}). Delete it to run the trial again.") from error
     return content
 
 

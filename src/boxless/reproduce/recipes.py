@@ -1,4 +1,4 @@
-"""How the cells of a table are trained: one budget for all, and each method's options where they depend on it."""
+"""How the trials of a table are trained: one budget for all, and each method's options where they depend on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ ILSVRC = 1281
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The settings that all cells share, and options by method; `head` is for every method that has that option."""
+    """The settings that all trials share, and options by method; `head` is for every method that has that option."""
 
     training: Training
     head: str
@@ -49,7 +49,7 @@ FROZEN = {"vgg16": "conv4", "resnet50": "layer3.5", "inception_v3": "Mixed_6d"}
 
 RECIPES = {
     # Minutes on a processor: only Lite0's last block, its last convolution and the classifier learn, from whole
-    # pictures, mirrored every other time; what lies before is computed once for all cells. These layers learn as fast
+    # pictures, mirrored every other time; what lies before is computed once for all trials. These layers learn as fast
     # as the classifier: in the hundred steps of a small data set the published tenth of that hardly moves them.
     #
     # I2C takes its seeds where the paper does, before the layers that make the class map, which here is before Lite0's

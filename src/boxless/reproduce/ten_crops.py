@@ -20,14 +20,14 @@ from boxless.runtime.progress import Progress
 
 
 class TenCropped:
-    """A trained finder whose classes come from ten crops of the image with a short side of `resize` pixels."""
+    """A trained predictor whose classes come from ten crops of the image with a short side of `resize` pixels."""
 
     def __init__(self, predictor: TrainedPredictor, resize: int) -> None:
         self.name, self.readout, self.classes = predictor.name, predictor.readout, predictor.classes
         self.predictor, self.resize = predictor, Resize(resize, "short-side")
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
-        """The finder's maps; without `labels` they are of the class that the one whole image shows."""
+        """The predictor's maps; without `labels` they are of the class that the one whole image shows."""
         for mapped in self.predictor.maps(dataset, progress, labels=labels):
             name = mapped.sample.name
             yield replace(mapped, ranked=self.classify(self.resize(dataset.source.read(name), name)[0]))

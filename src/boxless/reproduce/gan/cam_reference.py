@@ -19,7 +19,7 @@ from boxless.inference.predictors import InferenceOptions, TrainedPredictor
 from boxless.methods.settings import Training, plain
 from boxless.reproduce.classifier_runs import Experiment, Trial
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial
-from boxless.reproduce.gan.scoring import Scoring, boxed_splits, scored, some_boxed
+from boxless.reproduce.gan.scoring import Scoring, category_splits, score_maps, some_boxed
 from boxless.reproduce.grid import Result, TimeBudget
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import BoxlessError
@@ -55,29 +55,31 @@ def schedule(settings: GanTraining, images: int, seed: int) -> Training:
     )
 
 
-def run_reference(cell: GanTrial, data: Path, settings: GanTraining, runs: Path, clock: TimeBudget) -> Result | None:
+def run_reference(trial: GanTrial, data: Path, settings: GanTraining, runs: Path, budget: TimeBudget) -> Result | None:
     """The scores of one group as those of a GAN that has one stage, None out of time.
 
     The classifier is trained in a run folder that all groups share, going on where it stopped. Raises UsageError
     without boxes of both splits, BoxlessError for a group that the data does not hold.
     """
-    study = Experiment([data], runs)
-    names = _classes(study.test, cell.group)
-    training = schedule(settings, len(study.train), cell.seed)
-    run = f"{CAM}_{cell.seed}"
-    if study.learn(Trial(CAM, CAM, {"head": "linear"}, training), runs / run, clock) is None:
+    experiment = Experiment([data], runs)
+    names = _classes(experiment.test, trial.group)
+    training = schedule(settings, len(experiment.train), trial.seed)
+    run = f"{CAM}_{trial.seed}"
+    if experiment.learn(Trial(CAM, CAM, {"head": "linear"}, training), runs / run, budget) is None:
         return None
     how = InferenceOptions(64, training.workers, device_named(settings.device))
     localizer = load(runs / run)
-    test, fit = _of(study.test, names), some_boxed(_of(study.train, names))
+    test, fit = _of(experiment.test, names), some_boxed(_of(experiment.train, names))
 
     def scores(network: Localizer) -> Result:
         predictor = TrainedPredictor(network.to(how.device), how)
-        return scored(*(compute_heatmaps(predictor, part, Progress()).split() for part in (test, fit)), seed=cell.seed)
+        return score_maps(
+            *(compute_heatmaps(predictor, part, Progress()).split() for part in (test, fit)), seed=trial.seed
+        )
 
-    step = training.epochs * (len(study.train) // training.batch_size)
-    scoring = Scoring(*boxed_splits(data, cell.group), size=settings.size, device=how.device, seed=cell.seed)
-    fresh_scores = [scores(fresh(localizer, cell.seed + i))["maps"] for i in range(UNTRAINED)]
+    step = training.epochs * (len(experiment.train) // training.batch_size)
+    scoring = Scoring(*category_splits(data, trial.group), size=settings.size, device=how.device, seed=trial.seed)
+    fresh_scores = [scores(fresh(localizer, trial.seed + i))["maps"] for i in range(UNTRAINED)]
     return {
         "stages": [{"step": step, "readings": {"cam": scores(localizer)}}],
         "label_free": step,

@@ -4,58 +4,39 @@ The paper compares peaks over training. Here both sides of a claim are last stat
 thresholds transferred from boxes of training images, on the same test images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from boxless.evaluation.bootstrap import Comparison, compare, holm
 from boxless.reproduce.gan.cam_reference import CAM
 from boxless.reproduce.gan.run import GanTrial
-from boxless.reproduce.gan.scoring import Score, mean_hits
-from boxless.reproduce.grid import Result
-from boxless.reproduce.tables import signed, table
+from boxless.reproduce.gan.run_results import GanRun, Hits, over_groups
+from boxless.reproduce.markdown import markdown_table, signed
 
 COLUMNS = ("the paper says", "asked of SN-DCGAN", "groups", "images", "points (95 %)", "p", "it is")
-GAN, READING, THRESHOLD = "sn-dcgan", "cam", "transferred"
-"""The paper's best GAN and its reading."""
+GAN, MAPS = "sn-dcgan", ("cam", "transferred")
+"""The paper's best GAN, and the reading and threshold of its maps."""
 NOT_RUN = "not run"
 
-Runs = Mapping[GanTrial, Result]
-Side = Callable[[GanTrial, Runs], list[Score]]
+Runs = Mapping[GanTrial, GanRun]
+Side = Callable[[GanRun, Runs], list[Hits]]
 """What of a run of SN-DCGAN, or of a partner of it, is compared; nothing where the partner was not run."""
-
-
-def last(cell: GanTrial, runs: Runs, kind: str = "maps") -> list[Score]:
-    """The score of the last state of a run, of its maps or of shuffled ones."""
-    return [runs[cell]["stages"][-1]["readings"][READING][kind][THRESHOLD]] if cell in runs else []
-
-
-def shuffled(cell: GanTrial, runs: Runs) -> list[Score]:
-    """The same maps, each on another image."""
-    return last(cell, runs, "shuffled")
-
-
-def untrained(cell: GanTrial, runs: Runs) -> list[Score]:
-    """Networks that were never trained."""
-    return [score[THRESHOLD] for score in runs[cell]["controls"]["untrained"][READING]]
-
-
-def peak(cell: GanTrial, runs: Runs) -> list[Score]:
-    """The best of its states, chosen with the test boxes, as the paper reports it."""
-    scores = [stage["readings"][READING]["maps"][THRESHOLD] for stage in runs[cell]["stages"]]
-    return [max(scores, key=lambda score: float(score["accuracy"]["0.5"]))]
 
 
 def control(name: str) -> Side:
     """What no learning scores on the images of a run."""
-    return lambda cell, runs: [runs[cell]["controls"][name]]
+    return lambda run, runs: [run.control(name)]
 
 
 def partner(**changes: Any) -> Side:
     """The last state of the run that differs in this alone."""
-    return lambda cell, runs: last(replace(cell, **changes), runs)
+
+    def last(run: GanRun, runs: Runs) -> list[Hits]:
+        other = runs.get(replace(run.trial, **changes))
+        return [] if other is None else [other.stages(*MAPS)[-1]]
+
+    return last
 
 
 class Answer(NamedTuple):
@@ -77,27 +58,23 @@ class Claim:
     """Which runs of SN-DCGAN it is about."""
 
     def asked(self, runs: Runs) -> Answer | None:
-        """What the runs that it is about say to it."""
-        return answered([cell for cell in runs if cell.augment in self.augment], self.below, runs)
-
-
-def answered(cells: Sequence[GanTrial], below: Side, runs: Runs) -> Answer | None:
-    """SN-DCGAN among `cells` minus what is to lie below it, over the images of every group that has both, or None."""
-    mine = [cell for cell in cells if cell.gan == GAN and below(cell, runs)]
-    groups = [[cell for cell in mine if cell.group == group] for group in dict.fromkeys(cell.group for cell in mine)]
-    if not groups:
-        return None
-    ours, theirs = (
-        np.concatenate([mean_hits([score for cell in group for score in side(cell, runs)]) for group in groups])
-        for side in (last, below)
-    )
-    return Answer(len(groups), len(ours), compare(ours, theirs))
+        """SN-DCGAN minus what is to lie below it, over the images of every group that has both, or None."""
+        mine = [
+            run
+            for trial, run in runs.items()
+            if trial.gan == GAN and trial.augment in self.augment and self.below(run, runs)
+        ]
+        if not mine:
+            return None
+        ours = over_groups(mine, lambda run: [run.stages(*MAPS)[-1]])
+        theirs = over_groups(mine, lambda run: self.below(run, runs))
+        return Answer(len({run.trial.group for run in mine}), len(ours), compare(ours, theirs))
 
 
 FINDS = "the discriminator attends to the object"
 CLAIMS = (
-    Claim(FINDS, "above its maps, shuffled", shuffled),
-    Claim(FINDS, "above untrained discriminators", untrained),
+    Claim(FINDS, "above its maps, shuffled", lambda run, runs: [run.stages(*MAPS, "shuffled")[-1]]),
+    Claim(FINDS, "above untrained discriminators", lambda run, runs: run.untrained(*MAPS)),
     Claim(FINDS, "above the whole image as the box", control("whole image")),
     Claim(FINDS, "above the best centred box of training images", control("centred box")),
     Claim(FINDS, "above border contrast, which learns nothing", control("no learning")),
@@ -105,6 +82,7 @@ CLAIMS = (
     Claim("diversity, here by augmentation, lowers it", "plain above augmented", partner(augment=True), (False,)),
     Claim("it is comparable with a classifier's CAM", "above CAM", partner(gan=CAM, augment=True)),
 )  # fmt: skip
+PEAK = Claim("", "the peak over the stages", lambda run, runs: [run.peak(*MAPS)])
 
 
 def claims_section(runs: Runs) -> list[str]:
@@ -113,27 +91,24 @@ def claims_section(runs: Runs) -> list[str]:
     A claim is about the images of all groups that have both sides; p-values are over images, and the words follow
     from p < 0.05 after Holm's correction for all claims that were run.
     """
-    runs = {cell: result for cell, result in runs.items() if "stages" in result}
     answers = {claim: answer for claim in CLAIMS if (answer := claim.asked(runs))}
-    chosen = answered(list(runs), peak, runs)
+    chosen = PEAK.asked(runs)
     if not answers or not chosen:
         return []
     sure = dict(zip(answers, holm([answer.found.p for answer in answers.values()]), strict=True))
-    rows = [_row(claim, answers[claim], sure[claim]) if claim in answers else _missing(claim) for claim in CLAIMS]
+    rows = [_row(claim, answers.get(claim), sure.get(claim, False)) for claim in CLAIMS]
     words = (
         "Last states of the runs, class activation maps, thresholds transferred from boxes of training images; seeds "
         "and augmentations are averaged image by image. Brackets: 95 % bootstrap intervals over images. The words: "
         f"p < 0.05 after Holm's correction for {len(answers)} comparisons. The last state minus the peak over the "
-        f"checkpoints, which is chosen with the test boxes as the paper's is: {signed(chosen.found)} points."
+        f"checkpoints, which is chosen with the test boxes as the paper's is: {signed(chosen.found, 100)} points."
     )
-    return ["", "## What the paper says, beside the controls", "", words, "", *table(COLUMNS, rows)]
+    return ["", "## What the paper says, beside the controls", "", words, "", *markdown_table(COLUMNS, rows)]
 
 
-def _row(claim: Claim, answer: Answer, sure: bool) -> list[str]:
+def _row(claim: Claim, answer: Answer | None, sure: bool) -> list[str]:
+    if answer is None:
+        return [claim.says, claim.compared, *["-"] * 4, NOT_RUN]
     groups, images, found = answer
     word = ("above" if found.difference > 0 else "below") if sure else "not told apart"
-    return [claim.says, claim.compared, str(groups), str(images), signed(found), f"{found.p:.2g}", word]
-
-
-def _missing(claim: Claim) -> list[str]:
-    return [claim.says, claim.compared, *["-"] * 4, NOT_RUN]
+    return [claim.says, claim.compared, str(groups), str(images), signed(found, 100), f"{found.p:.2g}", word]

@@ -24,7 +24,7 @@ from boxless.gan.localizer import READOUTS, GanLocalizer
 from boxless.gan.sample_metrics import Features, kid, similarities
 from boxless.gan.samples import SIDE, generator_of, grid, samples
 from boxless.report.drawing import Picture, captioned, sheet, triptych
-from boxless.reproduce.classifier_runs import spaced
+from boxless.reproduce.classifier_runs import evenly_spaced
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_d
 from boxless.reproduce.grid import Result
 
@@ -42,7 +42,7 @@ def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], tes
     real = train.cpu()[order[: 2 * COUNT]]
     made, features = samples(*generator_of(content), COUNT), Features()
     half = len(real) // 2
-    seen = read_images(spaced(test, COUNT), content["size"])
+    seen = read_images(evenly_spaced(test, COUNT), content["size"])
     return {
         "step": content["step"],
         "ms_ssim": {"generated": mean_of(similarities(made)), "real": mean_of(similarities(real[:COUNT]))},
@@ -88,29 +88,27 @@ def mean_of(values: Float[Tensor, "n"]) -> Result:
 def sample_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any]]]) -> Picture:
     """Samples of every run from the same z, side by side."""
     pictures = []
-    for cell, content in runs:
+    for trial, content in runs:
         made = grid(samples(*generator_of(content), SIDE * SIDE))
         large = cv2.resize(made, (SIDE * 64, SIDE * 64), interpolation=cv2.INTER_NEAREST)
-        pictures.append(captioned(np.asarray(large, np.uint8), f"{title(cell)}, {content['step']:,} iterations"))
+        pictures.append(captioned(np.asarray(large, np.uint8), f"{title(trial)}, {content['step']:,} iterations"))
     return sheet(pictures, columns=3)
 
 
-def triptych_sheet(
-    runs: Sequence[tuple[GanTrial, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]],
-) -> Picture:
+def triptych_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]]) -> Picture:
     """For every run, images with the found box (green) and the true one where known (blue) | heat maps | both."""
     columns = []
-    for cell, content, train, test in runs:
-        shown = spaced(test, SHOWN)
+    for trial, content, train, test in runs:
+        shown = evenly_spaced(test, SHOWN)
         maps = heats(localizer(content, train), read_images(shown, content["size"])).numpy()
         rows = [_triptych(shown, place, heat) for place, heat in enumerate(maps)]
-        columns.append(captioned(sheet(rows, columns=1, gap=2), f"{title(cell)}, {content['step']:,} iterations"))
+        columns.append(captioned(sheet(rows, columns=1, gap=2), f"{title(trial)}, {content['step']:,} iterations"))
     return sheet(columns, columns=3, gap=16)
 
 
-def title(cell: GanTrial) -> str:
+def title(trial: GanTrial) -> str:
     """A run in words."""
-    return f"{cell.gan}, {cell.group}" + (", augmented" if cell.augment else "")
+    return f"{trial.gan}, {trial.group}" + (", augmented" if trial.augment else "")
 
 
 def _triptych(dataset: Dataset, place: int, heat: Float[np.ndarray, "h w"]) -> Picture:

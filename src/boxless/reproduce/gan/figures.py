@@ -14,21 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from boxless.data.dataset import Dataset, data_hash
+from boxless.data.dataset import data_hash
 from boxless.data.folder import read_data, splits
-from boxless.data.splits import split_named, splits_for
+from boxless.data.splits import split_named
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
-from boxless.gan.training import train_gan
 from boxless.report.drawing import save
 from boxless.reproduce.gan.figure_panels import measured, sample_sheet, triptych_sheet
-from boxless.reproduce.gan.run import GanTrial, trained_at
+from boxless.reproduce.gan.run import GanTrial, train_further, trained_at
+from boxless.reproduce.gan.scoring import category_splits
 from boxless.reproduce.gan.table_3 import deciding, groups_in
-from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
-from boxless.reproduce.tables import table
+from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid
+from boxless.reproduce.markdown import markdown_table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
-from boxless.runtime.files import write_json, write_text_atomic
+from boxless.runtime.files import write_json
 from boxless.runtime.progress import Report
 from boxless.runtime.provenance import provenance
 
@@ -52,7 +52,7 @@ class Figure:
     maps: bool
     """Heat maps are drawn, else samples."""
 
-    def cells(self, gans: Sequence[str], groups: Sequence[str], seed: int) -> list[GanTrial]:
+    def trials(self, gans: Sequence[str], groups: Sequence[str], seed: int) -> list[GanTrial]:
         """Its runs, in the order in which they are drawn."""
         return [
             GanTrial(gan=gan, group=group, augment=augment, seed=seed)
@@ -88,62 +88,49 @@ def run_figure(
     data: Path,
     training: GanTraining,
     out: Path,
-    clock: TimeBudget,
+    budget: TimeBudget,
     progress: Callable[[GanTrial], Report | None],
     *,
     gans: Sequence[str] = (),
     groups: Sequence[str] = (),
-) -> list[str]:
-    """Train what a figure still lacks within the clock's minutes -> its page; leaves NAME.jpg, .json and .md in `out`.
+) -> str:
+    """Train what a figure still lacks within the minutes -> its page; leaves NAME.jpg, .json and .md in `out`.
 
-    Runs that the clock did not reach are left out of the picture and named on the page. Raises what `train_gan` and
+    Runs that the minutes did not reach are left out of the picture and named on the page. Raises what `train_gan` and
     `run_grid` raise.
     """
     figure = FIGURES[name]
-    cells = figure.cells(gans or figure.gans, groups or figure.groups or categories(data), training.seed)
+    trials = figure.trials(gans or figure.gans, groups or figure.groups or categories(data), training.seed)
     settings = {"data": data.name, **deciding(training)}
 
-    def work(cell: GanTrial, clock: TimeBudget) -> Result | None:
-        return run(cell, data, training, out / "runs" / cell.name, clock, progress(cell))
+    def train(trial: GanTrial, budget: TimeBudget) -> Result | None:
+        return run(trial, data, training, out / "runs" / trial.name, budget, progress(trial))
 
-    try:
-        run_grid(cells, work, out / "figures", settings, clock)
-    finally:  # also after Ctrl-C: what there is makes a picture
-        done = results(cells, out / "figures", settings)
-        page = figure_page(name, figure, cells, done)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(out / f"{name}.md", ["\n".join(page) + "\n"], "the page")
-        drawn = [cell for cell in cells if "step" in done.get(cell.name, {})]
+    def page(done: Mapping[str, Result]) -> str:
+        drawn = [trial for trial in trials if "step" in done.get(trial.name, {})]
         if drawn:
             draw(figure, drawn, data, out / f"{name}.jpg", out / "runs")
         content = {"figure": name, "settings": settings, "seed": training.seed, **provenance(), "cells": done}
         write_json(out / f"{name}.json", content)
-    return page
+        return figure_page(name, trials, done)
+
+    return run_grid(trials, train, out / "figures", settings, budget, page, out / f"{name}.md")
 
 
 def run(
-    cell: GanTrial, data: Path, training: GanTraining, folder: Path, clock: TimeBudget, progress: Report | None
+    trial: GanTrial, data: Path, training: GanTraining, folder: Path, budget: TimeBudget, progress: Report | None
 ) -> Result | None:
     """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
-    test, train = unlabelled_splits(data, cell.group)
-    settings = replace(training, augment=cell.augment, seed=cell.seed, minutes=clock.left)
+    test, train = category_splits(data, trial.group, boxed=False)
+    settings = replace(training, augment=trial.augment, seed=trial.seed)
     images = read_images(train, settings.size)
-    train_gan(cell.gan, images, settings, folder, resume=(folder / "last.pt").exists(), progress=progress)
-    content = checkpoint.read(folder / "last.pt")
+    content = train_further(trial.gan, images, settings, folder, budget, progress)
+    if content is None:
+        return None
     if content["step"] > settings.iterations:
         raise UsageError(f"{folder} went on to iteration {content['step']}. Use that number, or choose another --out.")
-    if content["step"] < settings.iterations:
-        return None
     hashes = {"data": {"name": data.name, "hash": data_hash(test), "train_hash": data_hash(train)}}
-    return measured(content, images, test, cell.seed) | hashes
-
-
-def unlabelled_splits(data: Path, group: str) -> tuple[Dataset, Dataset]:
-    """The test and training images of a category; raises BoxlessError without a training split."""
-    test, train = splits_for(data, classes=group, one_category=True)
-    if train is None:
-        raise BoxlessError(f"{data} has no train split. Expected train/CLASS/img and test/CLASS/img (or val).")
-    return test, train
+    return measured(content, images, test, trial.seed) | hashes
 
 
 def categories(data: Path) -> list[str]:
@@ -154,16 +141,16 @@ def categories(data: Path) -> list[str]:
         return read_data(data, split_named(splits(data), "train")).classes
 
 
-def draw(figure: Figure, cells: Sequence[GanTrial], data: Path, path: Path, runs: Path) -> None:
-    """Write the picture of the runs of `cells`; raises BoxlessError when it cannot be written."""
+def draw(figure: Figure, trials: Sequence[GanTrial], data: Path, path: Path, runs: Path) -> None:
+    """Write the picture of the runs of `trials`; raises BoxlessError when it cannot be written."""
     read: list[tuple[GanTrial, dict[str, Any]]] = [
-        (cell, checkpoint.read(runs / cell.name / "last.pt")) for cell in cells
+        (trial, checkpoint.read(runs / trial.name / "last.pt")) for trial in trials
     ]
     if figure.maps:
         whole = []
-        for cell, content in read:
-            test, train = unlabelled_splits(data, cell.group)
-            whole.append((cell, content, read_images(train, content["size"]), test))
+        for trial, content in read:
+            test, train = category_splits(data, trial.group, boxed=False)
+            whole.append((trial, content, read_images(train, content["size"]), test))
         picture = triptych_sheet(whole)
     else:
         picture = sample_sheet(read)
@@ -173,33 +160,33 @@ def draw(figure: Figure, cells: Sequence[GanTrial], data: Path, path: Path, runs
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another --out.") from error
 
 
-def figure_page(name: str, figure: Figure, cells: Sequence[GanTrial], done: Mapping[str, Result]) -> list[str]:
-    """The lines of a markdown page: what the paper says, and the numbers of every run."""
-    ready = [cell for cell in cells if "step" in done.get(cell.name, {})]
+def figure_page(name: str, trials: Sequence[GanTrial], done: Mapping[str, Result]) -> str:
+    """Markdown: what the paper says, and the numbers of every run."""
+    ready = [trial for trial in trials if "step" in done.get(trial.name, {})]
     page = [
         f"# {name}: Choe, Park and Shim, Figure {name[-1]}",
         "",
-        f"The paper says: {figure.says}",
+        f"The paper says: {FIGURES[name].says}",
         "",
-        *(f"Trained {trained_at(done[cell.name]['training'])}.\n" for cell in ready[:1]),
+        *(f"Trained {trained_at(done[trial.name]['training'])}.\n" for trial in ready[:1]),
         "MS-SSIM is high where images are alike, over disjoint pairs. KID (x 1000) reads EfficientNet-Lite0's features "
         "and is 0 for images of one distribution; its standard deviation is over subsets of 100 images. The "
         "correlation is that of the class activation maps of two different images, 1 where the map does not depend on "
         "the image. Brackets: 95 % bootstrap intervals.",
         "",
-        *table(COLUMNS, [row(cell, done[cell.name]) for cell in ready]),
+        *markdown_table(COLUMNS, [row(trial, done[trial.name]) for trial in ready]),
+        *(f"\n{failure}" for failure in failures(done)),
     ]
-    page += [f"\nFailed: {c.name}: {done[c.name]['failed']}" for c in cells if "failed" in done.get(c.name, {})]
-    missing = [cell.name for cell in cells if cell.name not in done]
-    return page + ([f"\nNot run: {', '.join(missing)}."] if missing else [])
+    missing = [trial.name for trial in trials if trial.name not in done]
+    return "\n".join(page + ([f"\nNot run: {', '.join(missing)}."] if missing else [])) + "\n"
 
 
-def row(cell: GanTrial, result: Result) -> list[str]:
+def row(trial: GanTrial, result: Result) -> list[str]:
     """The numbers of one run."""
     similarity, distance, maps = result["ms_ssim"], result["kid"], result["map_correlation"]
     untrained = [one["mean"] for one in maps["untrained"]]
     return [
-        cell.gan, cell.group, "yes" if cell.augment else "no", str(cell.seed), f"{result['step']:,}",
+        trial.gan, trial.group, "yes" if trial.augment else "no", str(trial.seed), f"{result['step']:,}",
         bracketed(similarity["generated"]), bracketed(similarity["real"]),
         *("{mean:.0f} (sd {deviation:.0f})".format(**distance[kind]) for kind in ("generated", "real")),
         bracketed(maps["trained"]), f"{min(untrained):.2f} to {max(untrained):.2f}",

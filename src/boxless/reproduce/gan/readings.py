@@ -8,14 +8,13 @@ Measured are test images, or the training images: D saw those without their boxe
 there are ten times as many in Tiny ImageNet. They are what co-localization is asked of, and tell smaller lifts apart.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from boxless.data.dataset import data_hash
@@ -27,13 +26,13 @@ from boxless.gan.localizer import GanLocalizer, untrained_d
 from boxless.gan.networks import Discriminator
 from boxless.gan.samples import generator_of, samples
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_at, trained_d
-from boxless.reproduce.gan.scoring import HeatmapFunction, Score, Scoring, boxed_splits, mean_hits
-from boxless.reproduce.grid import Result, TimeBudget, results, run_grid, stored
-from boxless.reproduce.tables import signed, table, with_interval
+from boxless.reproduce.gan.run_results import GanRun, Hits, over_groups, runs_in
+from boxless.reproduce.gan.scoring import HeatmapFunction, Score, Scoring, category_splits
+from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid, stored
+from boxless.reproduce.markdown import markdown_table, signed, with_interval
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
-from boxless.runtime.files import write_text_atomic
 
 NAME = "gan-readings"
 Split = Literal["test", "train"]
@@ -51,63 +50,57 @@ COLUMNS = (
     "reading", "IoU 0.5", "shuffled maps", "lift over shuffled", "untrained D", "lift over untrained",
 )  # fmt: skip
 Images = UInt8[Tensor, "_n size size 3"]
-Hits = Float64[np.ndarray, "_images"]
 Make = Callable[[Discriminator, Images, Images], HeatmapFunction]
 """A D, real training images, generated images -> how maps are made."""
 
 
-def readouts(layers: int) -> dict[str, Make]:
-    """Every reading of a D with that many layers, by name."""
-    signs: tuple[tuple[str, Literal[1, -1]], ...] = (("real", 1), ("generated", -1))
-    finer: tuple[Literal["none", "shift", "stride"], ...] = ("none", "shift", "stride")
-    inner: tuple[Literal["ddt", "border"], ...] = ("ddt", "border")
+def attribution_methods(layers: int) -> dict[str, Make]:
+    """Every way to read a D with that many layers, by name."""
     found: dict[str, Make] = {}
-    for how in finer:
-        for shown, sign in signs:
-            name = f"cam of what is {shown}" + ("" if how == "none" else f", finer by {how}")
-            found[name] = partial(_localizer, reading="cam", sign=sign, finer=how)
-    for reading in inner:
-        for layer in range(layers):
-            found[f"{reading}, layer {layer}"] = partial(_localizer, reading=reading, layer=layer)
-    for layer in range(layers):
-        found[f"density, layer {layer}"] = partial(_density, layer=layer)
-    found["smoothgrad"] = partial(_localizer, reading="smoothgrad")
-    found["gradient"] = partial(_probe, probe=gradient)
-    found["occlusion"] = partial(_probe, probe=occlusion)
-    return found
+    for finer in ("none", "shift", "stride"):
+        for shown, sign in (("real", 1), ("generated", -1)):
+            name = f"cam of what is {shown}" + ("" if finer == "none" else f", finer by {finer}")
+            found[name] = partial(_localizer, reading="cam", sign=sign, finer=finer)
+    inner = range(layers)
+    for reading in ("ddt", "border"):
+        found |= {f"{reading}, layer {i}": partial(_localizer, reading=reading, layer=i) for i in inner}
+    found |= {f"density, layer {i}": partial(_density, layer=i) for i in inner}
+    probes: dict[str, Make] = {
+        "gradient": partial(_probe, probe=gradient),
+        "occlusion": partial(_probe, probe=occlusion),
+    }
+    return found | {"smoothgrad": partial(_localizer, reading="smoothgrad")} | probes
 
 
 def run_readings(
     data: Path,
     out: Path,
-    clock: TimeBudget,
+    budget: TimeBudget,
     *,
     on: Split = "test",
     device: str = "auto",
-    begun: Callable[[GanTrial], object] = lambda cell: None,
-) -> list[str]:
+    begun: Callable[[GanTrial], object] = lambda trial: None,
+) -> str:
     """Read every finished run of the gan-table-3 in `out` in every way -> the page, also left there.
 
     Leaves `out`/gan-readings-ON.md, and a json for each run in `out`/readings-ON. Raises UsageError where there is no
     finished run of this data.
     """
-    cells = finished(out / "cells", data.name)
-    settings, folder = {"data": data.name, "on": on}, out / f"readings-{on}"
+    trials = finished(out / "cells", data.name)
 
-    def work(cell: GanTrial, clock: TimeBudget) -> Result | None:
-        begun(cell)
-        return read(cell, data, out / "runs" / cell.name, clock, on, device)
+    def run(trial: GanTrial, budget: TimeBudget) -> Result | None:
+        begun(trial)
+        return read(trial, data, out / "runs" / trial.name, budget, on, device)
 
-    try:
-        run_grid(cells, work, folder, settings, clock)
-    finally:  # also after Ctrl-C: what there is makes a table
-        page = readings_page(cells, results(cells, folder, settings), on)
-        write_text_atomic(out / f"{NAME}-{on}.md", ["\n".join(page) + "\n"], "the page")
-    return page
+    def page(done: Mapping[str, Result]) -> str:
+        return readings_page(trials, done, on)
+
+    settings = {"data": data.name, "on": on}
+    return run_grid(trials, run, out / f"readings-{on}", settings, budget, page, out / f"{NAME}-{on}.md")
 
 
 def finished(folder: Path, data: str) -> list[GanTrial]:
-    """The GAN cells of a table on `data` that have a result; raises UsageError when there is none."""
+    """The GAN trials of a table on `data` that have a result; raises UsageError when there is none."""
     there = {path.stem: stored(path) for path in sorted(folder.glob("*.json")) if path.stem.split("_")[0] in GANS}
     names = [
         name for name, kept in there.items() if kept["settings"].get("data") == data and "stages" in kept["result"]
@@ -120,23 +113,23 @@ def finished(folder: Path, data: str) -> list[GanTrial]:
 
 
 def read(
-    cell: GanTrial, data: Path, run: Path, clock: TimeBudget, on: Split = "test", device: str = "auto"
+    trial: GanTrial, data: Path, run: Path, budget: TimeBudget, on: Split = "test", device: str = "auto"
 ) -> Result | None:
     """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
     content = checkpoint.read(run / "last.pt")
-    test, train = boxed_splits(data, cell.group)
+    test, train = category_splits(data, trial.group)
     asked, others = (test, train) if on == "test" else (train, test)
-    scoring = Scoring(asked, others, size=content["size"], device=device_named(device), seed=cell.seed)
+    scoring = Scoring(asked, others, size=content["size"], device=device_named(device), seed=trial.seed)
     real = read_images(train, content["size"]).to(scoring.device)
     generated = samples(*generator_of(content), GENERATED).to(scoring.device)
     networks = [trained_d(content)]
-    networks += [untrained_d(content["options"]["discriminator"], cell.seed + i) for i in range(UNTRAINED)]
+    networks += [untrained_d(content["options"]["discriminator"], trial.seed + i) for i in range(UNTRAINED)]
     networks = [network.to(scoring.device) for network in networks]
     found: dict[str, Result] = {}
-    for name, make in readouts(len(networks[0].convolutions())).items():
-        if clock.over:
+    for name, make in attribution_methods(len(networks[0].convolutions())).items():
+        if budget.over:
             return None
-        trained, *fresh = (scoring.measured(make(network, real, generated)) for network in networks)
+        trained, *fresh = (scoring.score(make(network, real, generated)) for network in networks)
         found[name] = {kind: _transferred(trained[kind]) for kind in ("maps", "shuffled")}
         found[name]["untrained"] = [_transferred(scores["maps"]) for scores in fresh]
     return {
@@ -169,8 +162,8 @@ def _probe(
     return partial(probe, GanLocalizer(network).to(real.device).prepare(real).forward)
 
 
-def readings_page(cells: Sequence[GanTrial], done: Mapping[str, Result], on: Split = "test") -> list[str]:
-    """The lines of a markdown page: a table for every GAN with and without augmentation, over all its groups."""
+def readings_page(trials: Sequence[GanTrial], done: Mapping[str, Result], on: Split = "test") -> str:
+    """Markdown: a table for every GAN with and without augmentation, over all its groups."""
     images, how = WHICH[on]
     page = [
         f"# gan-readings: what D has learnt, on {images}",
@@ -180,28 +173,33 @@ def readings_page(cells: Sequence[GanTrial], done: Mapping[str, Result], on: Spl
         "not lie above untrained Ds was not learnt; what lies above them and not above its shuffled maps says nothing "
         "of the image at hand.",
     ]
-    for gan, augment in dict.fromkeys((cell.gan, cell.augment) for cell in cells):
-        mine = [cell for cell in cells if (cell.gan, cell.augment) == (gan, augment)]
-        read = [cell for cell in mine if "readouts" in done.get(cell.name, {})]
+    for gan, augment in dict.fromkeys((trial.gan, trial.augment) for trial in trials):
+        mine = [trial for trial in trials if (trial.gan, trial.augment) == (gan, augment)]
+        runs = list(runs_in(mine, done, "readouts").values())
         title = f"{gan}, {'with' if augment else 'without'} augmentation"
-        page += ["", f"## {title}", "", f"{len(read)} of {len(mine)} finished runs read."]
-        page += [f"Failed: {c.name}: {done[c.name]['failed']}" for c in mine if "failed" in done.get(c.name, {})]
-        if read:
-            groups = list(dict.fromkeys(cell.group for cell in read))
-            runs = [[done[cell.name] for cell in read if cell.group == group] for group in groups]
-            names = [name for name in runs[0][0]["readouts"] if all(name in r["readouts"] for run in runs for r in run)]
-            steps = sorted({r["step"] for run in runs for r in run})
-            page[-1] += f" Groups: {', '.join(groups)}; {sum(run[0]['images'] for run in runs)} images; after "
-            page[-1] += f"{', '.join(f'{step:,}' for step in steps)} iterations {trained_at(runs[0][0]['training'])}."
-            constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
+        read = f"{len(runs)} of {len(mine)} finished runs read." + (f" {_what_was_read(runs)}" if runs else "")
+        page += ["", f"## {title}", "", *failures({trial.name: done.get(trial.name, {}) for trial in mine}), read]
+        if runs:
+            names = [name for name in runs[0].attribution_methods if all(name in r.attribution_methods for r in runs)]
             readings = [Reading.of(name, runs) for name in names]
-            page += ["", *table(COLUMNS, [*(one.row for one in readings), *constants]), "", learnt(readings)]
-    return page
+            constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
+            rows = [*(reading.row for reading in readings), *constants]
+            page += ["", *markdown_table(COLUMNS, rows), "", learnt(readings)]
+    return "\n".join(page) + "\n"
+
+
+def _what_was_read(runs: Sequence[GanRun]) -> str:
+    groups = {run.trial.group: run.images for run in reversed(runs)}
+    steps = ", ".join(f"{step:,}" for step in sorted({run.content["step"] for run in runs}))
+    return (
+        f"Groups: {', '.join(dict.fromkeys(run.trial.group for run in runs))}; {sum(groups.values())} images; after "
+        f"{steps} iterations {trained_at(runs[0].content['training'])}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading over all groups: which share of the runs hits each image, and beside what."""
+    """One attribution method over all groups: which share of the runs hits each image, and beside what."""
 
     name: str
     maps: Hits
@@ -211,22 +209,18 @@ class Reading:
     over_untrained: Comparison
 
     @classmethod
-    def of(cls, name: str, runs: Sequence[Sequence[Result]]) -> "Reading":
-        """The reading `name` of the runs of each group."""
-
-        def over(pick: Callable[[Result], Iterable[Score]]) -> Hits:
-            return np.concatenate([mean_hits([s for r in group for s in pick(r["readouts"][name])]) for group in runs])
-
-        maps = over(lambda readout: [readout["maps"]["transferred"]])
-        shuffled = over(lambda readout: [readout["shuffled"]["transferred"]])
-        untrained = over(lambda readout: [scores["transferred"] for scores in readout["untrained"]])
+    def of(cls, name: str, runs: Sequence[GanRun]) -> "Reading":
+        """The attribution method `name` of some runs."""
+        maps = over_groups(runs, lambda run: run.attribution(name, "maps"))
+        shuffled = over_groups(runs, lambda run: run.attribution(name, "shuffled"))
+        untrained = over_groups(runs, lambda run: run.attribution(name, "untrained"))
         return cls(name, maps, shuffled, untrained, compare(maps, shuffled), compare(maps, untrained))
 
     @property
     def row(self) -> list[str]:
         """Its line of the table."""
-        cells = [with_interval(self.maps), f"{100 * self.shuffled.mean():.1f}", signed(self.over_shuffled)]
-        return [self.name, *cells, f"{100 * self.untrained.mean():.1f}", signed(self.over_untrained)]
+        entries = [with_interval(self.maps, 100), f"{100 * self.shuffled.mean():.1f}", signed(self.over_shuffled, 100)]
+        return [self.name, *entries, f"{100 * self.untrained.mean():.1f}", signed(self.over_untrained, 100)]
 
 
 def learnt(readings: Sequence[Reading]) -> str:
@@ -236,9 +230,8 @@ def learnt(readings: Sequence[Reading]) -> str:
     """
 
     def above(lifts: Sequence[Comparison]) -> list[str]:
-        sure = holm([lift.p for lift in lifts])
-        told = zip(readings, lifts, sure, strict=True)
-        return [reading.name for reading, lift, known in told if known and lift.difference > 0]
+        asked = zip(readings, lifts, holm([lift.p for lift in lifts]), strict=True)
+        return [reading.name for reading, lift, sure in asked if sure and lift.difference > 0]
 
     untrained = above([reading.over_untrained for reading in readings])
     shuffled = above([reading.over_shuffled for reading in readings])
@@ -249,7 +242,6 @@ def learnt(readings: Sequence[Reading]) -> str:
     )
 
 
-def _constant(name: str, runs: Sequence[Sequence[Result]]) -> list[str]:
-    hit = np.concatenate([mean_hits([result["controls"][name] for result in group]) for group in runs])
+def _constant(name: str, runs: Sequence[GanRun]) -> list[str]:
     title = "border contrast, no learning" if name == "no learning" else name
-    return [title, with_interval(hit), "-", "-", "-", "-"]
+    return [title, with_interval(over_groups(runs, lambda run: [run.control(name)]), 100), "-", "-", "-", "-"]

@@ -1,4 +1,4 @@
-"""One cell of the GAN tables: train one GAN on one category, and measure it along the way beside what learnt nothing.
+"""One trial of the GAN tables: train one GAN on one category, and measure it along the way beside what learnt nothing.
 
 Training goes in stages. After each, the live D's maps are measured on images that it was not trained on, in every
 reading, at a threshold transferred from boxes of training images and at the paper's fixed one. Last, label-free choice
@@ -24,7 +24,7 @@ from boxless.gan.sample_metrics import Distance, Features, kid
 from boxless.gan.samples import generator_of, samples, similarity
 from boxless.gan.settings import GanTraining, Reading
 from boxless.gan.training import train_gan
-from boxless.reproduce.gan.scoring import Scoring, boxed_splits
+from boxless.reproduce.gan.scoring import Scoring, category_splits
 from boxless.reproduce.grid import Result, TimeBudget
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named
@@ -60,39 +60,38 @@ class GanTrial:
 
     @classmethod
     def named(cls, name: str) -> "GanTrial":
-        """The cell of a file name; raises UsageError for a name that no cell has."""
+        """The trial of a file name; raises UsageError for a name that no trial has."""
         gan, _, rest = name.partition("_")
         parts = rest.rsplit("_", 2)
         if len(parts) != 3 or parts[1] not in ("augmented", "plain") or not parts[2].isdecimal():
             raise UsageError(
-                f"{name!r} is no cell of a GAN table. Expected GAN_GROUP_plain_SEED or GAN_GROUP_augmented_SEED."
+                f"{name!r} is no trial of a GAN table. Expected GAN_GROUP_plain_SEED or GAN_GROUP_augmented_SEED."
             )
         return cls(gan=gan, group=parts[0], augment=parts[1] == "augmented", seed=int(parts[2]))
 
 
-def run_cell(
-    cell: GanTrial, data: Path, settings: GanTraining, run: Path, clock: TimeBudget, progress: Report | None
+def run_trial(
+    trial: GanTrial, data: Path, settings: GanTraining, run: Path, budget: TimeBudget, progress: Report | None
 ) -> Result | None:
-    """Train and measure one cell in the run folder `run`, going on where it stopped -> its result, None out of time.
+    """Train and measure one trial in the run folder `run`, going on where it stopped -> its result, None out of time.
 
     Raises what `train_gan` raises, UsageError for a run begun with other iterations, BoxlessError without boxes.
     """
-    test, train = boxed_splits(data, cell.group)
-    settings = replace(settings, augment=cell.augment, seed=cell.seed)
+    test, train = category_splits(data, trial.group)
+    settings = replace(settings, augment=trial.augment, seed=trial.seed)
     device = device_named(settings.device)
     scoring = Scoring(test, train, size=settings.size, device=device, seed=settings.seed)
     measuring = _Measuring(read_images(train, settings.size).to(device), scoring, run)
     stages = measured_stages(run)
-    prefetch = steps(settings.iterations)
-    if [stage["step"] for stage in stages] != prefetch[: len(stages)]:
+    planned = steps(settings.iterations)
+    if [stage["step"] for stage in stages] != planned[: len(stages)]:
         raise UsageError(f"{run} was begun with another number of iterations. Use that, or choose another --out.")
-    for step in prefetch[len(stages) :]:
-        if clock.over:
+    for step in planned[len(stages) :]:
+        if budget.over:
             return None
-        upto = replace(settings, iterations=step, minutes=clock.left)
-        train_gan(cell.gan, measuring.train, upto, run, resume=(run / "last.pt").exists(), progress=progress)
-        content = checkpoint.read(run / "last.pt")
-        if content["step"] < step:
+        upto = replace(settings, iterations=step)
+        content = train_further(trial.gan, measuring.train, upto, run, budget, progress)
+        if content is None:
             return None
         stages.append(measuring.stage(content, stages))
         write_json(run / "stages.json", {"stages": stages})
@@ -104,8 +103,23 @@ def run_cell(
         "controls": measuring.controls(last),
         "images": len(scoring.asked.truths),
         "data": {"name": data.name, "hash": data_hash(test), "fit_hash": data_hash(train)},
-        "training": settings.resolved(cell.gan),
+        "training": settings.resolved(trial.gan),
     }
+
+
+def train_further(
+    gan: str,
+    images: UInt8[Tensor, "n size size 3"],
+    settings: GanTraining,
+    run: Path,
+    budget: TimeBudget,
+    progress: Report | None,
+) -> dict[str, Any] | None:
+    """Train to the end of `settings`, going on where the run folder stopped -> its last.pt, None out of time."""
+    last = run / "last.pt"
+    train_gan(gan, images, replace(settings, minutes=budget.left), run, resume=last.exists(), progress=progress)
+    content = checkpoint.read(last)
+    return content if content["step"] >= settings.iterations else None
 
 
 def measured_stages(run: Path) -> list[Result]:
@@ -127,7 +141,7 @@ def trained_d(content: dict[str, Any]) -> Discriminator:
 
 
 class _Measuring:
-    """Everything of one cell that is measured on the same images."""
+    """Everything of one trial that is measured on the same images."""
 
     def __init__(self, train: UInt8[Tensor, "n size size 3"], scoring: Scoring, run: Path) -> None:
         self.train, self.scoring, self.run = train, scoring, run
@@ -141,7 +155,7 @@ class _Measuring:
 
     def stage(self, content: dict[str, Any], before: Sequence[Result]) -> Result:
         """The D of a last.pt after the stages `before`: the label-free criteria, and the scores of every reading."""
-        readings = {reading: self.scoring.measured(self.localizer(content, reading).heatmap) for reading in READINGS}
+        readings = {reading: self.scoring.score(self.localizer(content, reading).heatmap) for reading in READINGS}
         judge, step = self.judge(content), content["step"]
         if before and not len(judge.before):  # another process measured those
             judge.before = checkpoint.read(maps_file(self.run, before[-1]["step"]))["maps"].to(self.device)
@@ -174,7 +188,7 @@ class _Measuring:
 
     def _untrained(self, like: GanLocalizer) -> list[Result]:
         fresh = (GanLocalizer.untrained(like, self.train, self.seed + i) for i in range(UNTRAINED))
-        return [self.scoring.measured(localizer.heatmap)["maps"] for localizer in fresh]
+        return [self.scoring.score(localizer.heatmap)["maps"] for localizer in fresh]
 
 
 def trained_at(training: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Heatmap
@@ -20,8 +20,8 @@ from boxless.data.inference_batches import stream
 from boxless.data.splits import splits_for
 from boxless.evaluation import baselines
 from boxless.evaluation.evaluate import compute_heatmaps
-from boxless.evaluation.measure import Split
-from boxless.evaluation.metrics import hits, iou_table
+from boxless.evaluation.measure import Split, measure
+from boxless.evaluation.metrics import accuracy, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS
 from boxless.evaluation.thresholds import transferred
 from boxless.gan.checkpoint_selection import in_chunks
@@ -37,6 +37,7 @@ PROTOCOL = PROTOCOLS["boxless"]
 FIXED = READOUTS["cam"].threshold
 
 Score = dict[str, Any]
+"""Accuracy in percent at IoU 0.3, 0.5, 0.7, and `hits`: a digit per image, 1 where it is hit at 0.5."""
 HeatmapFunction = Callable[[Tensor], Tensor]
 """Images in 0..1 (batch, 3, size, size) -> raw maps (batch, h, w)."""
 
@@ -49,11 +50,16 @@ class Scene(NamedTuple):
     truths: list[Boxes]
 
 
-def boxed_splits(data: Path, group: str) -> tuple[Dataset, Dataset]:
-    """The test and the training images of a group as one category; raises BoxlessError where boxes are missing."""
+def category_splits(data: Path, group: str, *, boxed: bool = True) -> tuple[Dataset, Dataset]:
+    """The test and the training images of a group as one category.
+
+    Raises BoxlessError without a training split, and where a split has no boxes though they are needed (`boxed`).
+    """
     test, train = splits_for(data, classes=group, one_category=True)
-    if train is None or not train.boxed or not test.boxed:
-        raise BoxlessError(f"{data} needs a train and a test or val split, both with boxes, to measure {group}.")
+    if train is None:
+        raise BoxlessError(f"{data} has no train split. Expected train/CLASS/img and test/CLASS/img (or val).")
+    if boxed and not (train.boxed and test.boxed):
+        raise BoxlessError(f"{data} has a split without boxes of {group}. To measure it, give boxes of both splits.")
     return test, train
 
 
@@ -65,46 +71,37 @@ class Scoring:
         self.device, self.seed = device, seed
         self.asked, self.fit = (_scene(dataset, size) for dataset in self.datasets)
 
-    def measured(self, heatmap: HeatmapFunction) -> Result:
+    def score(self, heatmap: HeatmapFunction) -> Result:
         """The scores of a network's maps at both thresholds, its own images' and shuffled."""
-        return scored(*(self._split(heatmap, scene) for scene in (self.asked, self.fit)), seed=self.seed)
+        return score_maps(*(self._split(heatmap, scene) for scene in (self.asked, self.fit)), seed=self.seed)
 
     def constants(self) -> Result:
         """What no learning scores: the whole image, the best centred box, border contrast."""
-        share = baselines.fit_centred_box(self.fit.sizes, self.fit.truths)
+        predictor = discoverer("contrast", device=str(self.device))
+        asked, fit = (compute_heatmaps(predictor, dataset, Progress()).boxed().split() for dataset in self.datasets)
+        measured = measure(*asked, fit=fit, headline="transferred", seed=self.seed)
+        whole, centred = (_score(row.hits) for row in measured.controls if row.name in ("whole image", "centred box"))
         return {
-            "whole image": self._constant((1.0, 1.0)),
-            "centred box": {"share": list(share), **self._constant(share)},
-            "no learning": self._contrast(),
+            "whole image": whole,
+            "centred box": {"share": list(baselines.fit_centred_box(fit.sizes, fit.truths)), **centred},
+            "no learning": {"threshold": measured.rows[0].threshold[0], **_score(measured.rows[0].hits)},
         }
 
     def _split(self, heatmap: HeatmapFunction, scene: Scene) -> Split:
         images = scene.images.to(self.device).permute(0, 3, 1, 2).float() / 255
         return Split(list(in_chunks(heatmap, images).cpu().numpy()), scene.sizes, scene.truths)
 
-    def _constant(self, share: tuple[float, float]) -> Score:
-        boxes = [baselines.centred_box(size, share) for size in self.asked.sizes]
-        rows = zip(boxes, self.asked.sizes, self.asked.truths, strict=True)
-        return score(np.array([PROTOCOL.box_ious(box, size, truth)[0] for box, size, truth in rows], np.float32))
 
-    def _contrast(self) -> Score:
-        predictor = discoverer("contrast", device=str(self.device))
-        asked, fit = (compute_heatmaps(predictor, dataset, Progress()).boxed() for dataset in self.datasets)
-        threshold = transferred(*fit.split(), PROTOCOL).threshold
-        table = iou_table(*asked.split(), PROTOCOL, extra=[threshold])
-        return {"threshold": threshold, **score(table.at(threshold))}
-
-
-def scored(asked: Split, fit: Split, *, seed: int) -> Result:
+def score_maps(asked: Split, fit: Split, *, seed: int) -> Result:
     """The scores of maps at the threshold best on `fit` and at the paper's, and of the same maps shuffled."""
     order = baselines.derangement(len(asked.maps), seed) if len(asked.maps) > 1 else np.zeros(1, np.intp)
-    threshold = transferred(*fit, PROTOCOL).threshold
+    thresholds = {"transferred": transferred(*fit, PROTOCOL).threshold, "fixed": FIXED}
 
     def scores(maps: Sequence[Heatmap]) -> dict[str, Score]:
-        table = iou_table(maps, asked.sizes, asked.truths, PROTOCOL, extra=[threshold, FIXED])
+        table = iou_table(maps, asked.sizes, asked.truths, PROTOCOL, extra=list(thresholds.values()))
         return {
-            "transferred": {"threshold": threshold, **score(table.at(threshold))},
-            "fixed": {"threshold": FIXED, **score(table.at(FIXED))},
+            name: {"threshold": at, **_score(np.stack([hits(table.at(at), delta) for delta in DELTAS], axis=1))}
+            for name, at in thresholds.items()
         }
 
     return {"maps": scores(asked.maps), "shuffled": scores(baselines.Reordered(asked.maps, order))}
@@ -116,24 +113,17 @@ def some_boxed(dataset: Dataset) -> Dataset:
     return replace(dataset, samples=boxed[:: max(1, -(-len(boxed) // FIT))])
 
 
-def score(ious: Float32[np.ndarray, "image"]) -> Score:
-    """Accuracy in percent at IoU 0.3, 0.5, 0.7, and which images are hit at 0.5, a digit each."""
-    accuracy = {f"{delta:g}": 100 * float(hits(ious, delta).mean()) for delta in DELTAS}
-    return {"accuracy": accuracy, "hits": "".join("01"[hit] for hit in hits(ious, 0.5).astype(int))}
-
-
-def mean_hits(scores: Sequence[Score]) -> Float64[np.ndarray, "image"]:
-    """Of each image the share of scores that hit it."""
-    return np.asarray(np.mean([[float(digit) for digit in score["hits"]] for score in scores], axis=0))
+def _score(hit: Bool[np.ndarray, "image delta"]) -> Score:
+    accuracies = {f"{delta:g}": float(value) for delta, value in zip(DELTAS, accuracy(hit), strict=True)}
+    return {"accuracy": accuracies, "hits": "".join("01"[one] for one in hit[:, DELTAS.index(0.5)].astype(int))}
 
 
 def _scene(dataset: Dataset, size: int) -> Scene:
-    found = Scene(torch.zeros(0), [], [])
-    pictures = []
+    pictures, sizes, truths = list[Tensor](), list[tuple[int, int]](), list[Boxes]()
     for batch in stream(dataset, size, Progress()):
         for sample, original, picture in zip(batch.samples, batch.sizes, batch.pictures, strict=True):
             if sample.boxes is not None and len(sample.boxes):
-                found.sizes.append(original)
-                found.truths.append(sample.boxes)
                 pictures.append(torch.from_numpy(picture))
-    return found._replace(images=torch.stack(pictures))
+                sizes.append(original)
+                truths.append(sample.boxes)
+    return Scene(torch.stack(pictures), sizes, truths)

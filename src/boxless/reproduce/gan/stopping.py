@@ -1,6 +1,6 @@
-"""Does any criterion without boxes choose a better checkpoint than the last one? Asked of the cells of a gan-table-3.
+"""Does any criterion without boxes choose a better checkpoint than the last one? Asked of the trials of a gan-table-3.
 
-Every finished cell holds what each criterion said of each of its checkpoints, and what each checkpoint scores. The
+Every finished trial holds what each criterion said of each of its checkpoints, and what each checkpoint scores. The
 target is the lift over shuffled maps, because accuracy itself follows the size of boxes. For each criterion: Spearman's
 rank correlation with the target within a run, and the regret of choosing its best checkpoint, the best lift less the
 chosen one's. A peak over noisy scores is high by chance, so a regret of 0 is out of reach for any choice: how noisy is
@@ -22,22 +22,23 @@ from boxless.evaluation.bootstrap import compare, holm, interval
 from boxless.gan.checkpoint_selection import agreement, derangement
 from boxless.reproduce.gan.readings import finished
 from boxless.reproduce.gan.run import GanTrial, maps_file
-from boxless.reproduce.gan.scoring import mean_hits
+from boxless.reproduce.gan.run_results import GanRun, Kind
 from boxless.reproduce.grid import Result, stored
-from boxless.reproduce.tables import table
+from boxless.reproduce.markdown import markdown_table
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_json, write_text_atomic
 from boxless.runtime.provenance import provenance
 
 NAME = "gan-stopping"
-READING, THRESHOLD = "cam", "transferred"
+MAPS = ("cam", "transferred")
 """What is scored: the paper's maps, which the criteria were measured on."""
+KINDS: tuple[Kind, Kind] = ("maps", "shuffled")
 CRITERIA = ("equivariance", "stability", "deletion", "similarity", "fidelity", "agreement", "balance")
 """Of every stage, more is better: similarity is the MS-SSIM of generated pairs, fidelity the KID with its sign changed,
 agreement that of the maps of two seeds, balance how near the loss of D is to the one where it cannot tell (ln 4)."""
 OF_RUNS = ("agreement", "balance")
-"""Those that no cell holds: they are read from the run folders."""
+"""Those that no trial holds: they are read from the run folders."""
 LOGISTIC = ("minimax", "non-saturating")
 """Losses of which ln 4 is the value where D cannot tell."""
 FIFTH = "a fifth of the run"
@@ -45,13 +46,9 @@ FIFTH = "a fifth of the run"
 DRAWS = 500
 """Resamples of the images of a run."""
 COLUMNS = (
-    "choice of the checkpoint",
-    "runs",
-    "Spearman with the lift",
-    "regret",
-    "lift above last's",
+    "choice of the checkpoint", "runs", "Spearman with the lift", "regret", "lift above last's",
     "better : worse than last",
-)
+)  # fmt: skip
 
 Values = Float64[np.ndarray, "stage"]
 PerImage = Float64[np.ndarray, "stage image"]
@@ -91,73 +88,68 @@ class Course:
         return {name: float(value) for name, value in made.items()}
 
 
-def validate(out: Path, data: str) -> list[str]:
-    """What the finished cells in out/cells say of every criterion -> the page, left in out/gan-stopping.md and .json.
+def validate(out: Path, data: str) -> str:
+    """What the finished trials in out/cells say of every criterion -> the page, left in out/gan-stopping.md and .json.
 
     Raises UsageError where there is no finished run of `data`.
     """
-    cells = finished(out / "cells", data)
-    kept = {cell.name: stored(out / "cells" / f"{cell.name}.json")["result"] for cell in cells}
-    measured = {"agreement": agreements(cells, out / "runs"), "balance": balances(kept, out / "runs")}
+    trials = finished(out / "cells", data)
+    runs = [GanRun(trial, stored(out / "cells" / f"{trial.name}.json")["result"]) for trial in trials]
+    measured = {"agreement": agreements(trials, out / "runs"), "balance": balances(runs, out / "runs")}
     courses = [
-        course(name, result, {of: values[name] for of, values in measured.items() if name in values})
-        for name, result in kept.items()
+        course(run, {of: values[run.trial.name] for of, values in measured.items() if run.trial.name in values})
+        for run in runs
+        if len(run.steps) > 1
     ]
-    courses = [one for one in courses if len(one.steps) > 1]
     if not courses:
         raise UsageError(f"The runs in {out} have one checkpoint each. There is nothing to choose from.")
-    runs = {one.name: {"lift": one.lift.tolist(), "choices": one.choices} for one in courses}
     noise = float(np.mean([one.resampled().max(axis=1).std() for one in courses]))
-    result = {"summary": summarise(courses), "runs": runs, "noise": noise}
+    kept = {one.name: {"lift": one.lift.tolist(), "choices": one.choices} for one in courses}
+    result = {"summary": summarise(courses), "runs": kept, "noise": noise}
     page = page_of_result(result)
-    write_text_atomic(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
+    write_text_atomic(out / f"{NAME}.md", [page], "the page")
     write_json(out / f"{NAME}.json", {"cell": NAME, "settings": {"data": data}, **provenance(), "result": result})
     return page
 
 
-def course(name: str, result: Result, of_run: Mapping[str, Values] | None = None) -> Course:
-    """The course of a finished cell with what its run folder says; a criterion that was not measured is nan."""
-    stages = result["stages"]
-    unknown = np.full(len(stages), np.nan)
-    scores = [stage["readings"][READING] for stage in stages]
-    own, other = (np.array([mean_hits([one[kind][THRESHOLD]]) for one in scores]) for kind in ("maps", "shuffled"))
-    told = [stage["criteria"] for stage in stages]
-    criteria = {key: np.array([one.get(key, np.nan) for one in told], float) for key in CRITERIA if key not in OF_RUNS}
+def course(run: GanRun, of_run: Mapping[str, Values] | None = None) -> Course:
+    """The course of a finished trial with what its run folder says; a criterion that was not measured is nan."""
+    unknown = np.full(len(run.steps), np.nan)
+    own, other = (np.array(run.stages(*MAPS, kind)) for kind in KINDS)
+    criteria = {name: run.criterion(name) for name in CRITERIA if name not in OF_RUNS}
     if not criteria["similarity"].any():  # runs before it was measured have zeros
         criteria["similarity"] = unknown
     criteria["stability"][0] = criteria["stability"][1:].min(initial=0.0)  # there is none before it
-    criteria |= {key: (of_run or {}).get(key, unknown) for key in OF_RUNS}
-    steps = [stage["step"] for stage in stages]
-    return Course(name, steps, 100 * (own - other), criteria, steps.index(result["label_free"]))
+    criteria |= {name: (of_run or {}).get(name, unknown) for name in OF_RUNS}
+    return Course(run.trial.name, run.steps, 100 * (own - other), criteria, run.chosen)
 
 
-def agreements(cells: Sequence[GanTrial], runs: Path) -> dict[str, Values]:
+def agreements(trials: Sequence[GanTrial], runs: Path) -> dict[str, Values]:
     """For runs that differ by their seed alone, how far the maps of each stage agree with the others' of that stage."""
     found: dict[str, list[Values]] = {}
-    for a, b in combinations(cells, 2):
+    for a, b in combinations(trials, 2):
         if (a.gan, a.group, a.augment) != (b.gan, b.group, b.augment):
             continue
-        maps = [_maps(runs / cell.name) for cell in (a, b)]
+        maps = [_maps(runs / trial.name) for trial in (a, b)]
         if maps[0].keys() != maps[1].keys() or not maps[0]:
             continue
         pairs = zip(*(one.values() for one in maps), strict=True)
         values = np.array([agreement(x, y, derangement(len(x))) for x, y in pairs])
-        for cell in (a, b):
-            found.setdefault(cell.name, []).append(values)
+        for trial in (a, b):
+            found.setdefault(trial.name, []).append(values)
     return {name: np.asarray(np.mean(values, axis=0)) for name, values in found.items()}
 
 
-def balances(results: Mapping[str, Result], runs: Path) -> dict[str, Values]:
+def balances(runs: Sequence[GanRun], folder: Path) -> dict[str, Values]:
     """How near ln 4 the loss of D was before each checkpoint, for the runs whose loss that is a meaningful value of."""
     found: dict[str, Values] = {}
-    for name, result in results.items():
-        table = runs / name / "metrics.csv"
-        if result.get("training", {}).get("loss") not in LOGISTIC or not table.exists():
+    for run in runs:
+        table = folder / run.trial.name / "metrics.csv"
+        if run.content.get("training", {}).get("loss") not in LOGISTIC or not table.exists():
             continue
         with table.open(newline="") as file:
             losses = {int(row["step"]): float(row["d_loss"]) for row in csv.DictReader(file)}
-        told = [losses.get(stage["step"], np.nan) for stage in result["stages"]]
-        found[name] = np.asarray(-np.abs(np.array(told) - log(4)))
+        found[run.trial.name] = -np.abs(np.array([losses.get(step, np.nan) for step in run.steps]) - log(4))
     return found
 
 
@@ -220,8 +212,8 @@ def _ranked(
     return {"spearman": float(seen), "spearman_low": float(low), "spearman_high": float(high)}
 
 
-def page_of_result(result: Result) -> list[str]:
-    """The lines of a markdown page with a verdict that follows from the numbers."""
+def page_of_result(result: Result) -> str:
+    """Markdown with a verdict that follows from the numbers."""
     summary: Mapping[str, Mapping[str, float | int]] = result["summary"]
     lifts = [run["lift"] for run in result["runs"].values()]
     counts = [len(lift) for lift in lifts]
@@ -236,38 +228,36 @@ def page_of_result(result: Result) -> list[str]:
         "deviation) when the images are resampled. Brackets: 95 % bootstrap intervals, of Spearman's correlation over "
         "images, of regret and lift over runs.",
         "",
-        *table(COLUMNS, [_row(name, numbers) for name, numbers in summary.items()]),
+        *markdown_table(COLUMNS, [_row(name, numbers) for name, numbers in summary.items()]),
         "",
         verdict(summary),
     ]
     unknown = [name for name in CRITERIA if f"best {name}" not in summary]
-    return page + ([f"\nNot measured in these runs: {', '.join(unknown)}."] if unknown else [])
+    return "\n".join(page + ([f"\nNot measured in these runs: {', '.join(unknown)}."] if unknown else [])) + "\n"
 
 
 def verdict(summary: Mapping[str, Mapping[str, float | int]]) -> str:
     """Which ways of choosing are better than the last checkpoint beyond chance, in words; few runs can show none."""
     ways = {name: numbers for name, numbers in summary.items() if name != "last"}
-    sure = holm([numbers["p"] for numbers in ways.values()])
-    told = zip(ways.items(), sure, strict=True)
-    better = [name for (name, numbers), known in told if known and numbers["against_last"] > 0]
+    asked = zip(ways.items(), holm([numbers["p"] for numbers in ways.values()]), strict=True)
+    better = [name for (name, numbers), sure in asked if sure and numbers["against_last"] > 0]
     tested = f"p < 0.05 over runs, sign flips, after Holm's correction for {len(ways)} ways of choosing"
     if not better:
-        return f"No way of choosing is told to beat the last checkpoint ({tested})."
+        return f"No way of choosing beats the last checkpoint beyond chance ({tested})."
     return f"Better than the last checkpoint: {', '.join(better)} ({tested})."
 
 
 def _row(name: str, numbers: Mapping[str, float | int]) -> list[str]:
-    against = (
-        "-" if name == "last" else (f"{numbers['against_last']:+.1f} ({numbers['low']:+.1f} to {numbers['high']:+.1f})")
-    )
-    rank = "-"
-    if "spearman" in numbers:
-        rank = f"{numbers['spearman']:+.2f} ({numbers['spearman_low']:+.2f} to {numbers['spearman_high']:+.2f})"
     return [
         name,
         str(numbers["runs"]),
-        rank,
-        f"{numbers['regret']:.1f} ({numbers['regret_low']:.1f} to {numbers['regret_high']:.1f})",
-        against,
+        _bracketed(numbers, ("spearman", "spearman_low", "spearman_high"), "+.2f") if "spearman" in numbers else "-",
+        _bracketed(numbers, ("regret", "regret_low", "regret_high"), ".1f"),
+        "-" if name == "last" else _bracketed(numbers, ("against_last", "low", "high"), "+.1f"),
         f"{numbers['better']} : {numbers['worse']}",
     ]
+
+
+def _bracketed(numbers: Mapping[str, float | int], keys: tuple[str, str, str], style: str) -> str:
+    value, low, high = (format(numbers[key], style) for key in keys)
+    return f"{value} ({low} to {high})"

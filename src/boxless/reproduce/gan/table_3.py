@@ -1,7 +1,7 @@
 """Table 3 of "Generative Adversarial Networks for Unsupervised Object Co-localization" (Choe, Park and Shim), rebuilt.
 
 The paper reports the peak over training, found with the boxes it is scored on. Here it stands beside the last state and
-a choice made without boxes, and all three beside what scores without learning anything. A cell is one run; seeds are
+a choice made without boxes, and all three beside what scores without learning anything. A trial is one run; seeds are
 averaged image by image, and the intervals are over images.
 """
 
@@ -10,39 +10,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from boxless.data.folder import read_data, splits
 from boxless.data.published_datasets import GROUPS
 from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan.cam_reference import CAM, run_reference
 from boxless.reproduce.gan.claims import NOT_RUN, claims_section
-from boxless.reproduce.gan.run import GanTrial, measured_stages, run_cell, trained_at
-from boxless.reproduce.gan.scoring import FIXED, Score, mean_hits
-from boxless.reproduce.grid import Result, TimeBudget, results, run_grid
-from boxless.reproduce.tables import table, with_interval
+from boxless.reproduce.gan.run import GanTrial, measured_stages, run_trial, trained_at
+from boxless.reproduce.gan.run_results import GanRun, Hits, runs_in
+from boxless.reproduce.gan.scoring import FIXED
+from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid
+from boxless.reproduce.markdown import markdown_table, with_interval
 from boxless.runtime.errors import UsageError
-from boxless.runtime.files import write_text_atomic
 from boxless.runtime.progress import Report
 
-PAPER: dict[tuple[str, bool], dict[str, float]] = {
-    ("sn-dcgan", False): {
-        "artiodactyla": 54.4, "bird": 58.0, "bottle": 38.0, "cat": 78.0, "dog": 63.0, "vehicle": 75.0,
-    },
-    ("sn-dcgan", True): {
-        "artiodactyla": 44.0, "bird": 60.6, "bottle": 41.0, "cat": 76.5, "dog": 63.0, "vehicle": 68.0,
-    },
-    ("dcgan", False): {
-        "artiodactyla": 41.4, "bird": 49.4, "bottle": 36.0, "cat": 66.3, "dog": 55.0, "vehicle": 54.0,
-    },
-    ("dcgan", True): {
-        "artiodactyla": 43.0, "bird": 52.3, "bottle": 36.4, "cat": 71.8, "dog": 60.8, "vehicle": 61.7,
-    },
-    ("cam", True): {
-        "artiodactyla": 53.4, "bird": 57.0, "bottle": 34.3, "cat": 80.4, "dog": 65.5, "vehicle": 74.1,
-    },
-}  # fmt: skip
-"""GT-known localization in percent at IoU 0.5, as published: Table 3, whose "four-legs animals" are artiodactyla."""
 GROUP_ORDER = ("vehicle", "bird", "cat", "dog", "artiodactyla", "bottle")
 """Vehicle first: the one group where the published peak is clearly above the whole image as the box."""
+PAPER = {
+    key: dict(zip(GROUP_ORDER, percentages, strict=True))
+    for key, percentages in {
+        ("sn-dcgan", False): (75.0, 58.0, 78.0, 63.0, 54.4, 38.0),
+        ("sn-dcgan", True): (68.0, 60.6, 76.5, 63.0, 44.0, 41.0),
+        ("dcgan", False): (54.0, 49.4, 66.3, 55.0, 41.4, 36.0),
+        ("dcgan", True): (61.7, 52.3, 71.8, 60.8, 43.0, 36.4),
+        ("cam", True): (74.1, 57.0, 80.4, 65.5, 53.4, 34.3),
+    }.items()
+}
+"""GT-known localization in percent at IoU 0.5, as published: Table 3, whose "four-legs animals" are artiodactyla."""
 COLUMNS = (
     "GAN", "augmented", "group", "images", "seeds", "paper (peak)",
     "last", "label-free choice", "peak: chosen with boxes",
@@ -60,8 +55,8 @@ NOT_READ = "not read in this way"
 NAME = "gan-table-3"
 
 
-def table_3_cells(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanTrial]:
-    """All cells, the most telling first: one seed everywhere, the paper's best GAN without augmentation before all.
+def table_3_trials(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanTrial]:
+    """All trials, the most telling first: one seed everywhere, the paper's best GAN without augmentation before all.
 
     Among `gans` may be `cam`, the reference with labels, which the paper has with augmentation alone.
     """
@@ -88,131 +83,106 @@ def groups_in(data: Path) -> list[str]:
 
 
 def run_table_3(
-    cells: Sequence[GanTrial],
+    trials: Sequence[GanTrial],
     data: Path,
     training: GanTraining,
     out: Path,
-    clock: TimeBudget,
+    budget: TimeBudget,
     progress: Callable[[GanTrial], Report | None],
-) -> list[str]:
-    """Run what is not yet run within the clock's minutes -> the page, which is also written to `out`/gan-table-3.md."""
+) -> str:
+    """Run what is not yet run within the minutes -> the page, which is also written to `out`/gan-table-3.md."""
+
+    def run(trial: GanTrial, budget: TimeBudget) -> Result | None:
+        if trial.gan == CAM:
+            progress(trial)
+            return run_reference(trial, data, training, out / "runs", budget)
+        return run_trial(trial, data, training, out / "runs" / trial.name, budget, progress(trial))
+
+    def page(done: Mapping[str, Result]) -> str:
+        begun = {trial.name: measured_stages(out / "runs" / trial.name) for trial in trials if trial.name not in done}
+        return table_3_page(trials, done, begun, training)
+
     settings = {"data": data.name, **deciding(training)}
-
-    def work(cell: GanTrial, clock: TimeBudget) -> Result | None:
-        if cell.gan == CAM:
-            progress(cell)
-            return run_reference(cell, data, training, out / "runs", clock)
-        return run_cell(cell, data, training, out / "runs" / cell.name, clock, progress(cell))
-
-    try:
-        run_grid(cells, work, out / "cells", settings, clock)
-    finally:  # also after Ctrl-C: what there is makes a table
-        done = results(cells, out / "cells", settings)
-        begun = {cell.name: measured_stages(out / "runs" / cell.name) for cell in cells if cell.name not in done}
-        page = table_3_page(cells, done, begun, training)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(out / f"{NAME}.md", ["\n".join(page) + "\n"], "the page")
-    return page
+    return run_grid(trials, run, out / "cells", settings, budget, page, out / f"{NAME}.md")
 
 
 def table_3_page(
-    cells: Sequence[GanTrial], done: Mapping[str, Result], begun: Mapping[str, list[Result]], training: GanTraining
-) -> list[str]:
-    """The lines of a markdown page: what was run, what it says, and a table for every reading."""
+    trials: Sequence[GanTrial], done: Mapping[str, Result], begun: Mapping[str, list[Result]], training: GanTraining
+) -> str:
+    """Markdown: what was run, what it says, and a table for every reading."""
     page = [
         "# gan-table-3: GAN co-localization",
         "",
         f"GT-known localization in percent at IoU 0.5 with 95 % bootstrap intervals over images. {len(done)} of "
-        f"{len(cells)} cells run: {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: "
+        f"{len(trials)} trials run: {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: "
         "250,000 at width 1, 64 pixels).",
+        *failures(done),
     ]
-    failed = {name: result["failed"] for name, result in done.items() if "failed" in result}
-    page += [f"Failed: {name}: {reason}" for name, reason in failed.items()]
     page += [f"Begun: {name}, {stages[-1]['step']:,} iterations." for name, stages in begun.items() if stages]
-    page += claims_section({cell: done[cell.name] for cell in cells if cell.name in done})
+    page += claims_section(runs_in(trials, done))
     for index, (title, (reading, threshold)) in enumerate(TABLES.items()):
-        told = rows(cells, done, reading, threshold)
+        found = rows(trials, done, reading, threshold)
         if index:  # what was not run stands in the first table alone
-            told = [row for row in told if row[-1] not in (NOT_RUN, NOT_READ)]
-        if told:
-            page += ["", f"## {title}", "", *table(COLUMNS, told)]
-    return page
+            found = [row for row in found if row[-1] not in (NOT_RUN, NOT_READ)]
+        if found:
+            page += ["", f"## {title}", "", *markdown_table(COLUMNS, found)]
+    return "\n".join(page) + "\n"
 
 
-def page_of_results(cells: Sequence[GanTrial], done: Mapping[str, Result]) -> list[str]:
-    """The page from results alone, with the paper's cells that are not among them as not run."""
-    groups = list(dict.fromkeys([*GROUP_ORDER, *(cell.group for cell in cells)]))
-    groups = [group for group in groups if group not in GROUP_ORDER or any(cell.group in GROUP_ORDER for cell in cells)]
-    gans = list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *(cell.gan for cell in cells)]))
-    grid = table_3_cells(groups, gans, sorted({cell.seed for cell in cells}))
-    runs = [done[cell.name].get("training", {}) for cell in cells if cell.gan != CAM and cell.name in done]
-    told: Mapping[str, Any] = next((run for run in runs if run), {})
-    training = GanTraining(**{name: told[name] for name in ("preset", "iterations", "width", "size") if name in told})
-    return table_3_page(grid, done, {}, training)
+def page_of_results(trials: Sequence[GanTrial], done: Mapping[str, Result]) -> str:
+    """The page from results alone, with the paper's trials that are not among them as not run."""
+    groups = list(dict.fromkeys(trial.group for trial in trials))
+    if any(group in GROUP_ORDER for group in groups):
+        groups = list(dict.fromkeys([*GROUP_ORDER, *groups]))
+    gans = list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *(trial.gan for trial in trials)]))
+    grid = table_3_trials(groups, gans, sorted({trial.seed for trial in trials}))
+    kept = (done[trial.name].get("training") for trial in trials if trial.gan != CAM and trial.name in done)
+    shared: dict[str, Any] = next(filter(None, kept), {})
+    names = {"preset", "iterations", "width", "size"} & shared.keys()
+    return table_3_page(grid, done, {}, GanTraining(**{name: shared[name] for name in names}))
 
 
-def rows(cells: Sequence[GanTrial], done: Mapping[str, Result], reading: str, threshold: str) -> list[list[str]]:
-    """A row for each GAN, augmentation and group, in the order of the cells; the reference has one reading only."""
-    found = []
-    cells = [cell for cell in cells if cell.gan != CAM or reading == "cam"]
-    for gan, augment, group in dict.fromkeys((cell.gan, cell.augment, cell.group) for cell in cells):
-        names = [cell.name for cell in cells if (cell.gan, cell.augment, cell.group) == (gan, augment, group)]
-        results = [done[name] for name in names if reading in _readings(done.get(name, {}))]
+def rows(trials: Sequence[GanTrial], done: Mapping[str, Result], reading: str, threshold: str) -> list[list[str]]:
+    """A row for each GAN, augmentation and group, in the order of the trials; the reference has one reading only."""
+    found, every = [], runs_in(trials, done)
+    trials = [trial for trial in trials if trial.gan != CAM or reading == "cam"]
+    for gan, augment, group in dict.fromkeys((trial.gan, trial.augment, trial.group) for trial in trials):
+        seeds = [trial for trial in trials if (trial.gan, trial.augment, trial.group) == (gan, augment, group)]
+        runs = [run for trial in seeds if (run := every.get(trial)) and reading in run.readings]
         paper = PAPER.get((gan, augment), {}).get(group)
         head = [gan, "yes" if augment else "no", group]
-        published = "-" if paper is None else f"{paper:.1f}"
-        if not results:
-            ran = [done[name] for name in names if name in done]
-            reason = NOT_RUN if not ran else NOT_READ if any("stages" in result for result in ran) else "failed"
-            found.append([*head, "-", f"0 of {len(names)}", published, *[reason] * 8])
+        of, published = f"{len(runs)} of {len(seeds)}", "-" if paper is None else f"{paper:.1f}"
+        if not runs:
+            ran = [trial for trial in seeds if trial.name in done]
+            reason = NOT_RUN if not ran else NOT_READ if any(trial in every for trial in ran) else "failed"
+            found.append([*head, "-", of, published, *[reason] * 8])
             continue
-        values = [_estimate(scores) for scores in _columns(results, reading, threshold)]
+        values = [with_interval(np.mean(scores, axis=0), 100) for scores in _columns(runs, reading, threshold)]
         if gan == CAM:  # it has no stages to choose from
             values[1:3] = ["-", "-"]
-        found.append([*head, str(results[0]["images"]), f"{len(results)} of {len(names)}", published, *values])
+        found.append([*head, str(runs[0].images), of, published, *values])
     return found
 
 
-def _readings(result: Result) -> Mapping[str, Any]:
-    """What was measured of each stage of a run; nothing of one that failed."""
-    found: Mapping[str, Any] = result["stages"][-1]["readings"] if result.get("stages") else {}
-    return found
-
-
-def _columns(results: Sequence[Result], reading: str, threshold: str) -> list[list[Score]]:
+def _columns(runs: Sequence[GanRun], reading: str, threshold: str) -> list[list[Hits]]:
     """The scores that each column from "last" on is the mean of."""
-    stages = [
-        [(stage["step"], stage["readings"][reading]["maps"][threshold]) for stage in r["stages"]] for r in results
-    ]
-    shuffled = [r["stages"][-1]["readings"][reading]["shuffled"][threshold] for r in results]
+    stages = [run.stages(reading, threshold) for run in runs]
     return [
-        [run[-1][1] for run in stages],
-        [dict(run)[r["label_free"]] for run, r in zip(stages, results, strict=True)],
-        [max((score for _, score in run), key=lambda score: float(score["accuracy"]["0.5"])) for run in stages],
-        shuffled,
-        [score[threshold] for r in results for score in r["controls"]["untrained"][reading]],
-        *([r["controls"][name] for r in results] for name in ("no learning", "centred box", "whole image")),
+        [scores[-1] for scores in stages],
+        [scores[run.chosen] for run, scores in zip(runs, stages, strict=True)],
+        [run.peak(reading, threshold) for run in runs],
+        [run.stages(reading, threshold, "shuffled")[-1] for run in runs],
+        [score for run in runs for score in run.untrained(reading, threshold)],
+        *([run.control(name) for run in runs] for name in ("no learning", "centred box", "whole image")),
     ]
 
 
-def _estimate(scores: Sequence[Score]) -> str:
-    """The mean over images of the mean over runs, in percent, with its interval."""
-    return with_interval(mean_hits(scores))
+FREE = {
+    "minutes", "device", "graph", "log_every", "save_every", "augment", "seed", "sign", "finer", "shifts", "layer",
+}  # fmt: skip
+"""Options that do not make two grids different: a trial's own, where and how fast it runs, and how maps are read."""
 
 
 def deciding(training: GanTraining) -> dict[str, Any]:
-    """What makes two grids different; where and how fast they run does not, nor how maps are read: in every way."""
-    free = {
-        "minutes",
-        "device",
-        "graph",
-        "log_every",
-        "save_every",
-        "augment",
-        "seed",
-        "sign",
-        "finer",
-        "shifts",
-        "layer",
-    }
-    return {name: value for name, value in asdict(training).items() if name not in free}
+    """What makes two grids different."""
+    return {name: value for name, value in asdict(training).items() if name not in FREE}
