@@ -14,7 +14,7 @@ def find(
     photos: Path,
     *,
     out: Path = Path("found"),
-    method: Literal["ddt", "contrast"] = "ddt",
+    method: Literal["auto", "ddt", "discriminant", "contrast", "saliency"] = "auto",
     size: int | None = None,
     backbone: str | None = None,
     stride: int | None = None,
@@ -31,15 +31,18 @@ def find(
     out
         Folder for the boxes, summary.json and report.html.
     method
-        ddt: deep descriptor transforming over ImageNet features. contrast: difference from the image's own border, with
-        no network at all, for images unlike any photograph.
+        auto: ddt, discriminant or contrast, chosen for each category from its images alone. ddt: deep descriptor
+        transforming over ImageNet features, for everyday photographs. discriminant: what tells the objects' places from
+        all others, learnt from the images themselves, for what ImageNet does not know. contrast: difference from the
+        image's own border, with no network at all. saliency: what stands out in each image by itself.
     size
-        Side of the square that images are resized to, in pixels; default: the method's own (ddt 288, contrast 64).
+        Side of the square that images are resized to, in pixels; default: the method's own (288, or 64 for contrast
+        and saliency).
     backbone
         The network whose features ddt uses, by its name in the list of `boxless methods`; default: lite0, whose weights
-        come with boxless (others: found on disk or downloaded).
+        come with boxless (others: found on disk or downloaded). auto and discriminant read lite0 alone.
     stride
-        Pixels of the resized image per place of the heat map; default: the method's own (ddt 16, contrast 4).
+        Pixels of the resized image per place of the heat map; default: the method's own (16; contrast 4, saliency 1).
     flags
         What commands that search have in common.
 

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from boxless.boxes.from_heatmap import Readout
 
 DISCOVERERS = {
+    "auto": "boxless.discovery.auto:Auto",
     "ddt": "boxless.discovery.ddt:Ddt",
+    "discriminant": "boxless.discovery.discriminant:Discriminant",
     "contrast": "boxless.discovery.contrast:Contrast",
+    "saliency": "boxless.discovery.saliency:Saliency",
 }
 
 
@@ -29,6 +32,8 @@ class Discoverer(Protocol):
     stride: int
     """Pixels of that square per place of the map."""
     readout: "Readout"
+    choice: str
+    """What was chosen for this category and why, in words, once it is finished; empty where nothing is chosen."""
 
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discoverer":

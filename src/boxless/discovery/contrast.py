@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Readout
-from boxless.discovery.descriptors import _prior, _ring
+from boxless.discovery.descriptors import border_mask, centre_prior
 from boxless.runtime.errors import UsageError
 
 FILTERS = 32
@@ -34,6 +34,7 @@ class Contrast:
     """Side of the square that every image is resized to, in pixels."""
     stride = 4
     """Pixels of that square per place of the map."""
+    choice = ""
     readout = Readout(
         0.15,
         "fixed: the method's default, chosen once on training boxes of Tiny ImageNet's six groups",
@@ -86,7 +87,7 @@ class Contrast:
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:
         """Descriptors -> Mahalanobis distance from the border, times the prior; all zeros in an image of one colour."""
         places = descriptors.float()
-        border = places[:, :, _ring(*places.shape[-2:]).to(places.device)]
+        border = places[:, :, border_mask(places.shape[-2], places.shape[-1], thickness=1).to(places.device)]
         mean = border.mean(2, keepdim=True)  # (batch, d, 1)
         off = border - mean
         covariance = off @ off.mT / off.shape[2]
@@ -94,4 +95,4 @@ class Contrast:
         away = places.flatten(2) - mean
         distance: Tensor = (away * torch.linalg.solve(covariance + ridge, away)).sum(1).clamp(min=0).sqrt()
         distance = distance * (distance > LEAST)
-        return distance.view(len(places), *places.shape[-2:]) * _prior(*places.shape[-2:]).to(places.device)
+        return distance.view(len(places), *places.shape[-2:]) * centre_prior(*places.shape[-2:]).to(places.device)

@@ -20,7 +20,7 @@ from boxless.backbones import build_backbone
 from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Readout
-from boxless.discovery.descriptors import _border
+from boxless.discovery.descriptors import Moments
 from boxless.runtime.errors import BoxlessError
 
 _STEPS = {"lite0": "block14"}
@@ -39,6 +39,7 @@ class Ddt:
     """Side of the square that every image is resized to, in pixels."""
     stride = 16
     """Pixels of that square per place of the map."""
+    choice = ""
     readout = Readout(
         0.35,
         "fixed: the method's default, chosen once on training boxes of CUB-200-2011 and Tiny ImageNet",
@@ -70,9 +71,7 @@ class Ddt:
 
     def forget(self) -> None:
         """Start a new category."""
-        self.places = self.border_places = 0
-        self.shift: Tensor | None = None
-        self.total = self.outer = self.border = torch.zeros(0)
+        self.moments = Moments()
         self.mean = self.direction = torch.zeros(0)
 
     @torch.inference_mode()
@@ -84,34 +83,13 @@ class Ddt:
     @torch.inference_mode()
     def learn(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
         """Add a batch to the category's running mean and covariance."""
-        places = descriptors.permute(0, 2, 3, 1).double()  # (batch, h, w, d)
-        if self.shift is None:
-            # Sums around a first guess of the mean lose no digits where the descriptors' mean is large.
-            self.shift = places.mean((0, 1, 2))
-            self.total, self.border = torch.zeros_like(self.shift), torch.zeros_like(self.shift)
-            self.outer = places.new_zeros(len(self.shift), len(self.shift))
-        places = places - self.shift
-        flat = places.flatten(0, 2)
-        self.total = self.total + flat.sum(0)
-        self.outer.addmm_(flat.T, flat)
-        self.places += len(flat)
-        border = places[:, _border(places.shape[1], places.shape[2]).to(places.device)].flatten(0, 1)
-        self.border = self.border + border.sum(0)
-        self.border_places += len(border)
+        self.moments.add(descriptors)
 
     def finish(self) -> None:
         """Fix mean and direction from what was learnt; raises BoxlessError when there was nothing to learn from."""
-        if self.shift is None:
+        if not self.moments.places:
             raise BoxlessError("No readable image in this category. Expected at least one, to find what is common.")
-        mean = self.total / self.places
-        covariance = self.outer / self.places - torch.outer(mean, mean)
-        direction = torch.linalg.eigh(covariance).eigenvectors[:, -1]
-        inner_places = self.places - self.border_places
-        if inner_places:
-            inside, outside = (self.total - self.border) / inner_places, self.border / self.border_places
-            if (inside - outside) @ direction < 0:
-                direction = -direction
-        self.mean, self.direction = (self.shift + mean).float(), direction.float()
+        self.mean, self.direction = self.moments.principal_direction()
 
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:

@@ -7,12 +7,12 @@ nothing of its image still knows that objects are in the middle. A method's wort
 from collections.abc import Sequence
 from typing import TypeVar
 
-import cv2
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes
+from boxless.discovery.saliency import saliency
 from boxless.evaluation.protocols import DELTAS, Size
 
 DEFAULT_SHARE = (0.8, 0.8)
@@ -48,21 +48,6 @@ def fit_centred_box(sizes: Sequence[Size], truths: Sequence[Boxes], steps: int =
         )  # all IoUs together weigh less than a hit
     across, down = shares[int(np.argmax(won))]
     return float(across), float(down)
-
-
-def saliency(picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "64 64"]:
-    """Saliency without learning, (h, w, 3) -> (64, 64): spectral residual (Hou and Zhang, CVPR 2007) x centre.
-
-    The residual is the part of the log spectrum that its 3 x 3 mean does not explain; its image is blurred (sigma 6)
-    and weighed by a Gaussian at the centre (sigma 20), both in pixels of the 64 x 64 picture.
-    """
-    grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
-    spectrum = np.fft.fft2(grey.astype(np.float64))
-    size = np.log(np.abs(spectrum) + 1e-9)
-    residual = size - cv2.blur(size, (3, 3))
-    shown = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
-    centre = np.exp(-((np.arange(64) - 31.5) ** 2) / (2 * 20.0**2))
-    return np.asarray(cv2.GaussianBlur(shown, (0, 0), 6.0) * np.outer(centre, centre), np.float32)
 
 
 def derangement(images: int, seed: int = 0) -> Int[np.ndarray, "image"]:

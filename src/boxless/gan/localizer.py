@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Readout
-from boxless.discovery.descriptors import _away_from_border, _principal_direction, _whitening
+from boxless.discovery.descriptors import Moments, away_from_border, whitening_of
 from boxless.gan.attribution import smoothgrad
 from boxless.gan.data import Images, chunks
 from boxless.gan.networks import Discriminator, Layer
@@ -134,11 +134,14 @@ class GanLocalizer(nn.Module):
         chosen = images[:: -(-len(images) // limit)]
         estimate_statistics(self.discriminator, chosen)
         if self.reading == "ddt":
-            mean, direction = _principal_direction(self._describe(batch) for batch in chunks(chosen))
+            moments = Moments()
+            for batch in chunks(chosen):
+                moments.add(self._describe(batch))
+            mean, direction = moments.principal_direction()
             self.mean.copy_(mean)
             self.direction.copy_(direction)
         elif self.reading == "border":
-            self.whitening.copy_(_whitening(self._describe(batch) for batch in chunks(chosen)))
+            self.whitening.copy_(whitening_of(self._describe(batch) for batch in chunks(chosen)))
         return self
 
     @classmethod
@@ -154,7 +157,7 @@ class GanLocalizer(nn.Module):
                 return self.sign * torch.einsum("bchw,c->bhw", maps, self.discriminator.linear.weight[0])
             if self.reading == "ddt":
                 return torch.einsum("bchw,c->bhw", maps, self.direction) - self.mean @ self.direction
-            away = _away_from_border(maps)
+            away = away_from_border(maps)
             return torch.einsum("bchw,cd->bdhw", away, self.whitening).square().sum(1).sqrt()
 
     def _describe(self, images: Tensor) -> Float[Tensor, "batch channel h w"]:

@@ -38,6 +38,8 @@ class Shards:
         self.out, self.folder = out, out / FOLDER
         self.job: dict[str, Any] = json.loads(json.dumps(job))
         self._places: dict[int, _Place] = {}
+        self.choices: list[str] = []
+        """What was chosen for each piece, in words; empty where nothing is chosen."""
         self.broken: dict[str, str] = {}
         """The images that could not be read, with the reason; as the last `scan` found them."""
 
@@ -80,7 +82,7 @@ class Shards:
 
     def scan(self) -> None:
         """Learn which pieces are closed, and where they lie."""
-        self._places, broken = {}, dict[int, dict[str, str]]()
+        self._places, broken, choices = {}, dict[int, dict[str, str]](), dict[int, str]()
         for path in sorted(self.folder.glob("*.jsonl")):
             with path.open("rb") as file:
                 start = end = 0
@@ -89,7 +91,9 @@ class Shards:
                     if line.startswith(CLOSES) and (closed := _parsed(line)):
                         self._places[closed["piece"]] = _Place(path, start, end - len(line))
                         broken[closed["piece"]] = closed["broken"]
+                        choices[closed["piece"]] = closed.get("choice", "")
                         start = end
+        self.choices = [choices[piece] for piece in sorted(choices)]
         self.broken = {name: reason for piece in sorted(broken) for name, reason in broken[piece].items()}
 
     def found(self, pieces: int) -> Iterator[tuple[Detections, Card | None]]:
@@ -145,9 +149,9 @@ class Writer:
             }
         )
 
-    def close(self, piece: int, broken: Mapping[str, str]) -> None:
+    def close(self, piece: int, broken: Mapping[str, str], choice: str = "") -> None:
         """The piece is done: from here on it outlives this process."""
-        self._line({"piece": piece, "broken": broken})
+        self._line({"piece": piece, "broken": broken, "choice": choice})
 
     def _line(self, content: Mapping[str, Any]) -> None:
         try:

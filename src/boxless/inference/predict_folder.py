@@ -25,6 +25,8 @@ from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress, track
 from boxless.runtime.provenance import package_version
 
+CHOICES = 20
+"""Categories whose choice stands in the summary in words; the rest are in summary.json."""
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
 
@@ -43,6 +45,8 @@ class Summary:
     """Images without a class among others that have one; their boxes are of `category`."""
     category: str = NO_CLASS
     seconds: float = 0.0
+    choices: dict[str, str] = field(default_factory=dict)
+    """Category -> the method that was chosen for it and why; empty for a method that chooses nothing."""
     numbers: str = ""
     """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels."""
     taken_over: int = 0
@@ -56,7 +60,7 @@ class Summary:
         names = {"nothing": "nothing_found"}
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
         # What earlier versions did not say or count.
-        content = {"numbers": "", "unlabelled": 0, "category": NO_CLASS, **content}
+        content = {"numbers": "", "choices": {}, "unlabelled": 0, "category": NO_CLASS, **content}
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
@@ -79,6 +83,7 @@ class Summary:
             "unlabelled": self.unlabelled,
             "category": self.category,
             "threshold": self.threshold,
+            "choices": self.choices,
             "seconds": round(self.seconds, 2),
             "numbers": self.numbers,
             "taken_over": self.taken_over,
@@ -101,6 +106,9 @@ class Summary:
             told.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
         told.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
+        told += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
+        if len(self.choices) > CHOICES:
+            told.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
         return told
 
 
@@ -212,27 +220,36 @@ class _Search:
         left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
         starts = list(accumulate(map(len, self.pieces), initial=0))
 
-        def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap]:
+        def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap, str]:
             label = self.predictor.category if mapped.label is None else self.classes[mapped.label]
             return (
                 mapped.sample,
                 detections_in(mapped, self.predictor.readout, label, **self.several),
                 mapped.heat,
+                mapped.choice,
             )
 
         boxed = prefetch(box, self.predictor.maps(left, progress), workers=2, window=8)
         following = next(boxed, None)
         for piece in pieces:
-            broken = {}
+            broken, choice = {}, ""
             for position, sample in enumerate(self.pieces[piece], starts[piece]):
                 if following is None or following[0] is not sample:
                     broken[sample.name] = progress.broken[sample.name]
                     continue
-                _, found, heat = following
+                _, found, heat, choice = following
                 shown = self.report and position < REPORT_LIMIT
                 writer.add(found, self._card(found, heat) if shown else None)
                 following = next(boxed, None)
-            writer.close(piece, broken)
+            writer.close(piece, broken, choice)
+
+    def _choices(self) -> dict[str, str]:
+        """What was chosen for each category, by its name."""
+        names = [
+            self.predictor.category if (label := piece[0].label) is None else self.classes[label]
+            for piece in self.pieces
+        ]
+        return {name: choice for name, choice in zip(names, self.shards.choices, strict=False) if choice}
 
     def _card(self, found: Detections, heat: Heatmap) -> Card:
         picture, _ = read_shrunk(self.dataset.source.read(found.name), found.name, THUMBNAIL)
@@ -246,6 +263,7 @@ class _Search:
         if "bf16" in self.shards.job:
             summary.numbers = "bf16" if self.shards.job["bf16"] else "fp32"
         summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
+        summary.choices = self._choices()
         summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
         if len(broken) == len(dataset):
             self.shards.remove()

@@ -53,6 +53,8 @@ class ImageHeatmap:
     size: tuple[int, int]
     heat: Heatmap
     ranked: tuple[int, ...] = ()
+    choice: str = ""
+    """What a method that chooses has chosen for the image's category, in words."""
 
     @property
     def label(self) -> int | None:
@@ -179,7 +181,7 @@ class DiscoveryPredictor:
             self.method.finish()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
-                    yield ImageHeatmap(sample, size, map_)
+                    yield ImageHeatmap(sample, size, map_, choice=self.method.choice)
 
     def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, np.ndarray]]:
         file.seek(0)

@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boxless.backbones import build_backbone
+from boxless.discovery.auto import FEWEST, Auto, accord, agreement, separation, steadiness
+from boxless.discovery.discriminant import CUT, Discriminant, Sampled, upper_otsu, with_cut_at_half
+from boxless.runtime.errors import BoxlessError, UsageError
+
+IMAGES, SIDE = 12, 18
+PLACES = [(3 + i % 4, 4 + (5 * i) % 7) for i in range(IMAGES)]
+"""Top and left place of the object, five places tall and wide, in each image."""
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return build_backbone("lite0", stride=16, weights="none")
+
+
+def planted(seed=0, *, hill=False, shared_background=False, distinct=False, images=IMAGES):
+    """Descriptors of two steps and of colour in which one direction each is the object's.
+
+    With `hill` the shallow step shows a gentle hill instead; with `shared_background` it shows something else, in
+    places that have nothing to do with the object. Colours tell the object where it is `distinct`.
+    """
+    random = torch.Generator().manual_seed(seed)
+    parts = [0.2 * torch.randn(images, d, SIDE, SIDE, generator=random) for d in (192, 320, 35)]
+    colour = 3 if distinct else 0
+    down = torch.linspace(-1, 1, SIDE)
+    for i, (top, left) in enumerate(PLACES[:images]):
+        mask = torch.zeros(SIDE, SIDE)
+        mask[top : top + 5, left : left + 5] = 1
+        for part, strength in zip(parts, (3, 3, colour), strict=True):
+            part[i, :8] += strength * mask
+        if hill:
+            parts[0][i, :8] = 3 * torch.exp(-0.3 * (down[:, None] ** 2 + down**2))
+        if shared_background:
+            parts[0][i, :8] = 0
+            parts[0][i, 8:16] += 3 * torch.eye(SIDE)[:, torch.randperm(SIDE, generator=random)].cumsum(0)
+    return torch.cat(parts, 1)
+
+
+def finished(kind, backbone, descriptors):
+    method = kind(backbone)
+    for batch in descriptors.split(5):
+        method.learn(batch)
+    method.finish()
+    return method
+
+
+def boxes_hit(heat):
+    """Share of the images whose places above one half are the planted ones."""
+    good = 0
+    for one, (top, left) in zip(heat.numpy(), PLACES, strict=False):
+        rows, columns = np.nonzero(one > CUT)
+        good += len(rows) > 0 and (rows.min(), columns.min(), rows.max(), columns.max()) == (
+            top,
+            left,
+            top + 4,
+            left + 4,
+        )
+    return good / len(heat)
+
+
+def test_ddt_is_kept_where_two_steps_agree_and_the_box_is_steady(backbone):
+    method = finished(Auto, backbone, planted())
+    assert method.chosen == "ddt" and "no sign" in method.choice
+    assert boxes_hit(method.heatmap(planted())) == 1
+
+
+def test_a_first_direction_that_the_next_step_contradicts_is_not_taken(backbone):
+    descriptors = planted(shared_background=True, distinct=True)
+    method = finished(Auto, backbone, descriptors)
+    assert method.chosen == "discriminant" and "do not agree" in method.choice
+    assert boxes_hit(method.heatmap(descriptors)) == 1
+
+
+def test_an_object_of_colours_of_its_own_is_left_for_the_discriminant(backbone):
+    descriptors = planted(distinct=True)
+    method = finished(Auto, backbone, descriptors)
+    assert method.chosen == "discriminant" and "colours" in method.choice
+    assert boxes_hit(method.heatmap(descriptors)) == 1
+
+
+def test_separation_is_of_the_boxes_and_not_of_the_images():
+    colours = planted(distinct=True)[:, -35:].numpy()
+    boxes = np.array([(16 * left, 16 * top, 16 * left + 80, 16 * top + 80) for top, left in PLACES], np.float32)
+    whole = np.tile(np.array([0, 0, 288, 288], np.float32), (IMAGES, 1))
+    assert separation(boxes, colours) > 1 > 0.5 > separation(np.roll(boxes, 1, 0), colours)
+    assert separation(whole, colours) == separation(0 * whole, colours) == 0
+
+
+def test_a_gentle_hill_is_left_for_the_discriminant(backbone):
+    descriptors = planted(hill=True)
+    method = Auto(backbone)
+    method.learn(descriptors)
+    assert steadiness(method.first_direction(descriptors, 0)) < steadiness(method.first_direction(descriptors, 1))
+
+
+def test_the_discriminant_learns_the_object_from_a_teacher(backbone):
+    method = finished(Discriminant, backbone, planted())
+    heat = method.heatmap(planted())
+    assert boxes_hit(heat) == 1 and heat.min() >= 0 and heat.max() <= 1
+
+
+def test_too_few_images_choose_nothing_and_none_are_refused(backbone):
+    method = finished(Auto, backbone, planted(images=FEWEST - 1))
+    assert method.chosen == "ddt" and "too few" in method.choice
+    with pytest.raises(BoxlessError, match="No readable image"):
+        Auto(backbone).finish()
+
+
+def test_images_all_alike_find_nothing_and_fail_nowhere(backbone):
+    flat = torch.ones(8, 547, SIDE, SIDE)
+    heat = finished(Auto, backbone, flat).heatmap(flat)
+    assert torch.isfinite(heat).all()
+
+
+def test_a_category_leaves_nothing_for_the_next(backbone):
+    method = finished(Auto, backbone, planted(shared_background=True, distinct=True))
+    method.forget()
+    method.learn(planted())
+    method.finish()
+    assert method.chosen == "ddt"
+
+
+def test_another_backbone_is_refused_with_what_to_do():
+    with pytest.raises(UsageError, match="--method ddt"):
+        Auto(build_backbone("tiny", stride=8, weights="none"))
+
+
+def test_no_sign_is_fooled_by_maps_that_know_nothing():
+    rng = np.random.default_rng(0)
+    constant, noise = np.ones((20, 9, 9), np.float32), rng.random((20, 9, 9)).astype(np.float32)
+    assert agreement(constant, noise) == 0 and abs(agreement(noise, noise[::-1])) < 0.2
+    assert agreement(noise, noise) == pytest.approx(1)
+    assert steadiness(constant) == 0 and steadiness(noise) < 0.3
+    centred = np.tile(np.array([60, 60, 200, 200], np.float32), (20, 1))
+    assert accord(centred, centred) == 0
+    corners = rng.integers(0, 100, (200, 2)).astype(np.float32)
+    boxes = np.concatenate([corners, corners + 60], 1)
+    assert accord(boxes, boxes) == pytest.approx(1)
+    assert abs(accord(boxes, boxes[rng.permutation(200)])) < 0.05
+    assert accord(boxes[:1], boxes[:1]) == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.95))
+def test_rescaling_keeps_the_order_and_brings_the_cut_to_one_half(seed, cut):
+    heat = np.random.default_rng(seed).normal(size=(6, 7)).astype(np.float32)
+    scaled = with_cut_at_half(heat, cut)
+    assert scaled.min() == 0 and scaled.max() == pytest.approx(1)
+    assert (np.diff(scaled.ravel()[np.argsort(heat.ravel(), kind="stable")]) >= -1e-6).all()
+    plain = (heat - heat.min()) / (heat.max() - heat.min())
+    clear = np.abs(plain - cut) > 1e-4
+    assert ((scaled > CUT) == (plain > cut))[clear].all()
+
+
+def test_a_constant_map_stays_without_an_object():
+    assert (with_cut_at_half(np.full((4, 4), 7, np.float32), 0.3) == 0).all()
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 95])
+def test_a_sample_is_bounded_and_evenly_taken(count):
+    sampled = Sampled(limit=10)
+    for start in range(0, count, 4):
+        sampled.add(torch.arange(start, min(start + 4, count)).float().view(-1, 1, 1, 1))
+    kept = sampled.stacked().flatten()
+    assert len(kept) <= 10 and sampled.seen == count
+    assert len(set(kept.diff().tolist())) <= 1 and kept[0] == 0
+    assert len(kept) > min(count, 10) // 2 - 1
+
+
+def test_upper_otsu_separates_the_surest_places():
+    heat = np.concatenate([np.full(60, 0.0), np.full(20, 0.5), np.full(20, 1.0)]).reshape(10, 10).astype(np.float32)
+    assert 0.5 < upper_otsu(heat) < 1
