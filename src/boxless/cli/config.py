@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from boxless.discovery.position_settings import PositionTraining
 from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
 from boxless.methods.options import method_options
@@ -30,6 +31,9 @@ def read_config(path: Path, method: str) -> dict[str, Any]:
         raise UsageError(f"{path} has the settings of {named}, and {method} is to be trained. Give a file of {method}.")
     if method in GANS:
         return _flat(content, method, str(path))
+    if method == "position":
+        check_values(content, get_type_hints(PositionTraining), str(path))
+        return content
     refuse_unknown(content, ["method", "options", "training"], str(path))
     for table in content:
         if not isinstance(content[table], dict):

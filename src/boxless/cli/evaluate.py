@@ -27,7 +27,8 @@ def evaluate(
     Parameters
     ----------
     target
-        A run folder, a checkpoint, or the name of a training-free method (auto, ddt, discriminant, contrast, saliency).
+        A run folder, a checkpoint, or the name of a method without labels (auto, ddt, discriminant, contrast, saliency,
+        position).
     data
         Folder or zip with a boxes.csv, COCO json, or data in the layout of YOLO, Pascal VOC, ... (docs/formats.md).
     split

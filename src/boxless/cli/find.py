@@ -14,13 +14,13 @@ def find(
     photos: Path,
     *,
     out: Path = Path("found"),
-    method: Literal["auto", "ddt", "discriminant", "contrast", "saliency"] = "auto",
+    method: Literal["auto", "ddt", "discriminant", "contrast", "saliency", "position"] = "auto",
     size: int | None = None,
     backbone: str | None = None,
     stride: int | None = None,
     flags: Search = Search(),
 ) -> int:
-    """Find the object that the photos of a folder have in common. Nothing is trained and no label is needed.
+    """Find the object that the photos of a folder have in common. No label is needed.
 
     Example: boxless find photos --out found --format yolo --report
 
@@ -34,15 +34,17 @@ def find(
         auto: ddt, discriminant or contrast, chosen for each category from its images alone. ddt: deep descriptor
         transforming over ImageNet features, for everyday photographs. discriminant: what tells the objects' places from
         all others, learnt from the images themselves, for what ImageNet does not know. contrast: difference from the
-        image's own border, with no network at all. saliency: what stands out in each image by itself.
+        image's own border, with no network at all. saliency: what stands out in each image by itself. position: networks
+        that learn in minutes, from these images alone, what their middles show.
     size
-        Side of the square that images are resized to, in pixels; default: the method's own (288, or 64 for contrast
-        and saliency).
+        Side of the square that images are resized to, in pixels; default: the method's own (288, or 64 for contrast,
+        saliency and position).
     backbone
         The network whose features ddt uses, by its name in the list of `boxless methods`; default: lite0, whose weights
         come with boxless (others: found on disk or downloaded). auto and discriminant read lite0 alone.
     stride
-        Pixels of the resized image per place of the heat map; default: the method's own (16; contrast 4, saliency 1).
+        Pixels of the resized image per place of the heat map; default: the method's own (16; contrast 4, position 2,
+        saliency 1).
     flags
         What commands that search have in common.
 

@@ -23,7 +23,7 @@ def methods() -> int:
     for name, recipe in GANS.items():
         table.add_row(name, "one category, training", recipe.summary)
     for name, path in DISCOVERERS.items():
-        table.add_row(name, "no training", class_summary(path))
+        table.add_row(name, "no labels", class_summary(path))
     console.out.print(table)
     console.out.print("\nBackbones:", markup=False)
     for name, entry in BACKBONES.items():

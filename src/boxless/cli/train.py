@@ -12,12 +12,15 @@ from cyclopts import App, Parameter
 from boxless.cli import console
 from boxless.cli.config import read_config
 from boxless.cli.flags import SHORT, Run
+from boxless.discovery import DISCOVERERS
+from boxless.discovery.position_settings import PositionTraining
 from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
 from boxless.methods import METHODS, REGRESSORS, TRAINED
 from boxless.methods.options import method_options
 from boxless.methods.settings import Training
 from boxless.runtime.class_source import Option, class_summary, field_docs
+from boxless.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from boxless.data.dataset import Dataset
@@ -60,6 +63,22 @@ def _train_gan(gan: str, data: Path, out: Path, run: Run, values: dict[str, Any]
 
     images = read_images(train, settings.size, settings.workers)
     train_gan(gan, images, settings, out, category=train.classes[0], resume=run.resume)
+
+
+def _train_position(method: str, data: Path, out: Path, run: Run, values: dict[str, Any]) -> None:
+    from boxless.runtime.distributed import require_single_process
+
+    require_single_process("The method position")
+    if run.resume:
+        raise UsageError("A training of position takes minutes and cannot be resumed. Train again, without --resume.")
+    settings = PositionTraining(**values)
+    train = _all_or_train(data, replace(run, one_category=True))
+    from boxless.discovery.pictures import evenly  # torch, once the data is known to be good
+    from boxless.discovery.position import train_run
+    from boxless.gan.data import read_images
+
+    images = read_images(replace(train, samples=evenly(train.samples)), settings.size, settings.workers)
+    train_run(images, settings, out, category=train.classes[0])
 
 
 def _all_or_train(data: Path, run: Run) -> "Dataset":
@@ -149,3 +168,4 @@ for _name in REGRESSORS:
     _command(_train_regressor, _name, class_summary(TRAINED[_name]), [_BOXES, *method_options(_name), *_uncut])
 for _name, _recipe in GANS.items():
     _command(_train_gan, _name, _recipe.summary, _options(GanTraining))
+_command(_train_position, "position", class_summary(DISCOVERERS["position"]), _options(PositionTraining))

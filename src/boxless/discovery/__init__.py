@@ -1,4 +1,4 @@
-"""Training-free co-localization: what the images of one category share, read from features that somebody else trained.
+"""Co-localization without labels: what the images of one category share, read from features or learnt from them alone.
 
 A discoverer sees every image once (`describe`), learns from the descriptors as they stream by (`learn`), and then turns
 each image's descriptors into a heat map (`heatmap`). Names map to import paths, so that help does not import torch.
@@ -20,6 +20,7 @@ DISCOVERERS = {
     "discriminant": "boxless.discovery.discriminant:Discriminant",
     "contrast": "boxless.discovery.contrast:Contrast",
     "saliency": "boxless.discovery.saliency:Saliency",
+    "position": "boxless.discovery.position:Position",
 }
 
 

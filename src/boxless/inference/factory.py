@@ -90,7 +90,7 @@ def with_threshold(readout: Readout, threshold: float | None) -> Readout:
 def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predictor | None:
     """The control of a finder: the same read-out of the same network with random weights; None where it has none.
 
-    `images` are those that the read-out of a GAN's discriminator is prepared on, as the trained one's was.
+    `images` are those that a network without labels is prepared on, as the trained one was.
     """
     if isinstance(predictor, DiscoveryPredictor):
         method = predictor.method.untrained(seed)

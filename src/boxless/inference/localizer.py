@@ -22,6 +22,7 @@ BUILDERS = {
     "classifier": "boxless.methods:from_description",
     "regressor": "boxless.methods:from_description",
     "gan": "boxless.gan.localizer:from_description",
+    "position": "boxless.discovery.position:from_description",
 }
 """What makes the network that a checkpoint of each kind describes."""
 
@@ -46,7 +47,7 @@ class Localizer:
     """A network that gives heat maps, with all that is needed to use it: input size, classes and readout."""
 
     network: Any
-    """A Method or a GanLocalizer."""
+    """A Method, a GanLocalizer or a PositionNetwork."""
     method: str
     size: int
     """Side of the square that images are resized to, in pixels."""

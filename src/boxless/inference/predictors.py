@@ -168,17 +168,19 @@ class DiscoveryPredictor:
                 return batch, self.method.describe(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
-        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file, parallel_batches() as workers:
+        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
-            for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
-                self.method.learn(descriptors)
-                shape = tuple(descriptors.shape[1:])
-                file.write(descriptors.half().cpu().numpy().tobytes())
-                kept += zip(batch.samples, batch.sizes, strict=True)
-                progress.advance(len(batch.samples))
+            with parallel_batches() as workers:
+                for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
+                    self.method.learn(descriptors)
+                    shape = tuple(descriptors.shape[1:])
+                    file.write(descriptors.half().cpu().numpy().tobytes())
+                    kept += zip(batch.samples, batch.sizes, strict=True)
+                    progress.advance(len(batch.samples))
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
-            self.method.finish()
+            with self.how.precision():  # some train here, with all threads
+                self.method.finish()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
                     yield ImageHeatmap(sample, size, map_, choice=self.method.choice)
