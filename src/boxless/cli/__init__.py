@@ -25,6 +25,7 @@ app = App(
 VERBS = {
     "check": ("boxless.cli.check:check", "Say what a folder holds, what is wrong with it, and what to do next."),
     "find": ("boxless.cli.find:find", "Find boxes in photos, without training and without labels."),
+    "calibrate": ("boxless.cli.calibrate:calibrate", "Choose method and threshold by ten boxed photos."),
     "train": ("boxless.cli.train:app", "Train a method: CAM on labels, or a GAN on one category."),
     "predict": ("boxless.cli.predict:predict", "Find boxes in photos with a trained run."),
     "evaluate": (

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from boxless.cli.flags import Search
-from boxless.runtime.toml_settings import require_positive
+from boxless.runtime.toml_settings import read_values, require_positive
+
+Method = Literal["auto", "ddt", "discriminant", "contrast", "saliency", "position"]
 
 if TYPE_CHECKING:
     from boxless.inference.predictors import DiscoveryPredictor
@@ -14,7 +16,8 @@ def find(
     photos: Path,
     *,
     out: Path = Path("found"),
-    method: Literal["auto", "ddt", "discriminant", "contrast", "saliency", "position"] = "auto",
+    method: Method | None = None,
+    config: Path | None = None,
     size: int | None = None,
     backbone: str | None = None,
     stride: int | None = None,
@@ -31,11 +34,13 @@ def find(
     out
         Folder for the boxes, summary.json and report.html.
     method
-        auto: ddt, discriminant or contrast, chosen for each category from its images alone. ddt: deep descriptor
-        transforming over ImageNet features, for everyday photographs. discriminant: what tells the objects' places from
-        all others, learnt from the images themselves, for what ImageNet does not know. contrast: difference from the
-        image's own border, with no network at all. saliency: what stands out in each image by itself. position: networks
-        that learn in minutes, from these images alone, what their middles show.
+        auto, the default: ddt, discriminant or contrast, chosen for each category from its images alone. ddt: deep
+        descriptor transforming over ImageNet features, for everyday photographs. discriminant: what tells the objects'
+        places from all others, learnt from the images themselves, for what ImageNet does not know. contrast: difference
+        from the image's own border, with no network at all. saliency: what stands out in each image by itself.
+        position: networks that learn in minutes, from these images alone, what their middles show.
+    config
+        What `boxless calibrate` has chosen (its found.toml); flags that are given win over it.
     size
         Side of the square that images are resized to, in pixels; default: the method's own (288, or 64 for contrast,
         saliency and position).
@@ -52,11 +57,16 @@ def find(
     from boxless.cli.search import search
 
     require_positive(size=size, stride=stride)
+    chosen = {} if config is None else read_values(config, {"method": Method, "threshold": float})
+    if method is not None and method != chosen.get("method", method):
+        chosen = {}  # a threshold is that of its method
+    name = method or chosen.get("method", "auto")
     own: dict[str, Any] = {"backbone": backbone, "stride": stride, "size": size}
 
     def build(device: str) -> "DiscoveryPredictor":
         from boxless.inference.factory import discoverer
 
-        return discoverer(method, **own, **flags.options(device=device))
+        threshold = chosen.get("threshold") if flags.threshold is None else flags.threshold
+        return discoverer(name, **own, **flags.options(device=device, threshold=threshold))
 
     return search("finding", photos, out, flags, build)

@@ -36,8 +36,9 @@ def interval(
     *,
     seed: int = 0,
     draws: int = DRAWS,
+    level: float = 0.95,
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean over images (Efron and Tibshirani 1993, chapter 13).
+    """Percentile bootstrap interval of the mean over images, of 95 % (Efron and Tibshirani 1993, chapter 13).
 
     With `strata` (class labels) it is that of the mean of the class means, each class resampled by itself; nan without
     images.
@@ -47,7 +48,7 @@ def interval(
     rng = np.random.default_rng(seed)
     groups = [values] if strata is None else [values[strata == stratum] for stratum in np.unique(strata)]
     means = np.mean([_resampled_means(group.astype(np.float64), rng, draws) for group in groups], axis=0)
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)
 
 

@@ -24,6 +24,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
 
 
+def read_values(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a flat file, checked; raises BoxlessError or UsageError as the two do."""
+    values = read_toml(path)
+    check_values(values, types, str(path))
+    return values
+
+
 def check_values(values: Mapping[str, Any], types: Mapping[str, Any], origin: str) -> None:
     """Raise UsageError for a key that is not in `types`, or a value that is not of its type, naming the file."""
     refuse_unknown(values, list(types), origin)

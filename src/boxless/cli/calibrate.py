@@ -1,0 +1,57 @@
+"""`boxless calibrate`: a few boxed images -> the method and the threshold for `boxless find`."""
+
+from pathlib import Path
+
+from boxless.cli import console
+from boxless.cli.flags import Inference, Switch
+from boxless.runtime.errors import UsageError
+
+
+def calibrate(
+    photos: Path, *, boxes: Path, out: Path = Path("found.toml"), json: Switch = False, flags: Inference = Inference()
+) -> int:
+    """Choose method and threshold by ten to fifty boxed images, and say what to expect on the others.
+
+    Example: boxless calibrate photos --boxes ten.csv --out found.toml
+
+    Parameters
+    ----------
+    photos
+        Folder (or zip) of all images that are to be searched, boxed or not.
+    boxes
+        The boxes of some of them: a boxes.csv, a COCO json, or the folder that review or an export wrote.
+    out
+        File for the choice, which `boxless find photos --config found.toml` takes.
+    json
+        Print the choice and its numbers as JSON.
+    flags
+        What commands that run a method have in common.
+
+    """
+    from boxless.data.folder import read_data
+    from boxless.data.splits import restricted
+    from boxless.evaluation.calibrate import METHODS, REFERENCE, candidate, control_ious, with_boxes
+    from boxless.evaluation.calibrate import calibrate as choose
+    from boxless.evaluation.evaluate import compute_heatmaps
+    from boxless.inference.factory import discoverer
+    from boxless.runtime.files import write_text_atomic
+
+    if flags.threshold is not None:
+        raise UsageError("The threshold is what calibrate chooses. Leave --threshold out.")
+    data = with_boxes(restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category), boxes)
+    candidates = []
+    for name in (REFERENCE, *METHODS):
+        finder = discoverer(name, **flags.options())
+        with console.counting(f"looking, {name}", len(data)) as progress:
+            maps = compute_heatmaps(finder, data, progress)
+        candidates.append(candidate(finder, maps))
+    split = maps.boxed().split()
+    found = choose(candidates[1:], candidates[0], control_ious(split.sizes, split.truths))
+    write_text_atomic(out, [found.to_toml()], "the settings")
+    if json:
+        console.result(found.to_dict() | {"out": str(out)})
+        return 0
+    for sentence in found.words():
+        console.out.print(sentence, markup=False, highlight=False)
+    console.out.print(f"Written to {out}. Next: boxless find {photos} --config {out}", markup=False, highlight=False)
+    return 0

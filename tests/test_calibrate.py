@@ -1,0 +1,117 @@
+"""A choice by a few boxes: it is what find takes, a left-out image has no say in it, and chance chooses nothing."""
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+
+from boxless.cli import app
+from boxless.data.synthetic import make_scenes
+from boxless.discovery.contrast import Contrast
+from boxless.evaluation.calibrate import Candidate, calibrate, choices_without, merits
+
+THRESHOLDS = np.arange(4) / 4
+
+
+def table(method, ious, own=0.25):
+    """A candidate over THRESHOLDS."""
+    return Candidate(method, np.asarray(ious, np.float32), THRESHOLDS, own)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Twelve made photographs."""
+    folder = tmp_path_factory.mktemp("calibrate") / "photos"
+    make_scenes(folder, 12, kinds=("beetle",), size=64)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def boxes(scenes):
+    """The boxes of all of them."""
+    train, test = ((scenes / f"boxes_{split}.csv").read_text() for split in ("train", "test"))
+    file = scenes.parent / "boxes.csv"
+    file.write_text(train + test.split("\n", 1)[1])
+    return file
+
+
+def run(capfd, *arguments):
+    """Exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        app.meta([str(argument) for argument in arguments])
+    out, err = capfd.readouterr()
+    return ended.value.code or 0, out, err
+
+
+def test_find_takes_what_was_calibrated(scenes, boxes, tmp_path, capfd):
+    """The written file has the printed method, and find runs with it."""
+    file = tmp_path / "found.toml"
+    code, out, err = run(capfd, "calibrate", scenes, "--boxes", boxes, "--out", file, "--json")
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["images"] == 12
+    assert tomllib.loads(file.read_text())["method"] == printed["method"]
+    assert file.read_text().startswith("# ")
+    code, _, err = run(capfd, "find", scenes, "--config", file, "--out", tmp_path / "found")
+    assert code == 0, err
+
+
+def test_find_reads_the_threshold_of_the_file(scenes, tmp_path, capfd):
+    """The threshold of a config counts, and one that is given wins over it; another method has its own."""
+    file = tmp_path / "found.toml"
+    file.write_text('method = "saliency"\nthreshold = 0.7\n')
+    asked = [((), 0.7), (("--threshold", "0.2"), 0.2), (("--method", "contrast"), Contrast.readout.threshold)]
+    for number, (flags, expected) in enumerate(asked):
+        out = tmp_path / str(number)
+        assert run(capfd, "find", scenes, "--config", file, "--out", out, *flags)[0] == 0
+        assert json.loads((out / "summary.json").read_text())["threshold"]["threshold"] == expected
+
+
+@pytest.mark.parametrize(("rows", "words"), [(4, "too few"), (0, "no rows")])
+def test_too_few_boxes_are_refused(scenes, boxes, tmp_path, capfd, rows, words):
+    """Fewer than five boxed images choose nothing."""
+    few = tmp_path / "few.csv"
+    few.write_text("".join((boxes).read_text().splitlines(keepends=True)[: rows + 1]))
+    code, _, err = run(capfd, "calibrate", scenes, "--boxes", few, "--out", tmp_path / "f.toml")
+    assert code
+    assert words in err
+    assert not (tmp_path / "f.toml").exists()
+
+
+def test_boxes_of_absent_images_are_refused(scenes, boxes, tmp_path, capfd):
+    """A name that the folder has not is named."""
+    lines = (boxes).read_text().splitlines(keepends=True)
+    name = lines[1].split(",")[0]
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("".join(lines).replace(name, "absent.png"))
+    code, _, err = run(capfd, "calibrate", scenes, "--boxes", wrong, "--out", tmp_path / "f.toml")
+    assert code
+    assert "absent.png" in err
+
+
+def test_a_left_out_image_has_no_say():
+    """Each image alone loves a column of its own that all others hate: with its say it would choose that one."""
+    images = 6
+    ious = np.concatenate([np.eye(images), np.full((images, 1), 0.15)], axis=1).astype(np.float32)
+    found = calibrate([table("ddt", [[1, 0, 0, 0], *[[0, 0.1, 0, 0]] * 5])], table("auto", np.zeros((6, 4))), {})
+    assert (found.threshold, found.left_out[0]) == (0, 0)
+    assert (choices_without(merits(ious)) != np.arange(images)).all()
+
+
+def test_a_better_choice_is_made():
+    """A method that is better on every image is chosen, at its best threshold."""
+    good = table("contrast", [[0.1, 0.2, 0.8, 0.3]] * 10)
+    found = calibrate([table("ddt", np.full((10, 4), 0.3)), good], table("auto", np.full((10, 4), 0.4)), {})
+    assert found.settings() == {"method": "contrast", "threshold": 0.5}
+
+
+def test_chance_chooses_nothing():
+    """On random IoUs the label-free choice is kept, but for the few that ten images let through."""
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(20):
+        noise = [table(name, rng.random((10, 4))) for name in ("auto", "ddt", "discriminant", "contrast", "saliency")]
+        found = calibrate(noise[1:], noise[0], {})
+        kept += found.settings() == {"method": "auto"}
+    assert kept >= 15
