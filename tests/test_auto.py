@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from boxless.backbones import build_backbone
 from boxless.discovery.auto import FEWEST, Auto, accord, agreement, separation, steadiness
-from boxless.discovery.discriminant import CUT, Discriminant, Sampled, upper_otsu, with_cut_at_half
+from boxless.discovery.discriminant import CUT, Discriminant, upper_otsu, with_cut_at_half
+from boxless.discovery.pictures import EvenSample
 from boxless.runtime.errors import BoxlessError, UsageError
 
 IMAGES, SIDE = 12, 18
@@ -163,7 +164,7 @@ def test_a_constant_map_stays_without_an_object():
 
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 95])
 def test_a_sample_is_bounded_and_evenly_taken(count):
-    sampled = Sampled(limit=10)
+    sampled = EvenSample(limit=10)
     for start in range(0, count, 4):
         sampled.add(torch.arange(start, min(start + 4, count)).float().view(-1, 1, 1, 1))
     kept = sampled.stacked().flatten()

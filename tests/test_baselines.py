@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxless.discovery.saliency import saliency
+from boxless.discovery.spectral_residual import saliency
 from boxless.evaluation import baselines
 from boxless.evaluation.protocols import PROTOCOLS
 

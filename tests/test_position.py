@@ -138,8 +138,8 @@ def test_the_kept_pictures_are_bounded_and_even():
     kept = EvenSample(8)
     for start in range(0, 100, 10):
         kept.add(torch.arange(start, start + 10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 1, 3))
-        assert len(kept.pictures) <= 8
-    assert [int(picture[0, 0, 0]) for picture in kept.pictures] == list(range(0, 100, 16))
+        assert len(kept.kept) <= 8
+    assert [int(picture[0, 0, 0]) for picture in kept.kept] == list(range(0, 100, 16))
 
 
 def test_an_image_of_one_colour_shows_nothing():

@@ -33,8 +33,10 @@ class Discoverer(Protocol):
     stride: int
     """Pixels of that square per place of the map."""
     readout: "Readout"
-    choice: str
+    choice: str = ""
     """What was chosen for this category and why, in words, once it is finished; empty where nothing is chosen."""
+    trains: bool = False
+    """Whether `finish` trains a network, which it may do in the numbers of the search."""
 
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discoverer":

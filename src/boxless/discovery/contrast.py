@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Readout
+from boxless.discovery import Discoverer
 from boxless.discovery.descriptors import border_mask, centre_prior
 from boxless.runtime.errors import UsageError
 
@@ -27,14 +28,13 @@ LEAST = 0.5
 """Distance below which a place is like the border: in an image of one colour only rounding differs."""
 
 
-class Contrast:
+class Contrast(Discoverer):
     """Whitened distance of each place's colour and texture from the border's of its own image, times a centre prior."""
 
     size = 64
     """Side of the square that every image is resized to, in pixels."""
     stride = 4
     """Pixels of that square per place of the map."""
-    choice = ""
     readout = Readout(
         0.15,
         "fixed: the method's default, chosen once on training boxes of Tiny ImageNet's six groups",

@@ -20,6 +20,7 @@ from boxless.backbones import build_backbone
 from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Readout
+from boxless.discovery import Discoverer
 from boxless.discovery.descriptors import Moments
 from boxless.runtime.errors import BoxlessError
 
@@ -27,7 +28,7 @@ _STEPS = {"lite0": "block14"}
 """The step of a backbone whose features are the descriptors, where it is not the last one."""
 
 
-class Ddt:
+class Ddt(Discoverer):
     """Deep descriptor transforming over the features of a frozen network, one category at a time.
 
     Options:
@@ -39,7 +40,6 @@ class Ddt:
     """Side of the square that every image is resized to, in pixels."""
     stride = 16
     """Pixels of that square per place of the map."""
-    choice = ""
     readout = Readout(
         0.35,
         "fixed: the method's default, chosen once on training boxes of CUB-200-2011 and Tiny ImageNet",

@@ -13,8 +13,6 @@ Self-training of this kind is common; this form is ours, and was found on traini
 everyday photographs. On everyday photographs it keeps the most telling part of an object, and ddt is better.
 """
 
-from dataclasses import dataclass, field
-
 import cv2
 import numpy as np
 import torch
@@ -27,8 +25,10 @@ from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Normalisation, Readout, normalise
 from boxless.boxes.otsu import otsu
+from boxless.discovery import Discoverer
 from boxless.discovery.contrast import Contrast
 from boxless.discovery.descriptors import Moments
+from boxless.discovery.pictures import EvenSample
 from boxless.runtime.errors import BoxlessError, UsageError
 
 STAGES = ("block14", "block15")
@@ -39,41 +39,19 @@ RIDGE = 0.03
 """Share of the mean variance that is added to every variance."""
 SURE = 2 / 3
 """Estimated share of object above which a place is taught as object: teachers rather see too much than too little."""
+SAMPLE = 256
+"""Images of a category that are learnt from at most, evenly taken."""
 CUT = 0.5
 """Where a map's own threshold comes to lie once the map is rescaled, so that one readout serves every category."""
 
 
-@dataclass
-class Sampled:
-    """Descriptors of at most `limit` images of a category, evenly taken as they stream by."""
-
-    limit: int = 256
-    step: int = 1
-    seen: int = 0
-    kept: list[Tensor] = field(default_factory=list)
-
-    def add(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
-        """Take in a batch; when too many are kept, every other one goes and from then on twice as many are skipped."""
-        for one in descriptors:
-            if self.seen % self.step == 0:
-                self.kept.append(one.half().cpu())
-                if len(self.kept) > self.limit:
-                    self.kept, self.step = self.kept[::2], 2 * self.step
-            self.seen += 1
-
-    def stacked(self) -> Float[Tensor, "image d h w"]:
-        """All that are kept."""
-        return torch.stack(self.kept).float()
-
-
-class Discriminant:
+class Discriminant(Discoverer):
     """Linear discriminant between the places that a category's first direction takes for object and all others."""
 
     size = 288
     """Side of the square that every image is resized to, in pixels."""
     stride = 16
     """Pixels of that square per place of the map."""
-    choice = ""
     readout = Readout(CUT, "label-free: the category's own, the median of Otsu's over its maps", "none")
 
     def __init__(self, backbone: Backbone) -> None:
@@ -108,7 +86,7 @@ class Discriminant:
     def forget(self) -> None:
         """Start a new category."""
         self.moments = [Moments() for _ in STAGES]
-        self.sampled = Sampled()
+        self.sampled = EvenSample(SAMPLE)
         self.weights = torch.zeros(sum(self.parts))
         self.mean = torch.zeros(sum(self.parts))
         self.cut = CUT
@@ -128,14 +106,14 @@ class Discriminant:
         """Add a batch to what is known of the category."""
         for moments, part in zip(self.moments, torch.split(descriptors, self.parts, dim=1)[:-1], strict=True):
             moments.add(part)
-        self.sampled.add(descriptors)
+        self.sampled.add(descriptors.half().cpu())
 
     @torch.inference_mode()
     def finish(self) -> None:
         """Fit the discriminant and its threshold; raises BoxlessError when there was nothing to learn from."""
         if not self.sampled.kept:
             raise BoxlessError("No readable image in this category. Expected at least one, to find what is common.")
-        self.fit(self.sampled.stacked())
+        self.fit(self.sampled.stacked().float())
 
     def fit(self, descriptors: Float[Tensor, "image d h w"]) -> Float32[np.ndarray, "image h w"]:
         """Fit to the descriptors of some images of the category -> their maps."""

@@ -25,24 +25,24 @@ def evenly(items: Sequence[Item], limit: int = KEPT) -> list[Item]:
 
 
 class EvenSample:
-    """At most `limit` pictures of a stream, evenly taken, however long it is: at first all, then every second..."""
+    """At most `limit` tensors of a stream, evenly taken, however long it is: at first all, then every second..."""
 
     def __init__(self, limit: int = KEPT) -> None:
         self.limit, self.step, self.seen = limit, 1, 0
-        self.pictures: list[Tensor] = []
+        self.kept: list[Tensor] = []
 
-    def add(self, pictures: Pictures) -> None:
-        """Take in the next pictures."""
-        for picture in pictures:
+    def add(self, batch: Tensor) -> None:
+        """Take in the next ones, along the first axis."""
+        for one in batch:
             if self.seen % self.step == 0:
-                self.pictures.append(picture.clone())
+                self.kept.append(one.clone())
             self.seen += 1
-            if len(self.pictures) > self.limit:
-                self.pictures, self.step = self.pictures[::2], 2 * self.step
+            if len(self.kept) > self.limit:
+                self.kept, self.step = self.kept[::2], 2 * self.step
 
-    def stacked(self) -> Pictures:
+    def stacked(self) -> Tensor:
         """What was kept, as one tensor; of no pixels where there is nothing."""
-        return torch.stack(self.pictures) if self.pictures else torch.zeros(0, 1, 1, 3, dtype=torch.uint8)
+        return torch.stack(self.kept) if self.kept else torch.zeros(0, 1, 1, 3, dtype=torch.uint8)
 
 
 def recoloured(

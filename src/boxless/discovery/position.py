@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Readout
+from boxless.discovery import Discoverer
 from boxless.discovery.contrast import Contrast
 from boxless.discovery.pictures import EvenSample, Pictures, own_autocast, recoloured, settle_statistics, to_images
 from boxless.discovery.position_settings import STEPS, PositionTraining
@@ -198,13 +199,14 @@ def train_network(pictures: Pictures, *, steps: int, seed: int = 0, device: torc
     return network.eval()
 
 
-class Position:
+class Position(Discoverer):
     """Centre or border, asked of every patch by a network that the category's own images have taught."""
 
     size = 64
     """Side of the square that every image is resized to, in pixels."""
     stride = 2
     """Pixels of that square per place of the map."""
+    trains = True
     readout = Readout(
         0.54,
         "fixed: the method's default, chosen once on training boxes of Tiny ImageNet's artiodactyla, birds and bottles",

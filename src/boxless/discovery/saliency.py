@@ -1,38 +1,23 @@
-"""Spectral residual saliency (Hou and Zhang, CVPR 2007) times a Gaussian at the centre: no network, nothing learnt.
+"""Spectral residual saliency as a method that finds boxes: every image is judged by itself, and nothing is learnt."""
 
-The residual is the part of the log spectrum that its 3 x 3 mean does not explain; its image is blurred (sigma 6) and
-weighed by a Gaussian at the centre (sigma 20), both in pixels of the 64 x 64 picture. Every image is judged by itself.
-"""
-
-import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Readout
+from boxless.discovery import Discoverer
+from boxless.discovery.spectral_residual import saliency
 from boxless.runtime.errors import UsageError
 
 
-def saliency(picture: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "64 64"]:
-    """The saliency of an RGB picture, (h, w, 3) -> (64, 64)."""
-    grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
-    spectrum = np.fft.fft2(grey.astype(np.float64))
-    size = np.log(np.abs(spectrum) + 1e-9)
-    residual = size - cv2.blur(size, (3, 3))
-    shown = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
-    centre = np.exp(-((np.arange(64) - 31.5) ** 2) / (2 * 20.0**2))
-    return np.asarray(cv2.GaussianBlur(shown, (0, 0), 6.0) * np.outer(centre, centre), np.float32)
-
-
-class Saliency:
+class Saliency(Discoverer):
     """Spectral residual saliency as a method that finds boxes; it also stands beside every score as a control."""
 
     size = 64
     """Side of the square that every image is resized to, in pixels."""
     stride = 1
     """Pixels of that square per place of the map."""
-    choice = ""
     readout = Readout(0.4, "fixed: chosen once on training boxes of six sets that are no everyday photographs")
 
     @classmethod

@@ -12,7 +12,7 @@ from jaxtyping import Int, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes
-from boxless.discovery.saliency import saliency
+from boxless.discovery.spectral_residual import saliency
 from boxless.evaluation.protocols import DELTAS, Size
 
 DEFAULT_SHARE = (0.8, 0.8)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import IO, Any, Protocol, runtime_checkable
@@ -179,7 +179,7 @@ class DiscoveryPredictor:
                     progress.advance(len(batch.samples))
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
-            with self.how.precision():  # some train here, with all threads
+            with self.how.precision() if self.method.trains else nullcontext():  # with all threads
                 self.method.finish()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
