@@ -3,9 +3,9 @@
     python docs/make_results.py
 
 Each json is what `boxless evaluate ... --out DIR` leaves as result.json, or what a benchmark prints; its file name is
-the order and the heading. A folder holds the cells/*.json that `boxless reproduce TABLE` leaves, and its name is the
-order, the table and the data: 30-i2c-table-4-cub10. Of a figure it holds figures/*.json and the picture, of
-gan-readings readings/*.json, of gan-stopping its json.
+the order and the heading, as in the folder that benchmarks/position.py leaves. Any other folder holds the cells/*.json
+that `boxless reproduce TABLE` leaves, and its name is the order, the table and the data: 30-i2c-table-4-cub10. Of a
+figure it holds figures/*.json and the picture, of gan-readings readings/*.json, of gan-stopping its json.
 """
 
 import json
@@ -31,6 +31,7 @@ layer and the fixed threshold of DDT were chosen once, on training boxes of cub1
 first look at the layers had been taken on the test boxes of cub10, so its row flatters it a little. Artiodactyla,
 cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group; its
 rows are those of SmoothGrad, whose form and threshold were chosen on boxes of the birds' training and test images.
+position, too, uses nothing but the images of its group: how it came about is in [position.md](position.md).
 
 The trained CAM comes from
 
@@ -58,7 +59,9 @@ maps are the same in every row: what moves the number is the protocol, most of a
 
 
 def main() -> None:
-    results = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))}
+    here = HERE / "results"
+    paths = sorted([*here.glob("*.json"), *here.glob("*-position-*/*.json")])
+    results = {str(path.relative_to(here).with_suffix("")): json.loads(path.read_text()) for path in paths}
     measured = [evaluation(name, content) for name, content in results.items() if "measurement" in content]
     sides = [side_by_side(name, content) for name, content in results.items() if "protocols" in content]
     speeds = [
@@ -67,7 +70,8 @@ def main() -> None:
         if "versions" in content and "measurement" not in content
     ]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
-    tables = [table(folder) for folder in sorted((HERE / "results").glob("[0-9]*")) if folder.is_dir()]
+    folders = [path for path in sorted(here.glob("[0-9]*")) if path.is_dir() and "-position-" not in path.name]
+    tables = [table(folder) for folder in folders]
     parts = [*measured, *([TABLES, *tables] if tables else []), PROTOCOLS, *sides, "## Speed\n", *speeds]
     text = "\n".join([INTRODUCTION, *summary(overview), *parts])
     (HERE / "results.md").write_text(text.rstrip() + "\n", encoding="utf-8")
