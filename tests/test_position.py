@@ -6,8 +6,9 @@ import torch
 from boxless.cli import app
 from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
+from boxless.data.transforms import to_images
 from boxless.discovery import position
-from boxless.discovery.pictures import EvenSample, to_images
+from boxless.discovery.pictures import EvenSample
 from boxless.discovery.position import (
     FIELD,
     PatchNetwork,
@@ -41,7 +42,7 @@ def squares(count, seed=0, *, reach=5, side=SIDE):
 def accuracy(network, pictures):
     """Mean of the shares of centre windows and of border windows that are answered right."""
     with torch.no_grad():
-        said = network(to_images(pictures)) > 0
+        said = network(to_images(pictures, torch.device("cpu"))) > 0
     centre, border = position_targets(*said.shape[-2:])
     return float(said[:, centre].float().mean() + (~said[:, border]).float().mean()) / 2
 
@@ -68,7 +69,7 @@ def test_what_stands_in_the_middle_is_learnt_and_found_where_it_is():
     network = learnt(squares(100)[0])
     assert accuracy(network, squares(50, seed=1)[0]) > 0.8
     pictures, corners = squares(50, seed=2, reach=10)
-    heat = network.heatmap(to_images(pictures))
+    heat = network.heatmap(to_images(pictures, torch.device("cpu")))
     assert heat.shape == (50, SIDE // 2, SIDE // 2)
     places = heat.flatten(1).argmax(1)
     found = torch.stack([places // (SIDE // 2), places % (SIDE // 2)], 1) * 2 + 1
@@ -94,7 +95,7 @@ def test_a_warning_says_when_images_are_framed_alike(caplog):
 
 def test_a_place_of_the_map_is_the_window_around_it():
     network = PatchNetwork().eval()
-    images = to_images(noise(2))
+    images = to_images(noise(2), torch.device("cpu"))
     whole = network(torch.nn.functional.pad(images, (FIELD // 2 - 1,) * 4, mode="replicate"))
     assert network(images).shape[-1] == (SIDE - FIELD) // 2 + 1
     torch.testing.assert_close(whole[:, 3:-3, 3:-3], network(images))
@@ -116,14 +117,14 @@ def test_maps_repeat_and_leave_other_draws_alone():
     torch.manual_seed(3)
     assert torch.equal(after, torch.rand(1))
     two, other = learnt(pictures, steps=5), learnt(pictures, steps=5, seed=1)
-    images = to_images(pictures)
+    images = to_images(pictures, torch.device("cpu"))
     assert torch.equal(one.heatmap(images), two.heatmap(images))
     assert not torch.equal(one.heatmap(images), other.heatmap(images))
 
 
 def test_how_the_images_are_cut_into_batches_changes_nothing(monkeypatch):
     monkeypatch.setattr(position, "STEPS", 5)
-    images = to_images(squares(40)[0])
+    images = to_images(squares(40)[0], torch.device("cpu"))
     maps = []
     for size in (7, 40):
         method = Position.build()
@@ -168,7 +169,7 @@ def test_it_refuses_a_network_and_another_stride():
 
 def test_the_untrained_control_has_not_learnt(scenes):
     control = untrained(discoverer("position"), read_data(scenes, "test"), seed=1).method
-    images = to_images(squares(40)[0])
+    images = to_images(squares(40)[0], torch.device("cpu"))
     control.learn(control.describe(images))
     control.finish()
     network = control.network

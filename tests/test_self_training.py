@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from boxless.boxes.from_heatmap import Readout
-from boxless.discovery.pictures import to_images
+from boxless.data.transforms import to_images
 from boxless.discovery.self_training import Student, filled_boxes, moved, train_student
 
 
@@ -24,7 +24,9 @@ def test_the_student_is_better_than_its_teacher():
     wrong = torch.stack([mask.roll(both, (0, 1)) for mask, both in zip(masks, by, strict=True)])
     student = train_student(pictures, wrong, steps=60, batch_size=16, device=torch.device("cpu"))
     others, truth = discs(40, seed=2)
-    found = student.heatmap(to_images(others)).repeat_interleave(2, 1).repeat_interleave(2, 2) > 0.5
+    found = (
+        student.heatmap(to_images(others, torch.device("cpu"))).repeat_interleave(2, 1).repeat_interleave(2, 2) > 0.5
+    )
 
     def iou(a, b):
         return float(((a & b).flatten(1).sum(1) / (a | b).flatten(1).sum(1)).mean())
@@ -45,7 +47,7 @@ def test_targets_are_the_filled_box_of_the_largest_component():
 
 def test_a_target_moves_with_its_image():
     pictures, masks = discs(20)
-    images = torch.cat([to_images(pictures), masks[:, None].float()], dim=1)
+    images = torch.cat([to_images(pictures, torch.device("cpu")), masks[:, None].float()], dim=1)
     seen = moved(images, torch.Generator().manual_seed(0))
     bright, mask = seen[:, :3].mean(1) > 0.35, seen[:, 3] > 0.5
     assert not torch.equal(seen, images)

@@ -7,16 +7,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from boxless.data.transforms import to_images
+
 Item = TypeVar("Item")
 Pictures = UInt8[Tensor, "image height width 3"]
 
 KEPT = 5_000
 """Images that are learnt from at most, evenly taken from the category's."""
-
-
-def to_images(pictures: Pictures) -> Float[Tensor, "image 3 height width"]:
-    """Pictures -> images in 0..1, channels last in memory (as they already lie)."""
-    return pictures.permute(0, 3, 1, 2).float().div_(255)
 
 
 def evenly(items: Sequence[Item], limit: int = KEPT) -> list[Item]:
@@ -71,5 +68,5 @@ def settle_statistics(network: nn.Module, pictures: Pictures, limit: int = 512) 
         norm.momentum = None  # the plain average
         norm.train()
     for part in torch.split(pictures[:: -(-len(pictures) // limit)], 64):
-        network(to_images(part.to(device)))
+        network(to_images(part, device))
     network.eval()

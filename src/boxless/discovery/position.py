@@ -28,9 +28,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Readout
+from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.discovery.contrast import Contrast
-from boxless.discovery.pictures import EvenSample, Pictures, own_autocast, recoloured, settle_statistics, to_images
+from boxless.discovery.pictures import EvenSample, Pictures, own_autocast, recoloured, settle_statistics
 from boxless.discovery.position_settings import STEPS, PositionTraining
 from boxless.discovery.self_training import Student, filled_boxes, train_student
 from boxless.runtime import checkpoint
@@ -138,7 +139,7 @@ def train_patches(
         network.train()
         for _ in track(range(steps), "learning position", steps):
             chosen = torch.randint(len(pictures), (batch_size,), generator=draws)
-            images = augmented(to_images(pictures[chosen].to(device)), draws)
+            images = augmented(to_images(pictures[chosen], device), draws)
             with numbers:
                 loss = position_loss(network(images).float())
             optimizer.zero_grad(set_to_none=True)
@@ -193,7 +194,7 @@ def train_network(pictures: Pictures, *, steps: int, seed: int = 0, device: torc
     if steps:
         warn_if_framed_alike(network.patches, pictures)
     parts = torch.split(pictures, 64)
-    heats = [heat for part in parts for heat in network.patches.heatmap(to_images(part.to(device))).cpu().numpy()]
+    heats = [heat for part in parts for heat in network.patches.heatmap(to_images(part, device)).cpu().numpy()]
     targets = filled_boxes(heats, pictures.shape[1], FIRST)
     network.student = train_student(pictures, targets, steps=steps * 5 // 6, seed=seed, device=device)
     return network.eval()
@@ -314,7 +315,7 @@ def placed_share(network: PatchNetwork, pictures: Pictures, limit: int = 512) ->
     """Share, 0 to 1, of what the logits of at most `limit` pictures vary by that their place alone explains."""
     device = next(network.parameters()).device
     parts = torch.split(pictures[:: -(-len(pictures) // limit)], 64)
-    logits = torch.cat([network(to_images(part.to(device))).float() for part in parts])
+    logits = torch.cat([network(to_images(part, device)).float() for part in parts])
     off = logits - logits.mean((1, 2), keepdim=True)
     return float(off.mean(0).square().mean() / off.square().mean().clamp(min=1e-12))
 

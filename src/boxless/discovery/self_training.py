@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Heatmap, Readout, find_boxes
-from boxless.discovery.pictures import Pictures, own_autocast, recoloured, settle_statistics, to_images
+from boxless.data.transforms import to_images
+from boxless.discovery.pictures import Pictures, own_autocast, recoloured, settle_statistics
 from boxless.runtime.progress import track
 
 ZOOM = (0.65, 1.2)
@@ -109,7 +110,7 @@ def train_student(
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(steps, 1))
         for _ in track(range(steps), "learning from its own boxes", steps):
             chosen = torch.randint(len(pictures), (batch_size,), generator=draws)
-            images = to_images(pictures[chosen].to(device))
+            images = to_images(pictures[chosen], device)
             both = moved(torch.cat([images, targets[chosen].to(device)[:, None].float()], dim=1), draws)
             seen = recoloured(both[:, :3], draws).contiguous(memory_format=torch.channels_last)
             with numbers:
