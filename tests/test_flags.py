@@ -44,7 +44,7 @@ SHARED = {
     "--seed": {"evaluate", "cam", "psol", "gan", "gan figure"},
     "--resume": {"find", "predict", "cam", "psol", "gan"},
     "--overwrite": {"find", "predict"},
-    "--config": {"cam", "psol", "gan"},
+    "--config": {"find", "cam", "psol", "gan"},
 }
 
 

@@ -146,3 +146,15 @@ def test_the_table_is_printed_with_origins_and_intervals():
     printed = file.getvalue()
     for words in ("fixed, the default", "label-free", "oracle", "whole image", "shuffled maps", "12 images"):
         assert words in printed
+
+
+def test_saliency_is_the_same_control_for_maps_that_are_not_normalised():
+    maps, sizes, truths = made(12)
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (64, 64, 3), np.uint8) for _ in maps]
+
+    def saliency(normalisation):
+        found = measure(maps, sizes, truths, readout=Readout(0.5, "fixed", normalisation), pictures=pictures)
+        return next(found.accuracies(row) for row in found.controls if row.name == "saliency")
+
+    assert saliency("none") == saliency("minmax") and sum(saliency("minmax")) > 0

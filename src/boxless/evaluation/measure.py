@@ -203,6 +203,8 @@ def _saliency_row(
     headline: Row, maps: Sequence[Heatmap], ground: _Ground, fit: Split | None, fit_pictures: Sequence[Any] | None
 ) -> Row:
     """Saliency has a range of its own: beside a fair headline its threshold is transferred as well, or label-free."""
+    if ground.protocol.normalisation == "none":  # which is for maps that lie in 0..1 as they are
+        ground = replace(ground, protocol=replace(ground.protocol, normalisation="minmax"))
     protocol, threads = ground.protocol, ground.threads
     if headline.kind == "oracle":
         return _like(headline, "saliency", maps, ground)
