@@ -38,6 +38,14 @@ def training(iterations=3):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_samples():
+    """Fewer generated images for the distance of each stage: what is tested here is the trial around it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boxless.reproduce.gan.run.COMPARED", 16)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes") / "made"
