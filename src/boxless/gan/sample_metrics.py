@@ -65,7 +65,7 @@ def kid(
         raise ValueError(f"{len(real)} and {len(generated)} images; expected three or more of each.")
     describe = features or Features()
     x, y = (
-        torch.cat([describe(part.permute(0, 3, 1, 2)) for part in torch.split(images, 64)]).double()
+        torch.cat([describe(part.permute(0, 3, 1, 2)) for part in torch.split(images, 64)]).cpu().double()
         for images in (real, generated)
     )
     within = [_kernel_sums(part, part) - _kernel(part.square().sum(1) / part.shape[1]) for part in (x, y)]

@@ -167,8 +167,8 @@ class _Measuring:
 
     def distance(self, generated: UInt8[Tensor, "_n size size 3"]) -> Distance:
         """KID of generated images from the same training images every time."""
-        self._features = self._features or Features()
-        return kid(self.train[:: -(-len(self.train) // COMPARED)].cpu(), generated, self._features)
+        self._features = self._features or Features().to(self.device)
+        return kid(self.train[:: -(-len(self.train) // COMPARED)], generated.to(self.device), self._features)
 
     def judge(self, content: dict[str, Any]) -> CheckpointCriteria:
         """What measures the label-free criteria, made once: it looks at untrained networks first."""
