@@ -72,7 +72,7 @@ def ways(data: Dataset) -> dict[str, Callable[[], None]]:
 
     def describe(batch: Tensor) -> Tensor:
         with predictor.how.precision():  # in the numbers that find uses here
-            return predictor.method.describe(batch)
+            return predictor.method.descriptors(batch)
 
     def one_batch_over_all_cores() -> None:
         for batch in images:

@@ -160,19 +160,19 @@ class DiscoveryPredictor:
             yield from self._category(replace(dataset, samples=samples), progress)
 
     def _category(self, dataset: Dataset, progress: Progress) -> Iterator[ImageHeatmap]:
-        self.method.forget()
+        self.method.reset()
         batches = self.how.stream(dataset, self.size, progress)
 
         def look(batch: Batch) -> tuple[Batch, Tensor]:
             with self.how.precision():
-                return batch, self.method.describe(to_images(batch.pictures, self.how.device))
+                return batch, self.method.descriptors(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
-                    self.method.learn(descriptors)
+                    self.method.partial_fit(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
@@ -180,7 +180,7 @@ class DiscoveryPredictor:
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
             with self.how.precision() if self.method.trains else nullcontext():  # with all threads
-                self.method.finish()
+                self.method.fit_done()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
                     yield ImageHeatmap(sample, size, map_, choice=self.method.choice)
