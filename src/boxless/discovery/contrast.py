@@ -4,7 +4,8 @@ Photographers leave background around what they show, so an image's border tells
 place is described by its mean colour and by the mean responses of random filters, which see texture; its distance from
 the border's mean, whitened by how the border itself varies, is weighed by a broad Gaussian at the image's centre.
 
-It is the baseline that every learning method has to beat, and a finder where no pretrained network knows the domain.
+It is the baseline that every learning method has to beat, and the method of choice where no
+pretrained network knows the domain.
 """
 
 import torch

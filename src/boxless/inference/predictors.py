@@ -1,8 +1,8 @@
 """Any folder -> heat maps -> boxes, streamed: reading, network and boxes overlap, and memory does not grow.
 
-A finder turns a data set into a stream of maps. A trained network needs one look at each image; a training-free method
-has to see a whole category before it can judge the first image of it, so its descriptors wait in a temporary file on
-disk (half precision, about 125 kB an image with the defaults) instead of being computed twice.
+A predictor turns a data set into a stream of maps. A trained network needs one look at each image; a training-free
+method has to see a whole category before it can judge the first image of it, so its descriptors wait in a temporary
+file on disk (half precision, about 125 kB per image with the defaults) instead of being computed twice.
 """
 
 import hashlib
@@ -71,16 +71,16 @@ class Predictor(Protocol):
     classes: list[str]
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
-        """A map for every readable image; of its true class with `labels`, else of the class the finder sees in it."""
+        """A map for every readable image; of its true class with `labels`, else of the class the network sees in it."""
         ...
 
 
 @runtime_checkable
 class DivisiblePredictor(Predictor, Protocol):
-    """A finder whose work can be stopped, gone on with, and shared by several processes."""
+    """A predictor whose work can be stopped, gone on with, and shared by several processes."""
 
     category: str
-    """What the boxes of images without a class are called, where the finder has no classes of its own."""
+    """What the boxes of images without a class are called, where the predictor has no classes of its own."""
 
     def identity(self) -> dict[str, Any]:
         """Plain values that differ wherever its maps of an image could."""
