@@ -50,7 +50,7 @@ def main() -> None:
         if asked.photos is None:
             make_scenes(photos, 20, size=512, test=0)
         seconds = measure({"this": HERE, "other": asked.other.resolve()}, photos, Path(made), asked.repeats)
-    content = {**provenance(), "repeats": asked.repeats, **told(seconds)}
+    content = {**provenance(), "repeats": asked.repeats, **ratios(seconds)}
     print(json.dumps(content, indent=1))
     if asked.out:
         write_json(asked.out, content)
@@ -90,7 +90,7 @@ def run(arguments: list[str], checkout: Path, room: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def told(seconds: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+def ratios(seconds: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
     middle = {way: {name: statistics.median(runs) for name, runs in both.items()} for way, both in seconds.items()}
     return {
         "processor_seconds": seconds,

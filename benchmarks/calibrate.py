@@ -27,8 +27,8 @@ BOXES, DRAWS = 10, 10
 def candidates_of(path: Path) -> list[Candidate]:
     """The tables of all methods on the train images of one set, the label-free one first."""
     data = restricted(read_data(path, "train"), None, one_category=True)
-    finders = [discoverer(name) for name in (REFERENCE, *METHODS)]
-    return [candidate(finder, compute_heatmaps(finder, data, Progress())) for finder in finders]
+    predictors = [discoverer(name) for name in (REFERENCE, *METHODS)]
+    return [candidate(predictor, compute_heatmaps(predictor, data, Progress())) for predictor in predictors]
 
 
 def only(one: Candidate, images: Int[np.ndarray, "image"]) -> Candidate:

@@ -50,7 +50,7 @@ def main() -> None:
         data = replace(data, samples=data.samples[: asked.count])
         seconds = measure(ways(data), asked.repeats)
         heats = measure(heat_ways(data), asked.repeats)
-    content = {**provenance(), "photos": len(data), "repeats": asked.repeats, **told(seconds, heats, len(data))}
+    content = {**provenance(), "photos": len(data), "repeats": asked.repeats, **summary(seconds, heats, len(data))}
     print(json.dumps(content, indent=1))
     if asked.out:
         write_json(asked.out, content)
@@ -72,7 +72,7 @@ def ways(data: Dataset) -> dict[str, Callable[[], None]]:
 
     def describe(batch: Tensor) -> Tensor:
         with predictor.how.precision():  # in the numbers that find uses here
-            return predictor.method.describe(batch)
+            return predictor.method.descriptors(batch)
 
     def one_batch_over_all_cores() -> None:
         for batch in images:
@@ -160,7 +160,7 @@ def measure(found: dict[str, Callable[[], None]], repeats: int) -> dict[str, lis
     return seconds
 
 
-def told(seconds: dict[str, list[float]], heats: dict[str, list[float]], photos: int) -> dict[str, Any]:
+def summary(seconds: dict[str, list[float]], heats: dict[str, list[float]], photos: int) -> dict[str, Any]:
     middle = {name: statistics.median(runs) for name, runs in {**seconds, **heats}.items()}
     bare = min(middle["forward, all cores"], middle["forward, lanes"])
     ours = middle["cam, boxless"]

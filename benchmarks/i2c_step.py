@@ -26,7 +26,7 @@ from PIL import Image
 from boxless.backbones import build_backbone
 from boxless.data.folder import read_data
 from boxless.data.sampler import make_sampler
-from boxless.data.training_batches import Pictures, Request, batches
+from boxless.data.training_batches import PictureCache, Request, batches
 from boxless.data.transforms import Resize, draws
 from boxless.methods.cam import Cam
 from boxless.methods.i2c import I2c, gathered, stochastic_consistency
@@ -172,7 +172,7 @@ def reading(photographs: int, workers: int) -> dict[str, Any]:
             path = Path(folder) / ("a", "b")[index % 2] / f"{index:05d}.jpg"
             path.parent.mkdir(exist_ok=True)
             small.resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
-        pictures = Pictures(read_data(Path(folder)), Resize(256, "short-side"), memory=0.0)
+        pictures = PictureCache(read_data(Path(folder)), Resize(256, "short-side"), memory=0.0)
         parts = np.array_split(np.arange(photographs), max(1, photographs // 20))
         requests = [Request(part, draws(len(part), 0, number)) for number, part in enumerate(parts)]
         began = time.perf_counter(), time.process_time()

@@ -50,9 +50,9 @@ def main() -> None:
         page = Path(made) / "report.html"
         begun = time.monotonic()
         write_report(page, title="benchmark", summary=[], cards=cards(photos, asked.count), limit=asked.count)
-        told = {"write": time.monotonic() - begun, **seconds(page)}
+        times = {"write": time.monotonic() - begun, **seconds(page)}
         megabytes = page.stat().st_size / 1e6
-    content = {**provenance(), "images": asked.count, "megabytes": megabytes, "seconds": told}
+    content = {**provenance(), "images": asked.count, "megabytes": megabytes, "seconds": times}
     print(json.dumps(content, indent=1))
     if asked.out:
         write_json(asked.out, content)
@@ -82,16 +82,16 @@ def seconds(page: Path) -> dict[str, Any]:
         begun = time.monotonic()
         tab.open(page.as_uri())
         tab.until("document.querySelector('.card image')")
-        told = {"load": time.monotonic() - begun}
+        times = {"load": time.monotonic() - begun}
         for name, index in (("sort", 1), ("sort", 3), ("sort", 5), ("label", 3), ("label", 0), ("outcome", 1)):
             text = tab.js(f"document.getElementById('{name}').options[{index}].text")
-            told[f"{name}: {text}"] = tab.js(CHANGE % (json.dumps(name), index))
+            times[f"{name}: {text}"] = tab.js(CHANGE % (json.dumps(name), index))
         tab.js("document.querySelector('.card').click()")
         begun = time.monotonic()
         for _ in range(50):
             tab.press("ArrowRight")
-        told["step"] = (time.monotonic() - begun) / 50
-    return told
+        times["step"] = (time.monotonic() - begun) / 50
+    return times
 
 
 if __name__ == "__main__":

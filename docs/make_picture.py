@@ -14,7 +14,7 @@ from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.evaluation.thresholds import transferred
 from boxless.inference.factory import discoverer
 from boxless.inference.predictors import ImageHeatmap, detections_in
-from boxless.report.drawing import save, sheet, triptych
+from boxless.report.drawing import save_picture, sheet, triptych
 from boxless.runtime.progress import Progress
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ def main() -> None:
         shown = []
         for mapped in list(predictor.maps(test, Progress()))[:8]:
             shown.append(panel(mapped, predictor.readout, read_picture(test.source.read(mapped.sample.name), "scene")))
-        save(HERE / "picture.jpg", sheet(shown, columns=2))
+        save_picture(HERE / "picture.jpg", sheet(shown, columns=2))
 
 
 def panel(mapped: ImageHeatmap, readout: Readout, picture: Picture) -> Picture:

@@ -46,8 +46,8 @@ def planted(seed=0, *, hill=False, shared_background=False, distinct=False, imag
 def finished(kind, backbone, descriptors):
     method = kind(backbone)
     for batch in descriptors.split(5):
-        method.learn(batch)
-    method.finish()
+        method.partial_fit(batch)
+    method.fit_done()
     return method
 
 
@@ -96,7 +96,7 @@ def test_separation_is_of_the_boxes_and_not_of_the_images():
 def test_a_gentle_hill_is_left_for_the_discriminant(backbone):
     descriptors = planted(hill=True)
     method = Auto(backbone)
-    method.learn(descriptors)
+    method.partial_fit(descriptors)
     assert steadiness(method.first_direction(descriptors, 0)) < steadiness(method.first_direction(descriptors, 1))
 
 
@@ -110,7 +110,7 @@ def test_too_few_images_choose_nothing_and_none_are_refused(backbone):
     method = finished(Auto, backbone, planted(images=FEWEST - 1))
     assert method.chosen == "ddt" and "too few" in method.choice
     with pytest.raises(BoxlessError, match="No readable image"):
-        Auto(backbone).finish()
+        Auto(backbone).fit_done()
 
 
 def test_images_all_alike_find_nothing_and_fail_nowhere(backbone):
@@ -121,9 +121,9 @@ def test_images_all_alike_find_nothing_and_fail_nowhere(backbone):
 
 def test_a_category_leaves_nothing_for_the_next(backbone):
     method = finished(Auto, backbone, planted(shared_background=True, distinct=True))
-    method.forget()
-    method.learn(planted())
-    method.finish()
+    method.reset()
+    method.partial_fit(planted())
+    method.fit_done()
     assert method.chosen == "ddt"
 
 

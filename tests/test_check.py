@@ -200,9 +200,9 @@ def test_the_page_and_the_json_and_names_that_are_markup(data: Path, capfd: pyte
         out, err = capfd.readouterr()
         assert not ended.value.code and not err
         assert "[bold]red" in out and "[red]a.jpg" in out
-    told = json.loads(out)
-    assert told == json.loads(json.dumps(plain(check(data))))
-    assert told["duplicates"]["in two classes"] and told["classes"]["[bold]red"] == {"train": 1}
+    found = json.loads(out)
+    assert found == json.loads(json.dumps(plain(check(data))))
+    assert found["duplicates"]["in two classes"] and found["classes"]["[bold]red"] == {"train": 1}
 
 
 def test_check_needs_no_torch(scenes: Path) -> None:

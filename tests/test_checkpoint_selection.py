@@ -8,13 +8,13 @@ from torch import Tensor
 
 from boxless.gan.checkpoint_selection import (
     CheckpointCriteria,
-    Scores,
+    CriteriaScores,
     agreement,
     correlation,
     deletion,
     derangement,
     equivariance,
-    select,
+    select_checkpoint,
 )
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
@@ -104,32 +104,34 @@ def test_an_untrained_network_is_not_chosen_over_its_like() -> None:
     assert judge.score(localizer(5), 6).stability > 0.3  # the same network again
 
 
-def rows(equivariance: list[float], deletion: list[float], stability: list[float]) -> list[Scores]:
-    return [Scores(100 * i, *row) for i, row in enumerate(zip(equivariance, stability, deletion, strict=True), 1)]
+def rows(equivariance: list[float], deletion: list[float], stability: list[float]) -> list[CriteriaScores]:
+    values = zip(equivariance, stability, deletion, strict=True)
+    return [CriteriaScores(100 * i, *row) for i, row in enumerate(values, 1)]
 
 
-UNTRAINED = Scores(0, 0.1, 0.0, 0.1)
+UNTRAINED = CriteriaScores(0, 0.1, 0.0, 0.1)
 
 
 def test_selection_takes_the_peak_and_waits_for_stability() -> None:
     rise_and_fall = [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.4, 0.3, 0.2, 0.1]
     steady = [0.9] * 10
-    assert select(rows(rise_and_fall, rise_and_fall, steady), UNTRAINED) in (600, 700)
+    assert select_checkpoint(rows(rise_and_fall, rise_and_fall, steady), UNTRAINED) in (600, 700)
     late = [0.1] * 7 + [0.9] * 3
     always = [0.1 * i for i in range(1, 11)]
-    assert select(rows(always, always, late), UNTRAINED) == 1000
+    assert select_checkpoint(rows(always, always, late), UNTRAINED) == 1000
     early = [*steady[:4], *[0.1] * 6]
-    assert select(rows(rise_and_fall, rise_and_fall, early), UNTRAINED) == 500  # the median sees the fall one row late
+    # The median sees the fall one row late.
+    assert select_checkpoint(rows(rise_and_fall, rise_and_fall, early), UNTRAINED) == 500
 
 
 def test_selection_is_causal() -> None:
     torch.manual_seed(0)
     made = rows(*torch.rand(3, 20).tolist())
-    choices = [select(made[:count], UNTRAINED) for count in range(3, 21)]
+    choices = [select_checkpoint(made[:count], UNTRAINED) for count in range(3, 21)]
     changes = [count for count, (a, b) in enumerate(pairwise(choices), 4) if a != b]
     assert all(choices[count - 3] == 100 * count for count in changes)
 
 
 def test_nothing_above_the_untrained_network_leaves_the_last() -> None:
     dead = [0.05] * 8
-    assert select(rows(dead, dead, [0.9] * 8), UNTRAINED) == 800
+    assert select_checkpoint(rows(dead, dead, [0.9] * 8), UNTRAINED) == 800

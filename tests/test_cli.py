@@ -71,9 +71,9 @@ BROKEN = {"truncated.jpg", "empty.jpg", "text.png"}
 def test_find_goes_through_every_oddity_and_names_what_it_cannot_read(photos, tmp_path, capfd):
     code, out, err = run(capfd, "find", photos, "--out", tmp_path / "out", "--report", "--json", *SMALL)
     assert code == 0, err
-    told = json.loads(out)
-    assert set(told["broken"]) == BROKEN and all(name in err for name in BROKEN)
-    assert told["images"] == 17 and told["boxes"] + len(told["nothing_found"]) == 14
+    summary = json.loads(out)
+    assert set(summary["broken"]) == BROKEN and all(name in err for name in BROKEN)
+    assert summary["images"] == 17 and summary["boxes"] + len(summary["nothing_found"]) == 14
     content = json.loads((tmp_path / "out" / "boxes.json").read_text())
     sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
     assert sizes["turned.jpg"] == (32, 64)  # as people see it

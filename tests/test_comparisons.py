@@ -16,12 +16,16 @@ from boxless.data.folder import read_data
 from boxless.reproduce.classifier_tables import reproduce
 from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.i2c import comparisons, figure_3
-from boxless.reproduce.i2c.published import TABLE_1, TABLE_2, Row
+from boxless.reproduce.i2c.published import TABLE_1, TABLE_2, PublishedRow
 from boxless.reproduce.recipes import RECIPES
 from boxless.reproduce.trial_results import TrialResult
 
 QUICK: dict[str, Any] = SMALL | {"epochs": 1, "seeds": [0]}
-ROWS = (Row("cam", "tiny", 53.71, 41.81, 37.32, 26.7, 8.2), Row("nothing", "tiny", 51.40), Row("i2c", "tiny", 46.89))
+ROWS = (
+    PublishedRow("cam", "tiny", 53.71, 41.81, 37.32, 26.7, 8.2),
+    PublishedRow("nothing", "tiny", 51.40),
+    PublishedRow("i2c", "tiny", 46.89),
+)
 TABLE_1_SMALL, TABLE_2_SMALL = (replace(table, rows=ROWS) for table in comparisons.TABLES)  # type: ignore[call-arg]
 
 

@@ -143,14 +143,14 @@ def test_colours_go_when_they_are_not_wanted_and_completion_is_installed(tmp_pat
         "    except SystemExit: pass\n"
         "assert 'torch' not in sys.modules\n"
     )
-    told = {}
+    outputs = {}
     for name, more in (("colour", {}), ("plain", {"NO_COLOR": "1"})):
         environment = os.environ | {"FORCE_COLOR": "1", "HOME": str(tmp_path)} | more
         environment.pop("XDG_DATA_HOME", None)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-        told[name] = done.stdout + done.stderr
+        outputs[name] = done.stdout + done.stderr
     coloured = re.compile(r"\x1b\[[0-9;]*(3[0-9]|9[0-7])m")
-    assert coloured.search(told["colour"]) and not coloured.search(told["plain"])
+    assert coloured.search(outputs["colour"]) and not coloured.search(outputs["plain"])
     (script,) = (path for path in tmp_path.rglob("boxless") if path.is_file())
     for word in ("predict", "--threshold", "sn-dcgan"):
         assert word in script.read_text()

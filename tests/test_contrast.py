@@ -22,7 +22,7 @@ def pictures(count=3, *, square=(20, 36), seed=0):
 
 def heat(images, **options):
     method = Contrast(**options)
-    return method.heatmap(method.describe(images))
+    return method.heatmap(method.descriptors(images))
 
 
 def test_what_differs_from_the_border_is_hot():
@@ -61,8 +61,8 @@ def test_every_image_is_judged_alone():
 
 
 def test_a_mirrored_image_has_the_mirrored_colours():
-    descriptors = Contrast().describe(pictures())[:, :3]
-    mirrored = Contrast().describe(pictures().flip(-1))[:, :3]
+    descriptors = Contrast().descriptors(pictures())[:, :3]
+    mirrored = Contrast().descriptors(pictures().flip(-1))[:, :3]
     torch.testing.assert_close(mirrored, descriptors.flip(-1))
     torch.testing.assert_close(Contrast().heatmap(mirrored), Contrast().heatmap(descriptors).flip(-1))
 

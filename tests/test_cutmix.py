@@ -7,7 +7,7 @@ from torch import Tensor
 
 from boxless.backbones import build_backbone
 from boxless.methods.cam import Cam
-from boxless.methods.cutmix import Box, CutMix, draw_box, paste
+from boxless.methods.cutmix import CutBox, CutMix, draw_box, paste
 from boxless.runtime.errors import UsageError
 
 LABELS = torch.arange(6)
@@ -23,8 +23,8 @@ def flat_images() -> Tensor:
     return LABELS.float().view(6, 1, 1, 1).expand(6, 3, 20, 30) / 10
 
 
-@pytest.mark.parametrize("box", [Box(3, 2, 11, 9), Box(0, 0, 30, 1), Box(0, 0, 30, 20), Box(4, 4, 4, 4)])
-def test_the_weight_of_the_own_label_is_the_area_that_is_left(box: Box) -> None:
+@pytest.mark.parametrize("box", [CutBox(3, 2, 11, 9), CutBox(0, 0, 30, 1), CutBox(0, 0, 30, 20), CutBox(4, 4, 4, 4)])
+def test_the_weight_of_the_own_label_is_the_area_that_is_left(box: CutBox) -> None:
     images = flat_images()
     mixed, others, own = paste(images, LABELS, box)
     assert sorted(others.tolist()) == LABELS.tolist()

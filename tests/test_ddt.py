@@ -32,8 +32,8 @@ def made(batch, places=9, channels=6, seed=0):
 def learned(descriptors, *, split=1, **options):
     method = Ddt(identity(), **options)
     for part in descriptors.split(split):
-        method.learn(part)
-    method.finish()
+        method.partial_fit(part)
+    method.fit_done()
     return method
 
 
@@ -65,8 +65,8 @@ def test_a_large_mean_costs_no_digits():
 
 def test_descriptors_have_unit_length_unless_told_otherwise():
     images = torch.rand(2, 3, 8, 8)
-    torch.testing.assert_close(Ddt(identity()).describe(images).norm(dim=1), torch.ones(2, 8, 8))
-    torch.testing.assert_close(Ddt(identity(), unit_length=False).describe(images), images)
+    torch.testing.assert_close(Ddt(identity()).descriptors(images).norm(dim=1), torch.ones(2, 8, 8))
+    torch.testing.assert_close(Ddt(identity(), unit_length=False).descriptors(images), images)
 
 
 def test_one_image_and_one_place_are_enough_to_go_on():
@@ -76,16 +76,16 @@ def test_one_image_and_one_place_are_enough_to_go_on():
 
 def test_a_new_category_forgets_the_old_one():
     method = learned(made(4, seed=1))
-    method.forget()
+    method.reset()
     with pytest.raises(BoxlessError, match="No readable image"):
-        method.finish()
-    method.learn(made(5, seed=2))
-    method.finish()
+        method.fit_done()
+    method.partial_fit(made(5, seed=2))
+    method.fit_done()
     torch.testing.assert_close(
         method.heatmap(made(5, seed=2)), learned(made(5, seed=2), split=5).heatmap(made(5, seed=2))
     )
 
 
 def test_lite0_is_read_at_its_last_block_but_one():
-    descriptors = Ddt(build_backbone("lite0", stride=16, weights="none")).describe(torch.rand(1, 3, 64, 64))
+    descriptors = Ddt(build_backbone("lite0", stride=16, weights="none")).descriptors(torch.rand(1, 3, 64, 64))
     assert descriptors.shape == (1, 192, 4, 4)

@@ -14,7 +14,7 @@ from boxless.report.drawing import (
     colours,
     outline,
     overlay,
-    save,
+    save_picture,
     sheet,
     triptych,
 )
@@ -110,7 +110,7 @@ def test_shrink_only_ever_shrinks():
 
 def test_save_makes_the_folder(tmp_path):
     picture = colours(hill(6, 6), (20, 10))
-    save(tmp_path / "new/a.png", picture)
+    save_picture(tmp_path / "new/a.png", picture)
     assert (np.asarray(Image.open(tmp_path / "new/a.png")) == picture).all()
 
 

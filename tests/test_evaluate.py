@@ -1,4 +1,4 @@
-"""Which classes a finder can be measured on."""
+"""Which classes a predictor can be measured on."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from boxless.runtime.progress import Progress
 
 
 class Centre:
-    """A finder of two classes whose maps have the label in the middle."""
+    """A predictor of two classes whose maps have the label in the middle."""
 
     name, readout, classes = "centre", Readout(0.5, "fixed"), ["green", "red"]
 

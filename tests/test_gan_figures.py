@@ -44,7 +44,7 @@ def first(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     begun = []
 
-    def told(trial):
+    def note(trial):
         begun.append(trial.gan)
         if len(begun) == 2:
             raise Killed
@@ -52,9 +52,9 @@ def first(data, tmp_path_factory):
 
     how = {"gans": ["sn-dcgan", "wgan"], "groups": ["star"]}
     with pytest.raises(Killed):
-        run_figure("gan-figure-1", data, training(), out, TimeBudget(), told, **how)
+        run_figure("gan-figure-1", data, training(), out, TimeBudget(), note, **how)
     halfway = (out / "gan-figure-1.md").read_text()
-    run_figure("gan-figure-1", data, training(), out, TimeBudget(), told, **how)
+    run_figure("gan-figure-1", data, training(), out, TimeBudget(), note, **how)
     return out, halfway, begun
 
 
@@ -74,27 +74,27 @@ def test_a_figure_grows_with_its_runs_and_names_those_that_it_lacks(first):
 def test_the_numbers_behind_the_picture(first):
     content = json.loads((first[0] / "gan-figure-1.json").read_text())
     assert content["seed"] == 0 and content["settings"]["iterations"] == 2 and content["versions"]["torch"]
-    told = content["cells"]["sn-dcgan_star_plain_0"]
+    cell = content["cells"]["sn-dcgan_star_plain_0"]
     for kind, pairs in (("generated", 4), ("real", 3)):
-        similarity = told["ms_ssim"][kind]
+        similarity = cell["ms_ssim"][kind]
         assert similarity["n"] == pairs and 0 <= similarity["low"] <= similarity["mean"] <= similarity["high"] <= 1
-    assert told["kid"]["generated"]["mean"] > told["kid"]["real"]["mean"]  # two steps make no photographs
-    maps = told["map_correlation"]
+    assert cell["kid"]["generated"]["mean"] > cell["kid"]["real"]["mean"]  # two steps make no photographs
+    maps = cell["map_correlation"]
     assert maps["trained"]["n"] == 6 and len(maps["untrained"]) == 3
     assert all(-1 <= one["mean"] <= 1 for one in (maps["trained"], *maps["untrained"]))
 
 
 def test_figures_of_one_folder_share_their_runs(data, first):
-    def told(trial):
+    def note(trial):
         raise AssertionError(f"{trial.name} is trained again")
 
     out = first[0]
-    page = run_figure("gan-figure-2", data, training(), out, TimeBudget(), told, gans=["sn-dcgan"], groups=["star"])
+    page = run_figure("gan-figure-2", data, training(), out, TimeBudget(), note, gans=["sn-dcgan"], groups=["star"])
     assert "| sn-dcgan | star |" in page
     picture = np.asarray(Image.open(out / "gan-figure-2.jpg"))
     assert picture.shape[0] > 6 * 128 and picture.shape[1] > 3 * 128
     with pytest.raises(UsageError, match="iterations 2, now 3"):
-        run_figure("gan-figure-2", data, training(3), out, TimeBudget(), told, gans=["sn-dcgan"], groups=["star"])
+        run_figure("gan-figure-2", data, training(3), out, TimeBudget(), note, gans=["sn-dcgan"], groups=["star"])
 
 
 def test_the_clock_leaves_no_picture_of_nothing(data, tmp_path):

@@ -8,7 +8,7 @@ from boxless.data.synthetic import make_scenes
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.reproduce.gan.readings import Reading, attribution_methods, learnt, readings_page, run_readings
+from boxless.reproduce.gan.readings import MeasuredReading, attribution_methods, learnt, readings_page, run_readings
 from boxless.reproduce.gan.run import GanTrial
 from boxless.reproduce.gan.run_results import GanRun
 from boxless.reproduce.gan.scoring import category_splits
@@ -102,7 +102,7 @@ def test_what_was_learnt_lies_above_untrained_ds_and_only_then_above_shuffled_ma
         "lost": {"maps": none, "shuffled": ones, "untrained": [ones]},
     }
     run = GanRun(GanTrial(gan="dcgan", group="a", augment=False, seed=0), {"readouts": readouts})
-    read = {name: Reading.of(name, [run]) for name in readouts}
+    read = {name: MeasuredReading.of(name, [run]) for name in readouts}
     said = learnt(list(read.values()))
     assert said.endswith("above untrained Ds: sees, a better blob; above these and their own shuffled maps: sees.")
     assert "Ds: none; above" in learnt([read["lost"]])

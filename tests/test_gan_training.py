@@ -20,7 +20,7 @@ from boxless.gan.checkpoint_selection import PATIENCE, CheckpointCriteria, Selec
 from boxless.gan.data import check_images, read_images
 from boxless.gan.localizer import from_checkpoint
 from boxless.gan.settings import GanTraining
-from boxless.gan.training import Run, train_gan
+from boxless.gan.training import GanTrainingRun, train_gan
 from boxless.gan.training_log import COLUMNS, Meter, d_wins
 from boxless.gan.training_step import TERMS, d_steps, seed_of
 from boxless.inference.factory import trained
@@ -28,7 +28,7 @@ from boxless.inference.predict_folder import predict_folder
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
-from boxless.runtime.run_folder import Table
+from boxless.runtime.run_folder import MetricsTable
 from boxless.runtime.toml_settings import to_toml
 
 SIZE = 16
@@ -56,7 +56,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(gan: str, tmp_path:
     train_gan(gan, pictures(), tiny(augment=True), tmp_path / "halves", resume=True)
     whole, halves = (checkpoint.read(tmp_path / name / "last.pt") for name in ("whole", "halves"))
     assert same(whole["model"], halves["model"]) and same(whole["generator"], halves["generator"])
-    rows = [Table.resumed(tmp_path / name / "metrics.csv", COLUMNS, 4).rows for name in ("whole", "halves")]
+    rows = [MetricsTable.resumed(tmp_path / name / "metrics.csv", COLUMNS, 4).rows for name in ("whole", "halves")]
     assert [[r for n, r in row.items() if n != "seconds"] for row in rows[0]] == [
         [r for n, r in row.items() if n != "seconds"] for row in rows[1]
     ]
@@ -66,7 +66,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(gan: str, tmp_path:
 @pytest.mark.parametrize("gan", GANS)
 def test_training_moves_both_networks_and_leaves_a_whole_folder(gan: str, tmp_path: Path) -> None:
     settings = tiny(preset="reference", d_steps=1, iterations=2, g_base=16)
-    begun = Run(gan, pictures(), settings, tmp_path / "begun")
+    begun = GanTrainingRun(gan, pictures(), settings, tmp_path / "begun")
     seen: list[tuple[int, int]] = []
     run = train_gan(gan, pictures(), settings, tmp_path / "run", progress=lambda i, n, row: seen.append((i, n)))
     assert {path.name for path in run.iterdir()} == {
@@ -87,7 +87,7 @@ def test_training_moves_both_networks_and_leaves_a_whole_folder(gan: str, tmp_pa
 
 def plain_run(recipe_of: str, settings: GanTraining, steps: int) -> list[tuple[float, float]]:
     """The loop as one would write it: eager, fp32, contiguous, two passes of D, torch's own loss."""
-    run = Run(recipe_of, pictures(), settings, Path())
+    run = GanTrainingRun(recipe_of, pictures(), settings, Path())
     recipe, g, d = run.stepper.recipe, run.generator, run.discriminator
     optimizers = [torch.optim.Adam(n.parameters(), recipe.lr, (recipe.beta1, recipe.beta2)) for n in (g, d)]
     losses = []
@@ -116,7 +116,7 @@ def plain_run(recipe_of: str, settings: GanTraining, steps: int) -> list[tuple[f
 def test_fast_and_plain_paths_agree(gan: str) -> None:
     plain = torch.tensor(plain_run(gan, tiny(), 50))
     for precision, steps, tolerance in (("fp32", 10, 2e-3), ("bf16", 50, 0.15)):
-        run = Run(gan, pictures(), tiny(precision=precision), Path())
+        run = GanTrainingRun(gan, pictures(), tiny(precision=precision), Path())
         fast = []
         for number in range(50):
             run.stepper.iterate(0, number)
@@ -162,7 +162,7 @@ def test_a_run_ends_when_its_choice_has_stood_long_enough(tmp_path: Path, monkey
 def test_losses_that_stop_being_numbers_end_the_run_and_keep_the_good_checkpoint(tmp_path: Path) -> None:
     train_gan("sn-dcgan", pictures(), tiny(iterations=2), tmp_path)
     good = (tmp_path / "last.pt").read_bytes()
-    run = Run("sn-dcgan", pictures(), tiny(save_every=3), tmp_path)
+    run = GanTrainingRun("sn-dcgan", pictures(), tiny(save_every=3), tmp_path)
     run.load(checkpoint.read(tmp_path / "last.pt"))
     run.generator.linear.weight.data[0, 0] = float("nan")
     with pytest.raises(BoxlessError, match=r"d_loss .*iteration 3; .*last.pt is from before that"):
@@ -378,11 +378,12 @@ def test_reflection() -> None:
 
 
 def test_half_a_row_that_a_kill_left_is_not_taken_for_one(tmp_path):
-    whole = Table(tmp_path / "metrics.csv", ("step", "loss"))
+    whole = MetricsTable(tmp_path / "metrics.csv", ("step", "loss"))
     for step in (2, 4):
         whole.append({"step": step, "loss": step / 3})
     for half in ("6", "6,0.1"):
         with (tmp_path / "metrics.csv").open("a") as file:
             file.write(half)
-        assert [row["step"] for row in Table.resumed(tmp_path / "metrics.csv", ("step", "loss"), 6).rows] == [2, 4]
+        resumed = MetricsTable.resumed(tmp_path / "metrics.csv", ("step", "loss"), 6)
+        assert [row["step"] for row in resumed.rows] == [2, 4]
         assert (tmp_path / "metrics.csv").read_text() == "step,loss\n2,0.666666667\n4,1.33333333\n"

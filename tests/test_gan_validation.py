@@ -15,12 +15,12 @@ from boxless.runtime.errors import UsageError
 
 
 def stage(step, lift, **criteria):
-    told = {"step": step, "equivariance": 0.5, "stability": 0.0, "deletion": 0.0, "similarity": 0.0, **criteria}
+    measured = {"step": step, "equivariance": 0.5, "stability": 0.0, "deletion": 0.0, "similarity": 0.0, **criteria}
     scores = {
         kind: {"transferred": {"hits": "1" * hit + "0" * (100 - hit)}}
         for kind, hit in (("maps", 50 + lift), ("shuffled", 50))
     }
-    return {"step": step, "criteria": told, "readings": {"cam": scores}}
+    return {"step": step, "criteria": measured, "readings": {"cam": scores}}
 
 
 def result(*stages, choice, **more):
@@ -67,12 +67,12 @@ def test_every_way_of_choosing_ends_with_the_lift_of_its_checkpoint():
 
 
 def test_regret_and_the_comparison_with_the_last_checkpoint():
-    told = summarise([course_of("a", RISING), course_of("b", FALLING)])
-    assert told["last"]["regret"] == pytest.approx((0 + 2) / 2)
-    assert told["label-free rule"]["against_last"] == pytest.approx((-1 + 2) / 2)
-    assert (told["label-free rule"]["better"], told["label-free rule"]["worse"]) == (1, 1)
-    assert told["best equivariance"]["spearman"] == pytest.approx(1)
-    assert "No way of choosing beats the last" in verdict(told)
+    summary = summarise([course_of("a", RISING), course_of("b", FALLING)])
+    assert summary["last"]["regret"] == pytest.approx((0 + 2) / 2)
+    assert summary["label-free rule"]["against_last"] == pytest.approx((-1 + 2) / 2)
+    assert (summary["label-free rule"]["better"], summary["label-free rule"]["worse"]) == (1, 1)
+    assert summary["best equivariance"]["spearman"] == pytest.approx(1)
+    assert "No way of choosing beats the last" in verdict(summary)
     always = summarise([course_of(name, FALLING) for name in "abcdefghijkl"])
     assert "best equivariance" in verdict(always) and always["best equivariance"]["regret"] == 0
     few = summarise([course_of(name, FALLING) for name in "abc"])  # every one better: a chance of one in four
@@ -89,8 +89,8 @@ def test_resampled_images_are_the_same_for_all_checkpoints():
     np.testing.assert_allclose(same[:, 0], same[:, 1])
     assert same.mean() == pytest.approx(20, abs=1)
     assert same[:, 0].std() == pytest.approx(100 * np.sqrt(0.2 * 0.8 / 100), rel=0.15)  # of a share of 100 images
-    told = summarise([course_of("a", RISING)])["best equivariance"]
-    assert told["spearman_low"] <= told["spearman"] <= told["spearman_high"] and told["spearman_low"] < 1
+    summary = summarise([course_of("a", RISING)])["best equivariance"]
+    assert summary["spearman_low"] <= summary["spearman"] <= summary["spearman_high"] and summary["spearman_low"] < 1
 
 
 def test_the_loss_of_d_is_read_where_ln_4_means_something(tmp_path):
@@ -128,8 +128,8 @@ def test_the_page_of_a_folder(tmp_path, capsys):
         validate(tmp_path, "made")
     (tmp_path / "cells").mkdir()
     for seed, content in enumerate((RISING, FALLING)):
-        told = {"settings": {"data": "made"}, "result": content}
-        (tmp_path / "cells" / f"dcgan_star_plain_{seed}.json").write_text(json.dumps(told))
+        cell = {"settings": {"data": "made"}, "result": content}
+        (tmp_path / "cells" / f"dcgan_star_plain_{seed}.json").write_text(json.dumps(cell))
     with pytest.raises(SystemExit) as end:
         app(["gan-stopping", "--data", str(tmp_path / "made"), "--out", str(tmp_path)])
     assert end.value.code == 0

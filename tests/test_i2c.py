@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from boxless.backbones import build_backbone
 from boxless.methods.cam import Cam
-from boxless.methods.i2c import I2c, Seeds, stochastic_consistency
+from boxless.methods.i2c import I2c, SeedPlaces, stochastic_consistency
 from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 0, 2, 2, 0, 1])
@@ -22,12 +22,12 @@ def network(**options: object) -> I2c:
     return I2c(build_backbone("tiny", weights="none"), 4, **{"warm_up": 0, **options})  # type: ignore[arg-type]
 
 
-def some_seeds(valid: list[bool] | None = None, seed: int = 0) -> Seeds:
+def some_seeds(valid: list[bool] | None = None, seed: int = 0) -> SeedPlaces:
     vectors = torch.randn(6, 3, 64, generator=torch.Generator().manual_seed(seed))
-    return Seeds(vectors.requires_grad_(), LABELS, torch.tensor(valid or [True] * 6))
+    return SeedPlaces(vectors.requires_grad_(), LABELS, torch.tensor(valid or [True] * 6))
 
 
-def pairs(found: Seeds) -> list[tuple[Tensor, Tensor]]:
+def pairs(found: SeedPlaces) -> list[tuple[Tensor, Tensor]]:
     """The vectors of all pairs of valid images of one class."""
     kept = [i for i in range(6) if found.valid[i]]
     return [(found.vectors[i], found.vectors[j]) for i, j in combinations(kept, 2) if LABELS[i] == LABELS[j]]
@@ -52,7 +52,7 @@ def test_the_code_takes_plain_distances() -> None:
 
 def test_equal_seeds_cost_nothing_and_have_a_gradient() -> None:
     vectors = torch.ones(2, 3, 8, requires_grad=True)
-    found = Seeds(vectors, torch.zeros(2, dtype=torch.long), torch.ones(2, dtype=torch.bool))
+    found = SeedPlaces(vectors, torch.zeros(2, dtype=torch.long), torch.ones(2, dtype=torch.bool))
     for squared in (True, False):
         loss = stochastic_consistency(found, squared=squared)
         (slope,) = torch.autograd.grad(loss, vectors)
@@ -61,7 +61,7 @@ def test_equal_seeds_cost_nothing_and_have_a_gradient() -> None:
 
 
 def test_a_batch_without_pairs_costs_nothing() -> None:
-    found = Seeds(torch.randn(2, 3, 8), torch.tensor([0, 1]), torch.ones(2, dtype=torch.bool))
+    found = SeedPlaces(torch.randn(2, 3, 8), torch.tensor([0, 1]), torch.ones(2, dtype=torch.bool))
     assert float(stochastic_consistency(found, squared=True)) == 0
 
 

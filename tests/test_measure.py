@@ -85,13 +85,13 @@ def test_metrics_have_the_protocol_s_names_and_the_dict_is_plain_json():
     labels = [i % 4 for i in range(20)]
     predictions = np.array([[i % 4, (i + 1) % 4] if i < 10 else [(i + 1) % 4, i % 4] for i in range(20)])
     given = {"labels": labels, "predictions": predictions, "classes": list("abcd")}
-    told = measure(maps, sizes, truths, **given).to_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert {"GT-known@0.3", "GT-known@0.5", "mean", "CorLoc", "Top-1 Loc"} <= told["metrics"].keys()
-    assert told["metrics"]["Top-1 classification error"] == 50.0
-    assert set(told["per_class"]) == set("abcd")
-    assert sum(entry["images"] for entry in told["per_class"].values()) == told["images"] == 20
-    assert sum(told["anatomy"].values()) == 20
+    content = measure(maps, sizes, truths, **given).to_dict()
+    assert json.loads(json.dumps(content)) == content
+    assert {"GT-known@0.3", "GT-known@0.5", "mean", "CorLoc", "Top-1 Loc"} <= content["metrics"].keys()
+    assert content["metrics"]["Top-1 classification error"] == 50.0
+    assert set(content["per_class"]) == set("abcd")
+    assert sum(entry["images"] for entry in content["per_class"].values()) == content["images"] == 20
+    assert sum(content["anatomy"].values()) == 20
     v2 = measure(maps, sizes, truths, protocol=PROTOCOLS["wsoleval-v2"]).to_dict()["metrics"]
     assert v2["MaxBoxAccV2"] == pytest.approx(np.mean([v2[f"MaxBoxAcc@{d}"] for d in ("0.3", "0.5", "0.7")]))
     assert set(measure(maps, sizes, truths, protocol=PROTOCOLS["tscam"]).to_dict()["metrics"]) == {"GT-known"}

@@ -15,7 +15,7 @@ from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
-from boxless.data.training_batches import Pictures
+from boxless.data.training_batches import PictureCache
 from boxless.data.transforms import Resize, to_images
 from boxless.evaluation.measure import Split, measure
 from boxless.inference.factory import trained
@@ -36,7 +36,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def images_of(dataset: Dataset) -> torch.Tensor:
-    pictures = Pictures(dataset, Resize(32), 1.0)
+    pictures = PictureCache(dataset, Resize(32), 1.0)
     stack = np.stack([picture for index in range(len(dataset)) if (picture := pictures.read(index)) is not None])
     return to_images(torch.from_numpy(stack), torch.device("cpu"))
 

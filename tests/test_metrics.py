@@ -119,9 +119,9 @@ def test_the_comparison_of_means_finds_a_difference_and_none():
     rng = np.random.default_rng(0)
     a = rng.choice([0, 100 / 3, 200 / 3, 100], 300)
     better = np.minimum(a + rng.choice([0, 100 / 3], 300, p=[0.7, 0.3]), 100)
-    told = compare(better, a)
-    assert told.low > 0
-    assert told.p < 0.001
+    comparison = compare(better, a)
+    assert comparison.low > 0
+    assert comparison.p < 0.001
     same = compare(a, rng.permutation(a))
     assert same.low < 0 < same.high
     assert same.p > 0.05

@@ -19,6 +19,6 @@ def test_it_runs_and_shows_what_it_says(monkeypatch, tmp_path):
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in shown)
-    told = " ".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in shown)
-    assert all(control in told for control in ("whole image", "centred box", "untrained network", "shuffled maps"))
-    assert "boxes in" in told and "12 images" in told
+    text = " ".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in shown)
+    assert all(control in text for control in ("whole image", "centred box", "untrained network", "shuffled maps"))
+    assert "boxes in" in text and "12 images" in text

@@ -129,8 +129,8 @@ def test_how_the_images_are_cut_into_batches_changes_nothing(monkeypatch):
     for size in (7, 40):
         method = Position.build()
         for part in images.split(size):
-            method.learn(method.describe(part))
-        method.finish()
+            method.partial_fit(method.descriptors(part))
+        method.fit_done()
         maps.append(method.heatmap(images))
     assert torch.equal(*maps)
 
@@ -170,8 +170,8 @@ def test_it_refuses_a_network_and_another_stride():
 def test_the_untrained_control_has_not_learnt(scenes):
     control = untrained(discoverer("position"), read_data(scenes, "test"), seed=1).method
     images = to_images(squares(40)[0], torch.device("cpu"))
-    control.learn(control.describe(images))
-    control.finish()
+    control.partial_fit(control.descriptors(images))
+    control.fit_done()
     network = control.network
     assert network is not None and accuracy(network.patches, squares(40)[0]) == pytest.approx(0.5, abs=0.25)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
-from boxless.data.training_batches import Pictures
+from boxless.data.training_batches import PictureCache
 from boxless.data.transforms import Resize
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
@@ -37,8 +37,8 @@ def test_a_search_leaves_boxes_a_summary_and_a_report(photos, tmp_path):
     assert summary.boxes == len(rows) == 20
     assert {row["class"] for row in rows} == {"beetle", "star"}
     assert {row["image"] for row in rows} == {sample.name for sample in data.samples}
-    told = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert told["images"] == 20 and told["threshold"]["origin"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["images"] == 20 and summary["threshold"]["origin"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert all(sample.name in page for sample in data.samples)
 
@@ -153,4 +153,4 @@ def test_boxes_stated_for_another_size_are_never_cut_or_refused_silently(tmp_pat
     with pytest.raises(BoxlessError, match=sentence):
         evaluate(discoverer("contrast", size=64), read_data(tmp_path), Progress())
     with pytest.raises(BoxlessError, match=sentence):
-        Pictures(read_data(tmp_path), Resize(32), 1.0).read(0)
+        PictureCache(read_data(tmp_path), Resize(32), 1.0).read(0)

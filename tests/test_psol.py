@@ -235,8 +235,8 @@ def test_find_train_predict_evaluate(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "predicted" / "report.html").is_file()
     capsys.readouterr()
     boxless(f"evaluate {run} {scenes} --json --out {tmp_path}/results -j 1")
-    told = json.loads(capsys.readouterr().out)
-    assert {"whole image", "centred box", "untrained network", "shuffled maps"} <= told["measurement"][
+    result = json.loads(capsys.readouterr().out)
+    assert {"whole image", "centred box", "untrained network", "shuffled maps"} <= result["measurement"][
         "controls"
     ].keys()
-    assert told["network"]["boxes"]["images"] > 0
+    assert result["network"]["boxes"]["images"] > 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boxless.boxes.from_heatmap import Detections
-from boxless.report.html import Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.report.html import Accuracy, Card, Charts, Curve, ScoreTable, TableRow, make_card, write_report
 from boxless.runtime.errors import BoxlessError
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}<!--"
@@ -65,11 +65,11 @@ HEAT = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 def table(name="method"):
     rows = [
-        Row(name, [Score(70, 64.5, 75.5), None], note="threshold 0.2, transferred"),
-        Row("whole image", [Score(40, 30, 50), Score(10)], control=True),
-        Row("centred box", [Score(61.25), None], control=True),
+        TableRow(name, [Accuracy(70, 64.5, 75.5), None], note="threshold 0.2, transferred"),
+        TableRow("whole image", [Accuracy(40, 30, 50), Accuracy(10)], control=True),
+        TableRow("centred box", [Accuracy(61.25), None], control=True),
     ]
-    return Table("GT-known", ["IoU 0.5", "IoU 0.7"], rows)
+    return ScoreTable("GT-known", ["IoU 0.5", "IoU 0.7"], rows)
 
 
 def charts():
@@ -117,7 +117,7 @@ def test_markup_in_any_text_does_nothing(tmp_path):
             path,
             title=text,
             summary=[text],
-            tables=[Table(text, [text], [Row(text, [Score(1)], note=text)], note=text)],
+            tables=[ScoreTable(text, [text], [TableRow(text, [Accuracy(1)], note=text)], note=text)],
             charts=Charts(Curve([0.0, 1.0], {text: [1.0, 2.0]}), [1], {text: 1}),
             cards=[card],
         )
@@ -188,7 +188,7 @@ def test_numbers_that_json_does_not_know_are_left_out():
 
 def test_the_tick_is_the_best_control_of_each_column():
     assert table().best_controls == [61.25, 10]
-    assert Table("t", ["a"], [Row("m", [Score(3)])]).best_controls == [None]
+    assert ScoreTable("t", ["a"], [TableRow("m", [Accuracy(3)])]).best_controls == [None]
 
 
 def test_a_failure_midway_keeps_the_old_report(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from boxless.boxes.from_heatmap import Detections
-from boxless.report.html import Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.report.html import Accuracy, Charts, Curve, ScoreTable, TableRow, make_card, write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
 NAMES = "[...document.querySelectorAll('.card .file')].map((name) => name.textContent)"
@@ -30,7 +30,13 @@ def report(tmp_path_factory):
         path,
         title=EVIL,
         summary=[EVIL],
-        tables=[Table(EVIL, ["IoU 0.5"], [Row(EVIL, [Score(70, 60, 80)]), Row("whole", [Score(40)], control=True)])],
+        tables=[
+            ScoreTable(
+                EVIL,
+                ["IoU 0.5"],
+                [TableRow(EVIL, [Accuracy(70, 60, 80)]), TableRow("whole", [Accuracy(40)], control=True)],
+            )
+        ],
         charts=Charts(Curve([0.0, 1.0], {EVIL: [90.0, 10.0]}, 0.3), [1, 2, 3], {EVIL: 3}),
         cards=cards,
     )

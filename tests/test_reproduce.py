@@ -73,9 +73,10 @@ def test_a_trial_measures_every_stage_beside_its_controls(whole):
                 for score in reading[kind].values():
                     assert len(score["hits"]) == 6
                     assert score["accuracy"]["0.5"] == pytest.approx(100 * score["hits"].count("1") / 6)
-    told = whole["controls"]
-    assert set(told["untrained"]) == {"cam", "ddt", "border", "smoothgrad"} and len(told["untrained"]["cam"]) == 3
-    assert all(len(told[name]["hits"]) == 6 for name in ("whole image", "centred box", "no learning"))
+    controls = whole["controls"]
+    untrained = controls["untrained"]
+    assert set(untrained) == {"cam", "ddt", "border", "smoothgrad"} and len(untrained["cam"]) == 3
+    assert all(len(controls[name]["hits"]) == 6 for name in ("whole image", "centred box", "no learning"))
 
 
 def test_a_killed_trial_goes_on_and_ends_as_if_it_had_not_been(data, whole, tmp_path):
@@ -113,20 +114,20 @@ def test_the_table_grows_with_the_trials_and_names_what_was_not_run(data, tmp_pa
     settings = training()
     ran = []
 
-    def told(trial):
+    def begun(trial):
         ran.append(trial.name)
         if len(ran) == 2:
             raise Killed
         return silent
 
     with pytest.raises(Killed):
-        run_table_3(trials, data, settings, tmp_path, TimeBudget(), told)
+        run_table_3(trials, data, settings, tmp_path, TimeBudget(), begun)
     page = (tmp_path / "gan-table-3.md").read_text()
     lines = [line for line in page.splitlines() if "| sn-dcgan |" in line]
     assert len(lines) == 4 + len(TABLES) - 1  # what was not run stands in the first table alone
     assert sum(NOT_RUN in line for line in lines) == 3
     assert "1 of 4 trials run" in page
-    page = run_table_3(trials, data, settings, tmp_path, TimeBudget(), told)
+    page = run_table_3(trials, data, settings, tmp_path, TimeBudget(), begun)
     assert ran.count(trials[0].name) == 1  # done before, and not run again
     assert not any(NOT_RUN in line for line in page.splitlines() if "| sn-dcgan |" in line)
     assert "4 of 4 trials run" in page and "| above DCGAN | - | - | - | - | not run |" in page
@@ -143,7 +144,7 @@ def test_the_table_grows_with_the_trials_and_names_what_was_not_run(data, tmp_pa
         del stage["readings"]["smoothgrad"]
     assert "SmoothGrad" in committed and "SmoothGrad" not in page_of("gan-table-3-made", older)
     with pytest.raises(UsageError, match="iterations 3, now 4"):
-        run_table_3(trials, data, training(4), tmp_path, TimeBudget(), told)
+        run_table_3(trials, data, training(4), tmp_path, TimeBudget(), begun)
 
 
 def test_columns_pick_their_stages_and_seeds_are_averaged():
@@ -181,9 +182,9 @@ def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, mo
     lines = [line for line in page.splitlines() if line.startswith("| cam |")]
     assert len(lines) == 2 * 2  # in the two tables of class activation maps
     assert all("| - | - |" in line and NOT_RUN not in line for line in lines)
-    told = results(trials, tmp_path / "cells", {"data": "made", **deciding(settings)})["cam_star_augmented_0"]
-    assert told["training"]["backbone"] == "preresnet34" and told["training"]["weights"] == "none"
-    assert told["images"] == 6 and len(told["controls"]["untrained"]["cam"]) == 1
+    found = results(trials, tmp_path / "cells", {"data": "made", **deciding(settings)})["cam_star_augmented_0"]
+    assert found["training"]["backbone"] == "preresnet34" and found["training"]["weights"] == "none"
+    assert found["images"] == 6 and len(found["controls"]["untrained"]["cam"]) == 1
     with pytest.raises(UsageError, match="no finished run"):  # it has no D to read
         finished(tmp_path / "cells", "made")
     moon = GanTrial(gan="cam", group="moon", augment=True, seed=0)

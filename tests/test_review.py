@@ -236,7 +236,7 @@ def test_twenty_kills_lose_nothing_that_was_saved(paths):
     assert sorted(path.name for path in paths[2].iterdir()) == ["boxes.csv", "review.jsonl"]
 
 
-def told(capfd, *arguments):
+def run_review(capfd, *arguments):
     with pytest.raises(SystemExit) as ended:
         app.meta(["review", *map(str, arguments)])
     return ended.value.code or 0, *capfd.readouterr()
@@ -244,14 +244,14 @@ def told(capfd, *arguments):
 
 def test_the_command_exports_and_counts(paths, capfd):
     found, photos, out = paths
-    code, _, err = told(capfd, found, photos, "--out", out, "--export", "voc")
+    code, _, err = run_review(capfd, found, photos, "--out", out, "--export", "voc")
     assert code == 1 and "Nothing is accepted yet" in err
     with opened(*paths) as one:
         one.review.decide(0, True, place(one.review, 0), SIZE)
-    code, words, _ = told(capfd, found, photos, "--out", out, "--export", "voc", "--json")
+    code, words, _ = run_review(capfd, found, photos, "--out", out, "--export", "voc", "--json")
     assert code == 0 and json.loads(words)["images"] == {ACCEPTED: 1, WAITING: 5}
     assert (out / "voc" / "Annotations" / "bee" / "0.xml").is_file()
-    assert told(capfd, found, photos, "--out", out, "--port", "70000")[0] == 2
+    assert run_review(capfd, found, photos, "--out", out, "--port", "70000")[0] == 2
 
 
 def test_a_run_predicts_once_and_is_then_reviewed(paths, capfd, monkeypatch):
@@ -261,9 +261,9 @@ def test_a_run_predicts_once_and_is_then_reviewed(paths, capfd, monkeypatch):
     (run / "best.pt").touch()
     made = []
     monkeypatch.setattr("boxless.inference.factory.trained", lambda run: made.append(run) or discoverer("contrast"))
-    monkeypatch.setattr("boxless.review.server.serve", lambda review, port, told: told("http://here/"))
+    monkeypatch.setattr("boxless.review.server.serve", lambda review, port, announce: announce("http://here/"))
     for _ in range(2):
-        code, words, err = told(capfd, run, photos, "--out", out)
+        code, words, err = run_review(capfd, run, photos, "--out", out)
         assert code == 0 and "http://here/" in err and "6 to review" in words
     assert made == [run] and (out / "found" / "boxes.csv").is_file()
 

@@ -63,12 +63,12 @@ def save_maps(folder, how):
 
 @pytest.mark.parametrize("how", ["npy", "npy, extension", "png", "npz", "flat"])
 def test_every_way_to_save_maps_gives_the_same_numbers(tmp_path, truth, how):
-    told = score(save_maps(tmp_path / "maps", how), truth).to_dict()["protocols"]["boxless"]
+    content = score(save_maps(tmp_path / "maps", how), truth).to_dict()["protocols"]["boxless"]
     names, heats, boxes = zip(*example(), strict=True)
     alone = measure(heats, [(60, 40)] * 8, [np.array([box], np.float32) for box in boxes], names=names)
-    assert told["images"] == 8
-    assert told["metrics"]["mean"] == alone.to_dict()["metrics"]["mean"] == 100.0
-    assert {"whole image", "centred box", "shuffled maps"} == set(told["controls"])
+    assert content["images"] == 8
+    assert content["metrics"]["mean"] == alone.to_dict()["metrics"]["mean"] == 100.0
+    assert {"whole image", "centred box", "shuffled maps"} == set(content["controls"])
 
 
 def test_several_protocols_side_by_side_as_json_and_print(tmp_path, truth, capsys):
@@ -76,15 +76,15 @@ def test_several_protocols_side_by_side_as_json_and_print(tmp_path, truth, capsy
 
     names = ["boxless", "wsoleval-v1", "wsoleval-v2", "cam2016", "tscam", "psol"]
     scores = score(save_maps(tmp_path / "maps", "npy"), truth, protocols=names)
-    told = json.loads(json.dumps(scores.to_dict()))["protocols"]
-    assert list(told) == names
-    for entry in told.values():
+    content = json.loads(json.dumps(scores.to_dict()))["protocols"]
+    assert list(content) == names
+    for entry in content.values():
         assert {"metrics", "curves", "thresholds", "images", "controls"} <= entry.keys()
         assert {len(values) for values in entry["curves"].values()} == {len(entry["thresholds"])}
     print_scores(scores, Console(width=200))
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
-    assert "MaxBoxAccV2" in told["wsoleval-v2"]["metrics"]
+    assert "MaxBoxAccV2" in content["wsoleval-v2"]["metrics"]
 
 
 def test_coco_and_wsolevaluation_lists_are_truths_without_the_images(tmp_path, truth):
@@ -231,11 +231,11 @@ def test_pxap_needs_masks_and_stands_beside_its_controls(tmp_path, truth):
         file = tmp_path / "masks" / f"{name[:-4]}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(file), mask)
-    told = score(maps, truth, protocols=["pxap"], masks=tmp_path / "masks").to_dict()["protocols"]["pxap"]
-    assert told["metrics"]["PxAP"] > 99
-    assert set(told["controls"]) == {"constant map", "centred Gaussian", "shuffled maps"}
-    assert told["controls"]["constant map"]["metrics"]["PxAP"] == pytest.approx(25.0, abs=0.3)
-    assert told["controls"]["shuffled maps"]["lift"]["low"] > 0
+    content = score(maps, truth, protocols=["pxap"], masks=tmp_path / "masks").to_dict()["protocols"]["pxap"]
+    assert content["metrics"]["PxAP"] > 99
+    assert set(content["controls"]) == {"constant map", "centred Gaussian", "shuffled maps"}
+    assert content["controls"]["constant map"]["metrics"]["PxAP"] == pytest.approx(25.0, abs=0.3)
+    assert content["controls"]["shuffled maps"]["lift"]["low"] > 0
 
 
 def test_ignored_pixels_count_for_neither_side():

@@ -14,11 +14,11 @@ from squares import SMALL, make_squares, part, quick, two_runs
 
 from boxless import load
 from boxless.data.dataset import Dataset, Sample
-from boxless.data.training_batches import Batch
+from boxless.data.training_batches import TrainingBatch
 from boxless.methods import METHODS, TRAINED
 from boxless.methods.optimizer import make_optimizer, set_rates
 from boxless.methods.settings import Training, read_settings
-from boxless.methods.training import Run, train_classifier
+from boxless.methods.training import TrainingRun, train_classifier
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -98,13 +98,13 @@ def test_the_best_checkpoint_has_the_highest_validation_accuracy(
     scores = iter([0.5, 0.9, 0.7])
     monkeypatch.setattr("boxless.methods.training.classification_accuracy", lambda *args, **more: next(scores))
     seen: dict[int, Any] = {}
-    keep = Run.save
+    keep = TrainingRun.save
 
-    def save(run: Run, *, best: bool = False) -> None:
+    def save(run: TrainingRun, *, best: bool = False) -> None:
         keep(run, best=best)
         seen[run.epoch] = {key: value.clone() for key, value in run.network.state_dict().items()}
 
-    monkeypatch.setattr(Run, "save", save)
+    monkeypatch.setattr(TrainingRun, "save", save)
     out = train_classifier("cam", {}, squares, squares, quick(epochs=3), tmp_path / "run")
     best = checkpoint.read(out / "best.pt")["model"]
     assert all(torch.equal(best[key], seen[2][key]) for key in best)
@@ -265,13 +265,13 @@ def test_two_processes_train_what_one_does_on_the_same_batches(tmp_path: Path) -
 def test_ctrl_c_after_the_last_look_of_an_epoch_is_not_lost(
     squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Run.batches
+    whole = TrainingRun.batches
 
-    def interrupted(run: Run) -> Iterator[Batch]:
+    def interrupted(run: TrainingRun) -> Iterator[TrainingBatch]:
         yield from whole(run)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Run, "batches", interrupted)
+    monkeypatch.setattr(TrainingRun, "batches", interrupted)
     few = part(squares, slice(0, 8))
     with pytest.raises(KeyboardInterrupt):
         train_classifier("cam", {}, few, None, quick(epochs=3), tmp_path / "run")

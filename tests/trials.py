@@ -6,7 +6,7 @@ from typing import Any
 from boxless.data.synthetic import make_scenes
 from boxless.reproduce.classifier_runs import Trial
 from boxless.reproduce.grid import TimeBudget
-from boxless.reproduce.recipes import RECIPES, Recipe
+from boxless.reproduce.recipes import RECIPES, TableRecipe
 
 SMALL: dict[str, Any] = {
     "backbone": "tiny", "stride": 4, "weights": "none", "freeze": "", "size": 32, "resize": 32, "batch_size": 8,
@@ -20,7 +20,7 @@ def small_data(out: Path) -> Path:
     return out / "two-kinds"
 
 
-def small_recipe() -> Recipe:
+def small_recipe() -> TableRecipe:
     """The quick one with the small settings."""
     return RECIPES["quick"].with_training(**SMALL)
 

@@ -81,8 +81,8 @@ def check_gan(out: Path) -> None:
 def check_search(out: Path) -> None:
     """A summary stands beside all that it counts, or not at all."""
     if (out / "summary.json").exists():
-        told = json.loads((out / "summary.json").read_text())
-        assert told["images"] == counted(out), "the summary counts other images than there are"
+        summary = json.loads((out / "summary.json").read_text())
+        assert summary["images"] == counted(out), "the summary counts other images than there are"
 
 
 def counted(out: Path) -> int:

@@ -80,7 +80,7 @@ def _launch(
     except BoxlessError as error:
         if debug:
             raise
-        if not error.told_elsewhere:
+        if not error.reported_elsewhere:
             print(f"boxless: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:

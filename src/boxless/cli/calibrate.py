@@ -41,10 +41,10 @@ def calibrate(
     data = with_boxes(restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category), boxes)
     candidates = []
     for name in (REFERENCE, *METHODS):
-        finder = discoverer(name, **flags.options())
+        predictor = discoverer(name, **flags.options())
         with console.counting(f"looking, {name}", len(data)) as progress:
-            maps = compute_heatmaps(finder, data, progress)
-        candidates.append(candidate(finder, maps))
+            maps = compute_heatmaps(predictor, data, progress)
+        candidates.append(candidate(predictor, maps))
     split = maps.boxed().split()
     found = choose(candidates[1:], candidates[0], control_ious(split.sizes, split.truths))
     write_text_atomic(out, [found.to_toml()], "the settings")

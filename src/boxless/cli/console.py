@@ -45,7 +45,7 @@ class _Bars:
     """All bars of this process in one display: it is there while work is going on, and gone before results are."""
 
     def __init__(self) -> None:
-        self.columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+        self.columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
         self.display: RichProgress | None = None
         self.open = 0
 
@@ -76,20 +76,20 @@ def counting(title: str, total: int = 0) -> Iterator[Progress]:
         yield Progress(total=total)
         return
     display = _bars.enter()
-    task = display.add_task(title, total=None, told="")
-    began = told = time.monotonic()
+    task = display.add_task(title, total=None, words="")
+    began = noted = time.monotonic()
     before: int | None = None
     try:
 
         def step(done: int, total: int, latest: Mapping[str, float]) -> None:
-            nonlocal told, before
+            nonlocal noted, before
             now = time.monotonic()
             if before is None:  # a run that is taken up does not begin at 0; its first step began when we did
                 before = done - 1 if done else 0
             words = _words(done, total, done - before, now - began, latest)
-            display.update(task, completed=done, total=total, told=words)
-            if not notes.is_terminal and (now - told > EVERY or (done == total and now - began > EVERY)):
-                told = now
+            display.update(task, completed=done, total=total, words=words)
+            if not notes.is_terminal and (now - noted > EVERY or (done == total and now - began > EVERY)):
+                noted = now
                 note(f"{title}: {words}")
 
         progress = Progress(step, total)

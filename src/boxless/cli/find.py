@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from boxless.cli.flags import Search
 from boxless.runtime.toml_settings import read_values, require_positive
 
-Method = Literal["auto", "ddt", "discriminant", "contrast", "saliency", "position"]
+MethodName = Literal["auto", "ddt", "discriminant", "contrast", "saliency", "position"]
 
 if TYPE_CHECKING:
     from boxless.inference.predictors import DiscoveryPredictor
@@ -16,7 +16,7 @@ def find(
     photos: Path,
     *,
     out: Path = Path("found"),
-    method: Method | None = None,
+    method: MethodName | None = None,
     config: Path | None = None,
     size: int | None = None,
     backbone: str | None = None,
@@ -57,7 +57,7 @@ def find(
     from boxless.cli.search import search
 
     require_positive(size=size, stride=stride)
-    chosen = {} if config is None else read_values(config, {"method": Method, "threshold": float})
+    chosen = {} if config is None else read_values(config, {"method": MethodName, "threshold": float})
     if method is not None and method != chosen.get("method", method):
         chosen = {}  # a threshold is that of its method
     name = method or chosen.get("method", "auto")

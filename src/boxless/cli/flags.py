@@ -103,7 +103,7 @@ class Search(Inference):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Run(Categories):
+class RunFlags(Categories):
     """The folder of a training, and what it learns from."""
 
     out: Path | None = None

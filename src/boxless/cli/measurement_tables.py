@@ -31,20 +31,20 @@ def _cells(measurement: Measurement, row: Row) -> list[str]:
     at = "/".join(f"{threshold:.2f}" for threshold in row.threshold)
     lift = ""
     if row.kind == "control":
-        told = measurement.lift(row)
-        lift = f"{told.difference:+.1f} ({told.low:+.1f} to {told.high:+.1f}), p {told.p:.2g}"
+        over = measurement.lift(row)
+        lift = f"{over.difference:+.1f} ({over.low:+.1f} to {over.high:+.1f}), p {over.p:.2g}"
     numbers = [f"{a:.1f}" for a in (*accuracies, float(np.mean(accuracies)))]
     return [row.name, *numbers, f"{low:.1f} to {high:.1f}", lift, ", ".join(part for part in (at, row.origin) if part)]
 
 
 def print_pixels(measurement: PixelMeasurement, console: Console) -> None:
     """PxAP with its interval, and the lift over each control."""
-    told = measurement.to_dict()
-    low, high = told["intervals"]["PxAP"]
+    content = measurement.to_dict()
+    low, high = content["intervals"]["PxAP"]
     console.print(
-        f"pxap: {told['images']} images, PxAP {measurement.value:.1f} ({low:.1f} to {high:.1f})", highlight=False
+        f"pxap: {content['images']} images, PxAP {measurement.value:.1f} ({low:.1f} to {high:.1f})", highlight=False
     )
-    for name, control in told["controls"].items():
+    for name, control in content["controls"].items():
         lift = control["lift"]
         console.print(
             f"  {name} {control['metrics']['PxAP']:.1f}, lift {lift['difference']:+.1f} "
@@ -74,9 +74,9 @@ def _side_by_side(measurements: dict[str, Measurement]) -> Table:
     table.add_column("")
     for name in measurements:
         table.add_column(name, justify="right")
-    told = [{row.name: m.accuracies(row) for row in reversed(m.rows)} for m in measurements.values()]
-    for name in reversed(told[0]):
-        cells = [f"{a[name][1]:.1f}  {np.mean(a[name]):.1f}" if name in a else "" for a in told]
+    accuracies = [{row.name: m.accuracies(row) for row in reversed(m.rows)} for m in measurements.values()]
+    for name in reversed(accuracies[0]):
+        cells = [f"{a[name][1]:.1f}  {np.mean(a[name]):.1f}" if name in a else "" for a in accuracies]
         table.add_row(name, *cells)
     table.add_row("threshold", *["/".join(f"{t:.2f}" for t in m.rows[0].threshold) for m in measurements.values()])
     table.add_row("", *[m.rows[0].origin.partition(":")[0] for m in measurements.values()])

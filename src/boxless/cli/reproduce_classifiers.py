@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import ClassifierFlags, numbers
+from boxless.cli.reproduce_options import ClassifierFlags, seed_list
 
 if TYPE_CHECKING:
     from boxless.reproduce.classifier_tables import ClassifierTable
@@ -83,7 +83,7 @@ def _run(table: "ClassifierTable", flags: ClassifierFlags, seeds: str, recipe: s
         flags.data,
         flags.out or out,
         TimeBudget(flags.minutes),
-        seeds=numbers(flags.seeds or seeds),
+        seeds=seed_list(flags.seeds or seeds),
         recipe=recipe,
         images_per_class=flags.images_per_class,
         begun=lambda trial: console.note(f"trial {trial.name}"),

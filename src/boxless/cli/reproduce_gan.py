@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import GanFlags, numbers
+from boxless.cli.reproduce_options import GanFlags, seed_list
 
 if TYPE_CHECKING:
     from boxless.reproduce.gan.run import GanTrial
@@ -52,7 +52,7 @@ def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
     budget = TimeBudget(flags.minutes)
     training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
     chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
-    trials = table_3_trials(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), numbers(seeds))
+    trials = table_3_trials(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), seed_list(seeds))
     _print(run_table_3(trials, flags.data, training, flags.out or TABLE, budget, _begun))
     return 0
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from boxless.cli.flags import SHORT, Device, Running
 from boxless.runtime.errors import UsageError
 
-Batch = Annotated[int | None, Parameter(alias=SHORT["batch_size"])]
+BatchSize = Annotated[int | None, Parameter(alias=SHORT["batch_size"])]
 
 
 @Parameter(name="*")
@@ -34,7 +34,7 @@ class ClassifierFlags(Running):
     """Last step of the backbone that does not learn; default: the recipe's."""
     size: int | None = None
     """Side in pixels of what the network sees; default: the recipe's."""
-    batch_size: Batch = None
+    batch_size: BatchSize = None
     """Images per step; default: the recipe's."""
     images_per_class: int | None = None
     """Training images of each class at most, the first by name; default: all."""
@@ -73,7 +73,7 @@ class GanFlags(Device):
     labels; default: sn-dcgan,dcgan,cam in the table, and in a figure the figure's."""
     size: int | None = None
     """Side of the images in pixels; default: the paper's, which is 32 in figures 1 and 2 and 64 elsewhere."""
-    batch_size: Batch = None
+    batch_size: BatchSize = None
     """Images per step; default: the method's own (128)."""
     out: Path | None = None
     """Folder for the results and the runs; default: runs/gan-table-3, and runs/gan-figures-DATA for figures."""
@@ -84,7 +84,7 @@ class GanFlags(Device):
         return {name: getattr(self, name) for name in names}
 
 
-def numbers(seeds: str) -> list[int]:
+def seed_list(seeds: str) -> list[int]:
     """Seeds as they are typed; raises UsageError for anything else."""
     if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
         raise UsageError(f"The seeds are {seeds!r}. Expected whole numbers separated by commas, such as 0,1.")

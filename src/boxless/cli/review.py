@@ -51,19 +51,19 @@ def review(
         if review.links:
             console.note(f"{review.links} images are links that lead out of {photos}; they are left out.")
         if export is None:
-            serve(review, port, lambda address: _told(address, browse=open))
+            serve(review, port, lambda address: _announce(address, browse=open))
         else:
             console.note(f"Exported to {review.export(export)}.")
         counts = review.review.counts()
     if json:
         console.result({"images": counts, "out": str(out)})
         return 0
-    told = ", ".join(f"{count} {word}" for word, count in counts.items())
-    console.out.print(f"Saved to {out / 'boxes.csv'}: {told}.", markup=False, highlight=False)
+    counted = ", ".join(f"{count} {word}" for word, count in counts.items())
+    console.out.print(f"Saved to {out / 'boxes.csv'}: {counted}.", markup=False, highlight=False)
     return 0
 
 
-def _told(address: str, *, browse: bool) -> None:
+def _announce(address: str, *, browse: bool) -> None:
     console.note("Open this address in the browser of this machine; Ctrl-C here ends the review.")
     console.notes.print(address, markup=False, highlight=False)
     if browse:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from boxless.cli import console
 from boxless.cli.config import read_config
-from boxless.cli.flags import SHORT, Run
+from boxless.cli.flags import SHORT, RunFlags
 from boxless.discovery import DISCOVERERS
 from boxless.discovery.position_settings import PositionTraining
 from boxless.gan import GANS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 app = App(name="train", help="Train a method. Labels are the names of the class folders; no true boxes are ever read.")
 
 
-def _train_classifier(method: str, data: Path, out: Path, run: Run, values: dict[str, Any]) -> None:
+def _train_classifier(method: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
     from boxless.data.folder import splits
     from boxless.data.splits import split_named
 
@@ -42,7 +42,7 @@ def _train_classifier(method: str, data: Path, out: Path, run: Run, values: dict
     train_classifier(method, options, train, validation, settings, out, resume=run.resume)
 
 
-def _train_regressor(method: str, data: Path, out: Path, run: Run, values: dict[str, Any]) -> None:
+def _train_regressor(method: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
     boxes = values.pop("boxes")
     values["resize"] = values["resize"] or values["size"]
     options, settings = _parted(method, values)
@@ -52,7 +52,7 @@ def _train_regressor(method: str, data: Path, out: Path, run: Run, values: dict[
     train_regressor(method, options, train, boxes, settings, out, resume=run.resume)
 
 
-def _train_gan(gan: str, data: Path, out: Path, run: Run, values: dict[str, Any]) -> None:
+def _train_gan(gan: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
     from boxless.runtime.distributed import require_single_process
 
     require_single_process("A GAN")
@@ -65,7 +65,7 @@ def _train_gan(gan: str, data: Path, out: Path, run: Run, values: dict[str, Any]
     train_gan(gan, images, settings, out, category=train.classes[0], resume=run.resume)
 
 
-def _train_position(method: str, data: Path, out: Path, run: Run, values: dict[str, Any]) -> None:
+def _train_position(method: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
     from boxless.runtime.distributed import require_single_process
 
     require_single_process("The method position")
@@ -81,14 +81,14 @@ def _train_position(method: str, data: Path, out: Path, run: Run, values: dict[s
     train_run(images, settings, out, category=train.classes[0])
 
 
-def _all_or_train(data: Path, run: Run) -> "Dataset":
+def _all_or_train(data: Path, run: RunFlags) -> "Dataset":
     from boxless.data.folder import splits
     from boxless.data.splits import split_named
 
     return _chosen(data, split_named(splits(data), "train") or "all", run)
 
 
-def _chosen(data: Path, split: str | None, run: Run) -> "Dataset":
+def _chosen(data: Path, split: str | None, run: RunFlags) -> "Dataset":
     from boxless.data.folder import read_data
     from boxless.data.splits import restricted
 
@@ -116,11 +116,14 @@ def _done(out: Path, *, as_json: bool) -> None:
 
 
 def _command(
-    train: Callable[[str, Path, Path, Run, dict[str, Any]], None], name: str, summary: str, options: Sequence[Option]
+    train: Callable[[str, Path, Path, RunFlags, dict[str, Any]], None],
+    name: str,
+    summary: str,
+    options: Sequence[Option],
 ) -> None:
     """Register `boxless train NAME` with the flags that all trainings have, and one for each of the options."""
 
-    def command(data: Path, *, run: Run = Run(), **given: Any) -> int:
+    def command(data: Path, *, run: RunFlags = RunFlags(), **given: Any) -> int:
         chosen = {} if run.config is None else read_config(run.config, name)
         defaults = {option.name: option.default for option in options if option.default is not Argument.empty}
         out = run.out or Path("runs") / name
@@ -129,7 +132,7 @@ def _command(
         return 0
 
     flags = [Argument("data", Argument.POSITIONAL_OR_KEYWORD, annotation=Annotated[Path, Parameter(help=_DATA)])]
-    flags.append(Argument("run", Argument.KEYWORD_ONLY, default=Run(), annotation=Run))
+    flags.append(Argument("run", Argument.KEYWORD_ONLY, default=RunFlags(), annotation=RunFlags))
     for option in options:
         parameter = Parameter(help=option.help, alias=SHORT.get(option.name))
         flag = Argument(option.name, Argument.KEYWORD_ONLY, default=option.default)

@@ -64,7 +64,7 @@ def _number(value: object) -> float:
 
 
 def score_of(value: object) -> float | None:
-    """The score that a finder gave a box; whatever is no number is none."""
+    """The score that a method gave a box; whatever is no number is none."""
     score = _number(value)
     return score if math.isfinite(score) else None
 
@@ -121,8 +121,8 @@ def faults_of(dataset: Dataset) -> list[str]:
     if written and all(0 <= min(one.box) < max(one.box) <= 1 for one in written):
         within = next((one for one in written if any(side % 1 for side in one.box)), None)
         if within is not None:
-            told = f"{within.where}: this box and all others lie within 0 and 1, as fractions do. Expected pixels."
-            return [told, *dataset.faults]
+            fault = f"{within.where}: this box and all others lie within 0 and 1, as fractions do. Expected pixels."
+            return [fault, *dataset.faults]
     return list(dataset.faults)
 
 

@@ -89,22 +89,22 @@ def _read(source: Source, files: Sequence[str], images: set[str], split: str | N
     return dataset_of(source, read.values(), split)
 
 
-def _objects(told: Any, where: str) -> Iterator[tuple[str, WrittenBox]]:
-    if isinstance(told, str):
+def _objects(objects: Any, where: str) -> Iterator[tuple[str, WrittenBox]]:
+    if isinstance(objects, str):
         try:
-            told = json.loads(told) if told.strip() else None
+            objects = json.loads(objects) if objects.strip() else None
         except (ValueError, RecursionError) as error:
             raise BoxlessError(f"{where}: objects is not JSON ({error}).") from error
-    if isinstance(told, list):
-        told = {
-            "bbox": [_field(one, ("bbox",)) for one in told],
-            "categories": [_field(one, CATEGORIES) for one in told],
+    if isinstance(objects, list):
+        objects = {
+            "bbox": [_field(one, ("bbox",)) for one in objects],
+            "categories": [_field(one, CATEGORIES) for one in objects],
         }
-    if not told:
+    if not objects:
         return
-    boxes, named = _field(told, ("bbox",)), _field(told, CATEGORIES)
+    boxes, named = _field(objects, ("bbox",)), _field(objects, CATEGORIES)
     if not isinstance(boxes, list) or (named is not None and (not isinstance(named, list) or len(named) != len(boxes))):
-        raise BoxlessError(f"{where}: expected objects with bbox and as many categories, found {brief(told)}.")
+        raise BoxlessError(f"{where}: expected objects with bbox and as many categories, found {brief(objects)}.")
     for number, (box, name) in enumerate(zip(boxes, named or ["object"] * len(boxes), strict=True), 1):
         place = f"{where}, object {number}"
         if not isinstance(box, list) or len(box) != 4 or not isinstance(name, str | int):
@@ -112,5 +112,5 @@ def _objects(told: Any, where: str) -> Iterator[tuple[str, WrittenBox]]:
         yield str(name), coco_box(box, place)
 
 
-def _field(told: Any, keys: tuple[str, ...]) -> Any:
-    return next((told[key] for key in keys if key in told), None) if isinstance(told, dict) else None
+def _field(objects: Any, keys: tuple[str, ...]) -> Any:
+    return next((objects[key] for key in keys if key in objects), None) if isinstance(objects, dict) else None

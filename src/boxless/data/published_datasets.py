@@ -102,7 +102,7 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
         return Dataset(source, [Sample(name, label_of[name.split("/")[1]]) for name in names], classes, split)
     places = _by_stem(source, "val/")
     annotations = root / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
-    truth: dict[str, Truth] = {}
+    truth: dict[str, ImageTruth] = {}
     if annotations.is_dir():
         truth = _from_xml(annotations)
     elif (root / "LOC_val_solution.csv").is_file():
@@ -159,7 +159,7 @@ DISTRIBUTIONS = (
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
-Truth = tuple[str, tuple[int, int] | None, list[WrittenBox]]
+ImageTruth = tuple[str, tuple[int, int] | None, list[WrittenBox]]
 
 
 def _pairs(lists: FolderSource, name: str) -> list[tuple[str, str]]:
@@ -195,9 +195,9 @@ def _synsets(root: Path) -> list[str]:
     return sorted(folder.name for folder in train.iterdir() if folder.is_dir()) if train.is_dir() else []
 
 
-def _from_xml(annotations: Path) -> dict[str, Truth]:
+def _from_xml(annotations: Path) -> dict[str, ImageTruth]:
     """The synset, size and boxes of every image that has an xml file."""
-    found: dict[str, Truth] = {}
+    found: dict[str, ImageTruth] = {}
     for path in sorted(annotations.glob("*.xml")):
         try:
             tree = ElementTree.parse(path).getroot()
@@ -216,9 +216,9 @@ def _from_xml(annotations: Path) -> dict[str, Truth]:
     return found
 
 
-def _from_solution(root: Path) -> dict[str, Truth]:
+def _from_solution(root: Path) -> dict[str, ImageTruth]:
     """The synset and boxes of every line of LOC_val_solution.csv: ImageId,"synset x0 y0 x1 y1 synset x0 ..."."""
-    found: dict[str, Truth] = {}
+    found: dict[str, ImageTruth] = {}
     file = "LOC_val_solution.csv"
     for row in csv.DictReader(io.StringIO(text_of(FolderSource(root), file))):
         words = (row.get("PredictionString") or "").split()

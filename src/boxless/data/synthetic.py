@@ -28,8 +28,8 @@ HIDDEN, TRIES = 0.3, 40
 
 Colour = Float[np.ndarray, "3"]
 Image = Float[np.ndarray, "h w 3"]
-Layer = Float[np.ndarray, "h w"]
-Box = tuple[int, int, int, int]
+Shade = Float[np.ndarray, "h w"]
+PixelBox = tuple[int, int, int, int]
 Point = Float[np.ndarray, "_number"]
 
 
@@ -74,7 +74,7 @@ def make_scenes(
             writer.writerows(rows)
 
 
-def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], Box]:
+def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], PixelBox]:
     """One RGB picture (size, size, 3) and the tight half-open box of all pixels that the object covers by half."""
     picture, (box,) = make_group(rng, kind, size, 1)
     return picture, box
@@ -82,7 +82,7 @@ def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np
 
 def make_group(
     rng: np.random.Generator, kind: str, size: int, count: int
-) -> tuple[UInt8[np.ndarray, "size size 3"], list[Box]]:
+) -> tuple[UInt8[np.ndarray, "size size 3"], list[PixelBox]]:
     """The same with `count` objects of one kind, most of them touching or overlapping another; hidden parts count."""
     picture, grain = _background(rng, size), _noise(rng, size, 4, 5) - 0.5
     body = _standing_out(rng, picture, 2)
@@ -91,7 +91,7 @@ def make_group(
         near = body if rng.random() < 0.4 else _standing_out(rng, picture, 4)
         _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.08, 0.35))
     tones = [body, body * rng.uniform(0.2, 0.4), 0.25 * body + 0.75 * _colour(rng, 0.95)]
-    boxes: list[Box] = []
+    boxes: list[PixelBox] = []
     for _ in range(count):
         parts, length = KINDS[kind](rng), rng.uniform(SMALLEST, LARGEST) / np.sqrt(count)
         (left, top), cover = _paint(rng, picture, grain, parts, tones, length, boxes)
@@ -115,11 +115,11 @@ def _write_scene(
 def _paint(
     rng: np.random.Generator,
     picture: Image,
-    grain: Layer,
+    grain: Shade,
     parts: list[Part],
     tones: list[Colour],
     length: float,
-    others: Sequence[Box] = (),
+    others: Sequence[PixelBox] = (),
 ) -> tuple[tuple[int, int], Float[np.ndarray, "patch_h patch_w"]]:
     """Draw parts into `picture`, turned and placed at random, with a shadow: where, and how they cover it."""
     size = len(picture)
@@ -140,7 +140,7 @@ def _paint(
 
 def _rasterise(
     parts: list[Part], tones: list[Colour], origin: Int[np.ndarray, "2"], shape: tuple[int, ...]
-) -> tuple[Image, Layer]:
+) -> tuple[Image, Shade]:
     """The colours (h, w, 3), black where nothing is, and how much of each pixel is covered (h, w), 0..1."""
     height, width = shape
     colours = np.zeros((height * FINE, width * FINE, 3), np.uint8)
@@ -154,7 +154,7 @@ def _rasterise(
 
 
 def _place(
-    rng: np.random.Generator, parts: list[Part], length: float, size: int, others: Sequence[Box] = ()
+    rng: np.random.Generator, parts: list[Part], length: float, size: int, others: Sequence[PixelBox] = ()
 ) -> list[Part]:
     """The parts turned, stretched, and moved to a random place where they fit; `length`: their longer side.
 
@@ -177,7 +177,7 @@ def _place(
     return [Part([(points - low) * scale + corner for points in outlines], tone) for outlines, tone in turned]
 
 
-def _beside(rng: np.random.Generator, box: Box, extent: Point, size: int) -> Point:
+def _beside(rng: np.random.Generator, box: PixelBox, extent: Point, size: int) -> Point:
     """The upper left corner of something of `extent` that touches `box`, in any direction from it."""
     near, far = np.array(box[:2], float), np.array(box[2:], float)
     away = rng.uniform(-1, 1, 2)
@@ -219,7 +219,7 @@ def _develop(rng: np.random.Generator, picture: Image) -> UInt8[np.ndarray, "h w
     return np.asarray(np.clip(noisy * 255, 0, 255), dtype=np.uint8)
 
 
-def _noise(rng: np.random.Generator, size: int, cells: int, octaves: int) -> Layer:
+def _noise(rng: np.random.Generator, size: int, cells: int, octaves: int) -> Shade:
     """Value noise in 0..1: random grids of `cells`, 2 `cells`, 4 `cells` ... a side, each weaker by a third."""
     total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
@@ -234,7 +234,7 @@ def _standing_out(rng: np.random.Generator, picture: Image, among: int) -> Colou
     return max((_colour(rng) for _ in range(among)), key=lambda colour: float(np.abs(mean - colour).sum()))
 
 
-def _ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Layer:
+def _ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Shade:
     """A plane (h, w) that rises from 0 to 1 in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     plane = np.add.outer(np.arange(shape[0]) * np.sin(angle), np.arange(shape[1]) * np.cos(angle))

@@ -20,7 +20,7 @@ _AHEAD = 3
 """Batches that are read while the network works on one."""
 
 
-class Pictures:
+class PictureCache:
     """The decoded, resized pictures of a data set by index, in memory up to `memory` GiB; safe to use from threads."""
 
     def __init__(self, dataset: Dataset, resize: Resize, memory: float) -> None:
@@ -57,7 +57,7 @@ class Pictures:
         return picture
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Images of one step as bytes, and what is learnt of each; shorter by those that were broken."""
 
     pictures: UInt8[Tensor, "batch size size 3"]
@@ -90,14 +90,14 @@ class Request(NamedTuple):
 
 
 def batches(
-    pictures: Pictures,
+    pictures: PictureCache,
     requests: Iterable[Request],
     size: int,
     workers: int,
     *,
     fill: bool = False,
     target: Target = label_target,
-) -> Iterator[Batch]:
+) -> Iterator[TrainingBatch]:
     """The batch of each request, in order, read by `workers` threads up to three requests ahead.
 
     Images that are broken or have no target are left out; with `fill` others of the batch take their places, so that
@@ -124,11 +124,13 @@ def batches(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _collate(futures: list[Future[tuple[Picture, Tensor] | None]], size: int, fill: bool) -> Batch:
+def _collate(futures: list[Future[tuple[Picture, Tensor] | None]], size: int, fill: bool) -> TrainingBatch:
     cuts = [result for future in futures if (result := future.result()) is not None]
     if fill and cuts:
         cuts += [cuts[place % len(cuts)] for place in range(len(futures) - len(cuts))]
     pictures = np.empty((len(cuts), size, size, 3), np.uint8)
     for place, (square, _) in zip(pictures, cuts, strict=True):
         place[...] = square
-    return Batch(torch.from_numpy(pictures), torch.stack([learnt for _, learnt in cuts]) if cuts else torch.empty(0))
+    return TrainingBatch(
+        torch.from_numpy(pictures), torch.stack([learnt for _, learnt in cuts]) if cuts else torch.empty(0)
+    )

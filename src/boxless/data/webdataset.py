@@ -41,10 +41,10 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
         )
     if not pictures:
         raise BoxlessError(f"There are no images in the shards of {source.root}. Expected files such as KEY.jpg.")
-    told = {name: _read(source, key_of(name)) for name in pictures}
+    entries = {name: _read(source, key_of(name)) for name in pictures}
     divided = split_folders(pictures)
     label_of = {
-        name: class_folder(name, divided) if (known := told[name].label) is None else known for name in pictures
+        name: class_folder(name, divided) if (known := entries[name].label) is None else known for name in pictures
     }
     classes = _classes(source, {label for label in label_of.values() if label != ""})
     index = {name: number for number, name in enumerate(classes)}
@@ -53,7 +53,7 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
         if split is None or name.startswith(f"{split}/"):
             label = label_of[name]
             number = label if isinstance(label, int) else index.get(label)
-            samples.append(annotated(name, number, told[name].boxes, told[name].size))
+            samples.append(annotated(name, number, entries[name].boxes, entries[name].size))
     return Dataset(source, samples, classes, split)
 
 

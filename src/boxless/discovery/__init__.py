@@ -1,7 +1,8 @@
 """Co-localization without labels: what the images of one category share, read from features or learnt from them alone.
 
-A discoverer sees every image once (`describe`), learns from the descriptors as they stream by (`learn`), and then turns
-each image's descriptors into a heat map (`heatmap`). Names map to import paths, so that help does not import torch.
+A discoverer sees every image once (`descriptors`), learns from the descriptors as they stream by (`partial_fit`), and
+then turns each image's descriptors into a heat map (`heatmap`). Names map to import paths, so that help does not import
+torch.
 """
 
 import importlib
@@ -26,7 +27,7 @@ DISCOVERERS = {
 
 @runtime_checkable
 class Discoverer(Protocol):
-    """A training-free method, for one category at a time: forget, describe and learn every image, finish, heatmap."""
+    """A method without labels, by category: reset, descriptors and partial_fit per batch, fit_done, heatmap."""
 
     size: int
     """Side of the square that images are resized to by default, in pixels."""
@@ -36,7 +37,7 @@ class Discoverer(Protocol):
     choice: str = ""
     """What was chosen for this category and why, in words, once it is finished; empty where nothing is chosen."""
     trains: bool = False
-    """Whether `finish` trains a network, which it may do in the numbers of the search."""
+    """Whether `fit_done` trains a network, which it may do in the numbers of the search."""
 
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discoverer":
@@ -51,19 +52,19 @@ class Discoverer(Protocol):
         """The same method over a network of random weights, its control; None where nothing was trained."""
         ...
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start a new category."""
         ...
 
-    def describe(self, images: "Float[Tensor, 'batch 3 height width']") -> "Float[Tensor, 'batch d h w']":
+    def descriptors(self, images: "Float[Tensor, 'batch 3 height width']") -> "Float[Tensor, 'batch d h w']":
         """Images in 0..1 -> a descriptor of every place."""
         ...
 
-    def learn(self, descriptors: "Float[Tensor, 'batch d h w']") -> None:
+    def partial_fit(self, descriptors: "Float[Tensor, 'batch d h w']") -> None:
         """Take in a batch of the category."""
         ...
 
-    def finish(self) -> None:
+    def fit_done(self) -> None:
         """All of the category has been learnt; raises BoxlessError when that is too little."""
         ...
 

@@ -57,17 +57,17 @@ class Auto(Discriminant):
 
     readout = Readout(CUT, "label-free: the category's own, for the method that was chosen for it", "none")
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start a new category."""
-        super().forget()
+        super().reset()
         self.chosen: Choice = "ddt"
         self.choice = ""
 
     @torch.inference_mode()
-    def finish(self) -> None:
+    def fit_done(self) -> None:
         """Choose the method and fit it; raises BoxlessError when there was nothing to learn from."""
         if not 0 < len(self.sampled.kept) < FEWEST:
-            super().finish()
+            super().fit_done()
             return
         self.choice = f"ddt: {len(self.sampled.kept)} images are too few to choose by, expected {FEWEST} or more"
 

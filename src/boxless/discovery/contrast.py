@@ -4,7 +4,8 @@ Photographers leave background around what they show, so an image's border tells
 place is described by its mean colour and by the mean responses of random filters, which see texture; its distance from
 the border's mean, whitened by how the border itself varies, is weighed by a broad Gaussian at the image's centre.
 
-It is the baseline that every learning method has to beat, and a finder where no pretrained network knows the domain.
+It is the baseline that every learning method has to beat, and the method of choice where no
+pretrained network knows the domain.
 """
 
 import torch
@@ -66,22 +67,22 @@ class Contrast(Discoverer):
         """None: nothing here is trained, so there is no untrained control."""
         return
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Nothing: each image is judged by its own border."""
 
     @torch.inference_mode()
-    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
+    def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
         """Images in 0..1 -> mean colour and mean filter responses of every place, d = 3 + 32."""
         with torch.autocast(images.device.type, enabled=False):  # rounding would pass for texture
             padded = F.pad(images, (SIDE // 2,) * 4, mode="reflect")
             seen = torch.cat([images, F.relu(F.conv2d(padded, self.filters))], dim=1)
         return F.avg_pool2d(seen, min(self.stride, *seen.shape[-2:]))
 
-    def learn(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
-        """Nothing, as `forget`."""
+    def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
+        """Nothing, as `reset`."""
 
-    def finish(self) -> None:
-        """Nothing, as `forget`."""
+    def fit_done(self) -> None:
+        """Nothing, as `reset`."""
 
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:

@@ -50,7 +50,7 @@ class Ddt(Discoverer):
         self.backbone = backbone.eval()
         self.unit_length = unit_length
         self.step = step or _STEPS.get(backbone.name, "")
-        self.forget()
+        self.reset()
 
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Ddt":
@@ -69,23 +69,23 @@ class Ddt(Discoverer):
             backbone = build_backbone(self.backbone.name, stride=self.backbone.stride, weights="none")
         return Ddt(backbone, unit_length=self.unit_length, step=self.step).to(self.backbone.mean.device)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start a new category."""
         self.moments = Moments()
         self.mean = self.direction = torch.zeros(0)
 
     @torch.inference_mode()
-    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
+    def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
         """Images in 0..1 -> the descriptors of every place: the network's one forward pass."""
         (features,) = self.backbone.intermediates(images, self.step) if self.step else (self.backbone(images),)
         return F.normalize(features.float(), dim=1) if self.unit_length else features.float()
 
     @torch.inference_mode()
-    def learn(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
+    def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
         """Add a batch to the category's running mean and covariance."""
         self.moments.add(descriptors)
 
-    def finish(self) -> None:
+    def fit_done(self) -> None:
         """Fix mean and direction from what was learnt; raises BoxlessError when there was nothing to learn from."""
         if not self.moments.places:
             raise BoxlessError("No readable image in this category. Expected at least one, to find what is common.")

@@ -63,7 +63,7 @@ class Discriminant(Discoverer):
         self.contrast = Contrast()
         widths = [backbone.channels_of(stage) for stage in STAGES]
         self.parts = [*widths, 3 + len(self.contrast.filters)]
-        self.forget()
+        self.reset()
 
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discriminant":
@@ -83,7 +83,7 @@ class Discriminant(Discoverer):
             backbone = build_backbone(self.backbone.name, stride=self.backbone.stride, weights="none")
         return type(self)(backbone).to(self.backbone.mean.device)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start a new category."""
         self.moments = [Moments() for _ in STAGES]
         self.sampled = EvenSample(SAMPLE)
@@ -92,24 +92,24 @@ class Discriminant(Discoverer):
         self.cut = CUT
 
     @torch.inference_mode()
-    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
+    def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
         """Images in 0..1 -> descriptors of every place: two steps of the network, then colour and texture."""
         features = [F.normalize(part.float(), dim=1) for part in self.backbone.intermediates(images, *STAGES)]
         h, w = features[0].shape[-2:]
         side = self.contrast.stride
         with torch.autocast(images.device.type, enabled=False):
             small = F.adaptive_avg_pool2d(images.float(), (side * h, side * w))
-        return torch.cat([*features, self.contrast.describe(small)], dim=1)
+        return torch.cat([*features, self.contrast.descriptors(small)], dim=1)
 
     @torch.inference_mode()
-    def learn(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
+    def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
         """Add a batch to what is known of the category."""
         for moments, part in zip(self.moments, torch.split(descriptors, self.parts, dim=1)[:-1], strict=True):
             moments.add(part)
         self.sampled.add(descriptors.half().cpu())
 
     @torch.inference_mode()
-    def finish(self) -> None:
+    def fit_done(self) -> None:
         """Fit the discriminant and its threshold; raises BoxlessError when there was nothing to learn from."""
         if not self.sampled.kept:
             raise BoxlessError("No readable image in this category. Expected at least one, to find what is common.")

@@ -85,7 +85,7 @@ class PatchNetwork(nn.Module):
         """
         logits = self(F.pad(images, (FIELD // 2 - 1,) * 4, mode="replicate")).float()
         contrast = self.contrast.to(images.device)
-        differs = contrast.heatmap(contrast.describe(images))[:, None]
+        differs = contrast.heatmap(contrast.descriptors(images))[:, None]
         differs = F.interpolate(differs, logits.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
         heat: Tensor = (SHARPER * logits).sigmoid() * differs.sqrt()
         return heat
@@ -217,7 +217,7 @@ class Position(Discoverer):
     def __init__(self, steps: int = STEPS, seed: int = 0) -> None:
         self.steps, self.seed = steps, seed
         self.device = torch.device("cpu")
-        self.forget()
+        self.reset()
 
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Position":
@@ -237,20 +237,20 @@ class Position(Discoverer):
         """The control: the same networks with random weights, their normalisation fitted to the same images."""
         return Position(steps=0, seed=seed).to(self.device)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start a new category."""
         self.sample = EvenSample()
         self.network: PositionNetwork | None = None
 
-    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
         """The images themselves: the network that will look at them is not there yet."""
         return images
 
-    def learn(self, descriptors: Float[Tensor, "batch 3 height width"]) -> None:
+    def partial_fit(self, descriptors: Float[Tensor, "batch 3 height width"]) -> None:
         """Keep a batch of the category, as small pictures of 8 bits, or its even share of them."""
         self.sample.add((descriptors * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu())
 
-    def finish(self) -> None:
+    def fit_done(self) -> None:
         """Train on what was kept; raises BoxlessError for images that have nothing to learn from."""
         pictures = self.sample.stacked()
         self.network = train_network(pictures, steps=self.steps, seed=self.seed, device=self.device)
@@ -258,7 +258,7 @@ class Position(Discoverer):
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch h w"]:
         """Images in 0..1 -> probability of being inside an object's box."""
-        assert self.network is not None, "finish comes before heatmap"
+        assert self.network is not None, "fit_done comes before heatmap"
         return self.network.heatmap(descriptors)
 
 

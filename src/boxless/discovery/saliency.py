@@ -35,19 +35,19 @@ class Saliency(Discoverer):
         """None: nothing here is trained, so there is no untrained control."""
         return
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Nothing: each image is judged by itself."""
 
-    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 64 64"]:
+    def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 64 64"]:
         """Images in 0..1 -> their saliency."""
         pictures = (images.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return torch.from_numpy(np.stack([saliency(picture) for picture in pictures]))[:, None]
 
-    def learn(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
-        """Nothing, as `forget`."""
+    def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
+        """Nothing, as `reset`."""
 
-    def finish(self) -> None:
-        """Nothing, as `forget`."""
+    def fit_done(self) -> None:
+        """Nothing, as `reset`."""
 
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:
         """The saliency itself."""

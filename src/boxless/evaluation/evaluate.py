@@ -43,7 +43,7 @@ class HeatmapSet:
         return Split(self.heats, self.sizes, [boxes for boxes in self.truths if boxes is not None])
 
 
-class Pictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
+class LazyPictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
     """The pictures of some samples, small, read when asked for."""
 
     def __init__(self, dataset: Dataset, samples: list[Sample], size: int = 64) -> None:
@@ -102,8 +102,8 @@ def evaluate(
         readout=predictor.readout,
         fit=other.split() if other else None,
         untrained=compute_heatmaps(untrained, test, progress).heats if untrained is not None else None,
-        pictures=Pictures(test, found.samples),
-        fit_pictures=Pictures(fit, other.samples) if fit is not None and other else None,
+        pictures=LazyPictures(test, found.samples),
+        fit_pictures=LazyPictures(fit, other.samples) if fit is not None and other else None,
         labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,
         predictions=np.array(found.ranked) if known and all(found.ranked) and len(predictor.classes) > 1 else None,
         classes=test.classes,

@@ -13,7 +13,7 @@ from boxless.data.images import read_shrunk
 from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
 from boxless.inference.predictors import Predictor, TrainedPredictor
-from boxless.report.html import THUMBNAIL, Card, Charts, Curve, Row, Score, Table, make_card, write_report
+from boxless.report.html import THUMBNAIL, Accuracy, Card, Charts, Curve, ScoreTable, TableRow, make_card, write_report
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.files import atomic_path, write_json
 from boxless.runtime.progress import Progress
@@ -96,22 +96,22 @@ def in_words(measured: Measurement, name: str) -> list[str]:
     ]
 
 
-def measurement_table(measured: Measurement, name: str) -> Table:
+def measurement_table(measured: Measurement, name: str) -> ScoreTable:
     """The rows of a measurement as a table of the report."""
     rows = []
     for row in measured.rows:
         accuracies, (low, high) = measured.accuracies(row), measured.interval(row)
         at = "/".join(f"{threshold:.2f}" for threshold in row.threshold)
-        scores = [*(Score(value) for value in accuracies), Score(float(np.mean(accuracies)), low, high)]
+        scores = [*(Accuracy(value) for value in accuracies), Accuracy(float(np.mean(accuracies)), low, high)]
         rows.append(
-            Row(
+            TableRow(
                 row.name.replace("heat maps", name) if row.kind != "control" else row.name,
                 scores,
                 control=row.kind == "control",
                 note=", ".join(part for part in (at, row.origin) if part),
             )
         )
-    return Table(
+    return ScoreTable(
         f"Localization accuracy in percent, protocol {measured.protocol.name}, {len(measured.indices)} images",
         ["IoU 0.3", "IoU 0.5", "IoU 0.7", "mean"],
         rows,

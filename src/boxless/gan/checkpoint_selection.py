@@ -23,7 +23,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from boxless.gan.localizer import GanLocalizer
-from boxless.runtime.run_folder import Table
+from boxless.runtime.run_folder import MetricsTable
 
 Images = Float[Tensor, "n 3 size size"]
 Heatmaps = Float[Tensor, "n h w"]
@@ -44,7 +44,7 @@ CHUNK = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class CriteriaScores:
     """The criteria of one checkpoint."""
 
     step: int
@@ -65,17 +65,17 @@ class CheckpointCriteria:
         self.before = torch.zeros(0, device=images.device)
         fresh = [GanLocalizer.untrained(like, images, seed + i) for i in range(UNTRAINED)]
         scores = [(self.equivariance(control), self.deletion(control)) for control in fresh]
-        self.untrained = Scores(0, max(e for e, _ in scores), 0.0, max(d for _, d in scores))
+        self.untrained = CriteriaScores(0, max(e for e, _ in scores), 0.0, max(d for _, d in scores))
         """The best of a few networks that were never trained; they differ much between seeds."""
 
-    def score(self, localizer: GanLocalizer, step: int, similarity: float = 0.0) -> Scores:
+    def score(self, localizer: GanLocalizer, step: int, similarity: float = 0.0) -> CriteriaScores:
         """The criteria of `localizer`; its stability is against the localizer scored before it, 0 for the first."""
         now = in_chunks(localizer.heatmap, self.images)
         stability = agreement(now, self.before, self.others) if len(self.before) else 0.0
         self.before = now
         found = (self.equivariance(localizer), stability, self.deletion(localizer), similarity)
         # Rounded to what criteria.csv holds, so that a resumed run chooses alike.
-        return Scores(step, *(round(value, 6) for value in found))
+        return CriteriaScores(step, *(round(value, 6) for value in found))
 
     def equivariance(self, localizer: GanLocalizer) -> float:
         """How far the maps of `localizer` follow changes of the judge's images."""
@@ -146,7 +146,7 @@ def correlation(a: Heatmaps, b: Heatmaps) -> Float[Tensor, "n"]:
     return torch.where(scale > 1e-12, (x * y).sum(1) / scale.clamp(min=1e-12), 0.0)
 
 
-def select(rows: Sequence[Scores], untrained: Scores) -> int:
+def select_checkpoint(rows: Sequence[CriteriaScores], untrained: CriteriaScores) -> int:
     """The step that the criteria choose, as they would have chosen it while the run went on.
 
     A checkpoint becomes the choice when, of all so far, it has the best mean rank in equivariance and deletion (each
@@ -214,8 +214,8 @@ class Selection:
 
     def __init__(self, path: Path, judge: CheckpointCriteria, step: int) -> None:
         self.judge = judge
-        self.table = Table.resumed(path, [field.name for field in fields(Scores)], step)
-        self.scores = [Scores(int(row.pop("step")), **row) for row in map(dict, self.table.rows)]
+        self.table = MetricsTable.resumed(path, [field.name for field in fields(CriteriaScores)], step)
+        self.scores = [CriteriaScores(int(row.pop("step")), **row) for row in map(dict, self.table.rows)]
 
     def add(self, localizer: GanLocalizer, step: int, similarity: float) -> bool:
         """Measure the checkpoint of `step`, whose images have that MS-SSIM; whether it is now the choice."""
@@ -225,7 +225,7 @@ class Selection:
 
     def chosen(self) -> int:
         """The step that is the choice so far."""
-        return select(self.scores, self.judge.untrained)
+        return select_checkpoint(self.scores, self.judge.untrained)
 
     def judged(self, step: int) -> bool:
         """Whether the checkpoint of `step` has been measured."""

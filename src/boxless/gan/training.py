@@ -30,7 +30,7 @@ from boxless.runtime.errors import BoxlessError
 from boxless.runtime.files import folder_lock
 from boxless.runtime.interrupt import deferred_sigint
 from boxless.runtime.progress import Report, progress_to
-from boxless.runtime.run_folder import RunFolder, Table, check_run_folder
+from boxless.runtime.run_folder import MetricsTable, RunFolder, check_run_folder
 from boxless.runtime.toml_settings import to_toml
 
 log = logging.getLogger("boxless")
@@ -75,7 +75,7 @@ def train_gan(
     check_images(images, settings.size, recipe.batch_size)
     with folder_lock(out):
         check_run_folder(out, resume=resume)
-        run = Run(gan, images, settings, out, category)
+        run = GanTrainingRun(gan, images, settings, out, category)
         if resume:
             with checkpoint.resuming(out / "last.pt"):
                 run.load(run.folder.load())
@@ -88,7 +88,7 @@ def train_gan(
     return out
 
 
-class Run:
+class GanTrainingRun:
     """One GAN in training, and its folder."""
 
     def __init__(
@@ -158,7 +158,7 @@ class Run:
     def open_folder(self) -> None:
         """Make the folder with its settings, and go on with the tables it has."""
         self.folder.begin()
-        self.metrics = Table.resumed(self.out / "metrics.csv", COLUMNS, self.step)
+        self.metrics = MetricsTable.resumed(self.out / "metrics.csv", COLUMNS, self.step)
         if self.settings.judging:
             judge = CheckpointCriteria(self.stepper.batches.images, self.localizer(), self.settings.seed)
             judge.before = self.before.to(self.stepper.device)

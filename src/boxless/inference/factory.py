@@ -1,4 +1,4 @@
-"""Names and run folders -> finders: the one place that knows how each kind of method is put together."""
+"""Names and run folders -> predictors: the one place that knows how each kind of method is put together."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ def discoverer(
     device: str = "auto",
     precision: Precision = "auto",
 ) -> DiscoveryPredictor:
-    """The finder of a training-free method, its own choice where None; raises UsageError for what it cannot use."""
+    """The predictor of a training-free method, its own choice where None; raises UsageError for what it cannot use."""
     if method not in DISCOVERERS:
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
     kind = discoverer_class(method)
@@ -53,7 +53,7 @@ def trained(
     device: str = "auto",
     precision: Precision = "auto",
 ) -> TrainedPredictor:
-    """The finder of a trained run: its folder (best.pt) or one of its checkpoints."""
+    """The predictor of a trained run: its folder (best.pt) or one of its checkpoints."""
     place = device_named(device)
     localizer = load(run)
     if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
@@ -66,7 +66,7 @@ def trained(
 
 
 def predictor_named(name: str, **options: object) -> Predictor:
-    """A finder from what a user types: the name of a training-free method, or the path of a run."""
+    """A predictor from what a user types: the name of a training-free method, or the path of a run."""
     if name in DISCOVERERS:
         return discoverer(name, **options)  # type: ignore[arg-type]  # the same names as there
     if not Path(name).exists():
@@ -88,7 +88,7 @@ def with_threshold(readout: Readout, threshold: float | None) -> Readout:
 
 
 def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predictor | None:
-    """The control of a finder: the same read-out of the same network with random weights; None where it has none.
+    """The control of a predictor: the same readout of the same network with random weights; None where it has none.
 
     `images` are those that a network without labels is prepared on, as the trained one was.
     """

@@ -64,7 +64,7 @@ class Shards:
         return set()
 
     @contextmanager
-    def writing(self, rank: int) -> Iterator["Writer"]:
+    def writing(self, rank: int) -> Iterator["ShardWriter"]:
         """A new shard of the process `rank`; raises BoxlessError when it cannot be written."""
         number = len(list(self.folder.glob(f"{rank:05d}-*.jsonl")))
         try:
@@ -75,7 +75,7 @@ class Shards:
                 "processes share."
             ) from error
         try:
-            yield Writer(file)
+            yield ShardWriter(file)
         finally:
             with suppress(OSError):  # every closed piece is flushed; what follows it is nobody's
                 file.close()
@@ -129,7 +129,7 @@ class Shards:
                 )
 
 
-class Writer:
+class ShardWriter:
     """One process's shard, growing."""
 
     def __init__(self, file: BufferedWriter) -> None:

@@ -1,4 +1,4 @@
-"""A finder over a folder -> boxes on disk, a summary of what happened, and a report to look at."""
+"""A predictor over a folder -> boxes on disk, a summary of what happened, and a report to look at."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.sources import FolderSource
 from boxless.export import STAGING, Format, check_folder, write_boxes
-from boxless.inference.partial_results import Shards, Writer
+from boxless.inference.partial_results import Shards, ShardWriter
 from boxless.inference.predictors import DivisiblePredictor, ImageHeatmap, detections_in
 from boxless.report.html import THUMBNAIL, Card, make_card, write_report
 from boxless.runtime.distributed import Team
@@ -94,22 +94,22 @@ class Summary:
         done = self.images - len(self.broken)
         rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} a second)" if self.seconds else ""
         hit = done - len(self.nothing)
-        told = ["Finished before; nothing was done again."] if self.finished_before else []
-        told += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
+        lines = ["Finished before; nothing was done again."] if self.finished_before else []
+        lines += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
         if self.taken_over:
-            told.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
+            lines.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
         if self.nothing:
-            told.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
+            lines.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
         if self.unlabelled:
-            told.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
+            lines.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
         if self.broken:
-            told.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
+            lines.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
-        told.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
-        told += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
+        lines.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
+        lines += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
         if len(self.choices) > CHOICES:
-            told.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
-        return told
+            lines.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
+        return lines
 
 
 def predict_folder(
@@ -215,7 +215,7 @@ class _Search:
         check_folder(self.out, self.format, overwrite=overwrite or bool(done))
         return done
 
-    def look(self, pieces: list[int], writer: Writer, progress: Progress) -> None:
+    def look(self, pieces: list[int], writer: ShardWriter, progress: Progress) -> None:
         """Find the boxes of some pieces, in their order, and close each when it is done."""
         left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
         starts = list(accumulate(map(len, self.pieces), initial=0))

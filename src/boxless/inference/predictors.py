@@ -1,8 +1,8 @@
 """Any folder -> heat maps -> boxes, streamed: reading, network and boxes overlap, and memory does not grow.
 
-A finder turns a data set into a stream of maps. A trained network needs one look at each image; a training-free method
-has to see a whole category before it can judge the first image of it, so its descriptors wait in a temporary file on
-disk (half precision, about 125 kB an image with the defaults) instead of being computed twice.
+A predictor turns a data set into a stream of maps. A trained network needs one look at each image; a training-free
+method has to see a whole category before it can judge the first image of it, so its descriptors wait in a temporary
+file on disk (half precision, about 125 kB per image with the defaults) instead of being computed twice.
 """
 
 import hashlib
@@ -71,16 +71,16 @@ class Predictor(Protocol):
     classes: list[str]
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
-        """A map for every readable image; of its true class with `labels`, else of the class the finder sees in it."""
+        """A map for every readable image; of its true class with `labels`, else of the class the network sees in it."""
         ...
 
 
 @runtime_checkable
 class DivisiblePredictor(Predictor, Protocol):
-    """A finder whose work can be stopped, gone on with, and shared by several processes."""
+    """A predictor whose work can be stopped, gone on with, and shared by several processes."""
 
     category: str
-    """What the boxes of images without a class are called, where the finder has no classes of its own."""
+    """What the boxes of images without a class are called, where the predictor has no classes of its own."""
 
     def identity(self) -> dict[str, Any]:
         """Plain values that differ wherever its maps of an image could."""
@@ -160,19 +160,19 @@ class DiscoveryPredictor:
             yield from self._category(replace(dataset, samples=samples), progress)
 
     def _category(self, dataset: Dataset, progress: Progress) -> Iterator[ImageHeatmap]:
-        self.method.forget()
+        self.method.reset()
         batches = self.how.stream(dataset, self.size, progress)
 
         def look(batch: Batch) -> tuple[Batch, Tensor]:
             with self.how.precision():
-                return batch, self.method.describe(to_images(batch.pictures, self.how.device))
+                return batch, self.method.descriptors(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
-                    self.method.learn(descriptors)
+                    self.method.partial_fit(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
@@ -180,7 +180,7 @@ class DiscoveryPredictor:
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
             with self.how.precision() if self.method.trains else nullcontext():  # with all threads
-                self.method.finish()
+                self.method.fit_done()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
                     yield ImageHeatmap(sample, size, map_, choice=self.method.choice)

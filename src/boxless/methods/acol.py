@@ -21,11 +21,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.methods.cam import Cam, accuracy, class_maps, new_head
+from boxless.methods.cam import Cam, batch_accuracy, class_maps, new_head
 from boxless.runtime.errors import UsageError
 
 
-class Losses(NamedTuple):
+class AcolLosses(NamedTuple):
     """The sum of both classifiers' cross entropies, which is minimised, and the two."""
 
     total: Tensor
@@ -52,14 +52,14 @@ class Acol(Cam):
         self.second_neck, self.second_fc = new_head(head, backbone, classes)
         self.threshold = threshold
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:  # type: ignore[override]
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> AcolLosses:  # type: ignore[override]
         """Both cross entropies; the second one for features erased where the label's class is seen."""
         features = self.backbone(images)
         hidden = self.neck(features)
         logits = self.classify(hidden)
         rest = self.second_neck(self.erase(features, self.class_maps(hidden.detach(), labels)))
         first, second = F.cross_entropy(logits, labels), F.cross_entropy(self.second_fc(rest.mean((2, 3))), labels)
-        return Losses(first + second, first, second, accuracy(logits, labels))
+        return AcolLosses(first + second, first, second, batch_accuracy(logits, labels))
 
     @torch.no_grad()
     def heatmap_and_logits(

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.methods.cam import Cam, Head, Losses, accuracy
+from boxless.methods.cam import Cam, CamLosses, Head, batch_accuracy
 from boxless.runtime.errors import UsageError
 
 NECK = "neck"
@@ -81,11 +81,11 @@ class Adl(Cam):
         self.positions, self.drop_rate = positions_here, drop_rate
         self.threshold = threshold if threshold is not None else 0.8 if backbone.name == "vgg16" else 0.9
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
         """Cross entropy of the labels, through the layers."""
         hooks = {name: self.attend for name in self.positions if name != NECK}
         logits = self.classify(self.through_neck(self.backbone(images, hooks=hooks)))
-        return Losses(F.cross_entropy(logits, labels), accuracy(logits, labels))
+        return CamLosses(F.cross_entropy(logits, labels), batch_accuracy(logits, labels))
 
     def through_neck(self, features: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch k h w"]:
         """The head's convolutions, with a layer before their last dropout where there should be one."""

@@ -26,7 +26,7 @@ PUBLISHED = {"alexnet": (512, 512), "googlenet": (1024,), "vgg16": (1024,)}
 """Channels of the 3x3 convolutions in the authors' network definitions, which split them into two groups; not here."""
 
 
-class Losses(NamedTuple):
+class CamLosses(NamedTuple):
     """The loss that is minimised, and what is logged beside it."""
 
     total: Tensor
@@ -53,10 +53,10 @@ class Cam(Method):
         """Images 0..1 -> logits."""
         return self.classify(self.neck(self.backbone(images)))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
         """Cross entropy of the labels."""
         logits = self(images)
-        return Losses(F.cross_entropy(logits, labels), accuracy(logits, labels))
+        return CamLosses(F.cross_entropy(logits, labels), batch_accuracy(logits, labels))
 
     @torch.no_grad()
     def heatmap_and_logits(
@@ -123,6 +123,6 @@ def conv_neck(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Dropout())
 
 
-def accuracy(logits: Float[Tensor, "batch class"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+def batch_accuracy(logits: Float[Tensor, "batch class"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
     """Fraction of the batch whose best class is the label."""
     return (logits.detach().argmax(1) == labels).float().mean()

@@ -18,12 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.methods.cam import Cam, Head, Losses, accuracy
+from boxless.methods.cam import Cam, CamLosses, Head, batch_accuracy
 from boxless.runtime.distributed import all_gather, world_and_rank
 from boxless.runtime.errors import UsageError
 
 
-class Box(NamedTuple):
+class CutBox(NamedTuple):
     """What is replaced, in whole pixels, half-open."""
 
     left: int
@@ -69,26 +69,26 @@ class CutMix(Cam):
         super().__init__(backbone, classes, head=head)
         self.alpha, self.probability = alpha, probability
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
         """The cross entropies (and accuracies) of both labels, weighted by area."""
         if float(torch.rand(())) >= self.probability:
             return super().loss(images, labels)
         mixed, others, own = paste(images, labels, draw_box(images.shape[3], images.shape[2], self.alpha))
         logits = self(mixed)
         total = own * F.cross_entropy(logits, labels) + (1 - own) * F.cross_entropy(logits, others)
-        return Losses(total, own * accuracy(logits, labels) + (1 - own) * accuracy(logits, others))
+        return CamLosses(total, own * batch_accuracy(logits, labels) + (1 - own) * batch_accuracy(logits, others))
 
 
-def draw_box(width: int, height: int, alpha: float) -> Box:
+def draw_box(width: int, height: int, alpha: float) -> CutBox:
     """A box in an image of width x height pixels (Eq. 2), clipped; drawn on the host, alike in all processes."""
     kept = float(torch.distributions.Beta(alpha, alpha).sample())
     across, down = (int(side * (1 - kept) ** 0.5) for side in (width, height))
     x, y = (int(side * torch.rand(()).item()) for side in (width, height))
     left, top = max(x - across // 2, 0), max(y - down // 2, 0)
-    return Box(left, top, min(x + across // 2, width), min(y + down // 2, height))
+    return CutBox(left, top, min(x + across // 2, width), min(y + down // 2, height))
 
 
-def paste(images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"], box: Box) -> Pasted:
+def paste(images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"], box: CutBox) -> Pasted:
     """Each image with the box of another one of the batch (Eq. 1); an image may be its own partner."""
     world, rank = world_and_rank()
     batch, _, height, width = images.shape

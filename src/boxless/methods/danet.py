@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
-from boxless.methods.cam import accuracy
+from boxless.methods.cam import batch_accuracy
 from boxless.methods.class_hierarchy import parsed, resolved
 from boxless.methods.method import Method
 from boxless.runtime.errors import UsageError
@@ -58,7 +58,7 @@ TAPS = {
 ours: the last stages of two strides."""
 
 
-class Losses(NamedTuple):
+class DanetLosses(NamedTuple):
     """The loss that is minimised, and its terms before their factors."""
 
     total: Tensor
@@ -146,7 +146,7 @@ class Danet(Method):
         """Images 0..1 -> logits of the classes; families and orders are not computed."""
         return self.child.score(self.child.neck(self.backbone(images)))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> DanetLosses:
         """Half of the three cross entropies, and alpha times the likeness of half of the maps."""
         hidden = self.hidden(images)
         root, parent, child = (head.score(level) for head, level in zip(self.heads, hidden, strict=True))
@@ -155,7 +155,7 @@ class Danet(Method):
         loss_parent = F.cross_entropy(parent, self.parents[labels])
         loss_root = F.cross_entropy(root, self.roots[labels])
         total = 0.5 * (loss_child + loss_parent + loss_root) + self.alpha * likeness
-        return Losses(total, loss_child, loss_parent, loss_root, likeness, accuracy(child, labels))
+        return DanetLosses(total, loss_child, loss_parent, loss_root, likeness, batch_accuracy(child, labels))
 
     @torch.no_grad()
     def heatmap_and_logits(

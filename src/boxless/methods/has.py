@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
-from boxless.methods.cam import Cam, Head, Losses
+from boxless.methods.cam import Cam, CamLosses, Head
 from boxless.runtime.distributed import rank_slice_rand
 from boxless.runtime.errors import UsageError
 
@@ -60,7 +60,7 @@ class Has(Cam):
         self.probability, self.finest, self.smallest = probability, min(filter(None, sides)), max(sides) + 1
         self.register_buffer("sides", torch.tensor(sides), persistent=False)
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
         """Cross entropy of the labels, for images with hidden patches."""
         return super().loss(self.hide(images), labels)
 

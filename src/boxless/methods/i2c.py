@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
-from boxless.methods.cam import Cam, accuracy
+from boxless.methods.cam import Cam, batch_accuracy
 from boxless.runtime.distributed import all_gather, rank_slice_rand, world_and_rank
 from boxless.runtime.errors import UsageError
 
@@ -35,7 +35,7 @@ one, which at lambda_1 = 0.008 is as large as the classification's.
 """
 
 
-class Losses(NamedTuple):
+class I2cLosses(NamedTuple):
     """The loss that is minimised (Eq. 6) and its terms, the constraints before their factors."""
 
     total: Tensor
@@ -45,7 +45,7 @@ class Losses(NamedTuple):
     accuracy: Tensor
 
 
-class Seeds(NamedTuple):
+class SeedPlaces(NamedTuple):
     """The seeds of a batch: K vectors for each image, its class, and whether it has any."""
 
     vectors: Float[Tensor, "image k d"]
@@ -111,7 +111,7 @@ class I2c(Cam):
             self.register_buffer("centres", start)
         self.register_buffer("updates", torch.zeros(classes))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:  # type: ignore[override]
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> I2cLosses:  # type: ignore[override]
         """Eq. 6; cross entropy alone during the warm-up. Nothing in it waits for the device."""
         seen, features = self.backbone.intermediates(images, *self.read)
         hidden = self.neck(features)
@@ -124,11 +124,11 @@ class I2c(Cam):
             found = gathered(self.find_seeds(seen, self.class_maps(hidden.detach(), labels), labels))
             sc, gc = stochastic_consistency(found, squared=not self.as_code), self.global_consistency(found)
         total = classification + self.sc_weight * sc + self.gc_weight * gc
-        return Losses(total, classification, sc, gc, accuracy(logits, labels))
+        return I2cLosses(total, classification, sc, gc, batch_accuracy(logits, labels))
 
     def find_seeds(
         self, features: Float[Tensor, "batch d h w"], heat: Float[Tensor, "batch h w"], labels: Int[Tensor, "batch"]
-    ) -> Seeds:
+    ) -> SeedPlaces:
         """The features at K places of each image whose map, scaled to 0..1, is above delta (section 3.1)."""
         flat = heat.detach().flatten(1)
         low, high = flat.aminmax(dim=1, keepdim=True)
@@ -141,9 +141,9 @@ class I2c(Cam):
         turns = torch.arange(self.seeds, device=flat.device) % warm.sum(1, keepdim=True).clamp(1, order.shape[1])
         chosen = order.gather(1, turns)
         rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # a view of channels_last features
-        return Seeds(rows.gather(1, chosen[..., None].expand(-1, -1, rows.shape[2])).float(), labels, valid)
+        return SeedPlaces(rows.gather(1, chosen[..., None].expand(-1, -1, rows.shape[2])).float(), labels, valid)
 
-    def global_consistency(self, found: Seeds) -> Float[Tensor, ""]:
+    def global_consistency(self, found: SeedPlaces) -> Float[Tensor, ""]:
         """L_gc (Eq. 5) of the seeds, and the update of the memory (Eq. 3 and 4)."""
         mean, present = self.class_means(found)
         before = self.centres if self.learnt_centres else self.centres.clone()
@@ -153,7 +153,7 @@ class I2c(Cam):
         apart = (mean - centres).square().sum(1) if not self.as_code else _length(mean - centres)
         return torch.where(present, apart, 0.0).sum() / present.sum().clamp(min=1)
 
-    def class_means(self, found: Seeds) -> tuple[Float[Tensor, "class d"], Bool[Tensor, "class"]]:
+    def class_means(self, found: SeedPlaces) -> tuple[Float[Tensor, "class d"], Bool[Tensor, "class"]]:
         """a^y (Eq. 2) for every class, and which classes the batch has seeds of."""
         weight = found.valid.float()
         sums = torch.zeros_like(self.centres).index_add(0, found.labels, found.vectors.mean(1) * weight[:, None])
@@ -169,7 +169,7 @@ class I2c(Cam):
         self.updates += present
 
 
-def stochastic_consistency(found: Seeds, *, squared: bool) -> Float[Tensor, ""]:
+def stochastic_consistency(found: SeedPlaces, *, squared: bool) -> Float[Tensor, ""]:
     """L_sc (Eq. 1): the mean distance of the k-th seeds, over k and over all pairs of images of one class."""
     vectors = found.vectors.transpose(0, 1)
     apart = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
@@ -179,7 +179,7 @@ def stochastic_consistency(found: Seeds, *, squared: bool) -> Float[Tensor, ""]:
     return apart.sum() / (pairs.sum() * len(vectors)).clamp(min=1)
 
 
-def gathered(found: Seeds) -> Seeds:
+def gathered(found: SeedPlaces) -> SeedPlaces:
     """The seeds of all processes, in the same order in each; gradients flow to the own ones.
 
     Every process then computes the loss of the whole batch, but the gradient of its own part alone. The processes'
@@ -191,7 +191,7 @@ def gathered(found: Seeds) -> Seeds:
     own = found.vectors * world - found.vectors.detach() * (world - 1)
     vectors, labels, valid = (all_gather(part.detach()) for part in found)
     vectors[rank] = own
-    return Seeds(torch.cat(vectors), torch.cat(labels), torch.cat(valid))
+    return SeedPlaces(torch.cat(vectors), torch.cat(labels), torch.cat(valid))
 
 
 def _length(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:

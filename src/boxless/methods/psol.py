@@ -34,7 +34,7 @@ SIDE = 128
 """Places of the map on a side; a box smaller than two of them is drawn as large as two."""
 
 
-class Losses(NamedTuple):
+class PsolLosses(NamedTuple):
     """The loss that is minimised, and what is logged beside it."""
 
     total: Tensor
@@ -85,12 +85,14 @@ class Psol(Method):
             numbers: Tensor = self.fc2(F.relu(self.fc1(means)))
             return numbers.sigmoid()
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], boxes: Float[Tensor, "batch 4"]) -> Losses:
+    def loss(self, images: Float[Tensor, "batch 3 H W"], boxes: Float[Tensor, "batch 4"]) -> PsolLosses:
         """The error against half-open `boxes`, x0 y0 x1 y1 in fractions of the image."""
         found = self(images)
         wanted = box_convert(boxes, "xyxy", "cxcywh")
         error = F.mse_loss(found, wanted) if self.squared else F.smooth_l1_loss(found, wanted, beta=0.1)
-        return Losses(self.weight * error, box_iou(box_convert(found.detach(), "cxcywh", "xyxy"), boxes).diag().mean())
+        return PsolLosses(
+            self.weight * error, box_iou(box_convert(found.detach(), "cxcywh", "xyxy"), boxes).diag().mean()
+        )
 
     @torch.no_grad()
     def heatmap_and_logits(

@@ -32,7 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
-from boxless.methods.cam import Cam, accuracy
+from boxless.methods.cam import Cam, batch_accuracy
 from boxless.runtime.errors import UsageError
 
 IGNORED = 255.0
@@ -62,7 +62,7 @@ TAPS = {
 """InceptionV3: the authors'; VGG16 and ResNet50: wsolevaluation's. Lite0, ours: the last stages of strides 8 and 16."""
 
 
-class Losses(NamedTuple):
+class SpgLosses(NamedTuple):
     """The loss that is minimised, and its terms."""
 
     total: Tensor
@@ -96,7 +96,7 @@ class Spg(Cam):
         self.side_all = nn.Sequential(_convolution(width, width), nn.Conv2d(width, 1, 1))
         self.branch_c = nn.Sequential(_convolution(self.fc.in_features, width), nn.Conv2d(width, 1, 1))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> Losses:  # type: ignore[override]
+    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> SpgLosses:  # type: ignore[override]
         """The sum of the four cross entropies."""
         coarse, fine, features = self.backbone.intermediates(images, *self.read)
         hidden = self.neck(features)
@@ -110,7 +110,7 @@ class Spg(Cam):
         loss_b1 = seeded_loss(b1, seeds(b2.sigmoid(), 0.5, 0.05))
         loss_c = seeded_loss(enlarged(self.branch_c(hidden), size), seeds(guidance, 0.7, 0.1))
         total = classification + loss_b1 + loss_b2 + loss_c
-        return Losses(total, classification, loss_b1, loss_b2, loss_c, accuracy(logits, labels))
+        return SpgLosses(total, classification, loss_b1, loss_b2, loss_c, batch_accuracy(logits, labels))
 
 
 def scaled(heat: Float[Tensor, "batch H W"]) -> Float[Tensor, "batch H W"]:

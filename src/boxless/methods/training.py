@@ -26,7 +26,7 @@ from boxless.data.dataset import Dataset, data_hash
 from boxless.data.pseudo_boxes import digest, with_found
 from boxless.data.sampler import make_sampler
 from boxless.data.splits import check_labels
-from boxless.data.training_batches import Batch, Pictures, Request, batches
+from boxless.data.training_batches import PictureCache, Request, TrainingBatch, batches
 from boxless.data.transforms import Resize, draws, to_images
 from boxless.methods import REGRESSORS, build_method, options_for
 from boxless.methods.batch_norm import running_statistics
@@ -41,7 +41,7 @@ from boxless.runtime.distributed import Team, world_layout
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.interrupt import Interruption, deferred_sigint
 from boxless.runtime.progress import Report, progress_to, silent
-from boxless.runtime.run_folder import RunFolder, Table, check_run_folder
+from boxless.runtime.run_folder import MetricsTable, RunFolder, check_run_folder
 
 log = logging.getLogger("boxless")
 
@@ -98,7 +98,7 @@ def train_network(
     team = Team(fabric)
     with team.lock(out), torch.random.fork_rng([]):
         team.on_main(lambda: check_run_folder(out, resume=resume))
-        run = Run(method, chosen, train, validation, settings, out, more, resume=resume, fabric=fabric)
+        run = TrainingRun(method, chosen, train, validation, settings, out, more, resume=resume, fabric=fabric)
         try:
             with progress_to(f"training {method}", progress if team.first else silent) as step:
                 run.train(step)
@@ -107,7 +107,7 @@ def train_network(
     return out
 
 
-class Run:
+class TrainingRun:
     """One network in training."""
 
     def __init__(
@@ -144,8 +144,8 @@ class Run:
         self.sampler = make_sampler(
             labels, settings.batch_size, together, seed=settings.seed, rank=self.team.rank, world=self.team.world
         )
-        self.pictures = Pictures(train, Resize(settings.resize, settings.resizing), settings.memory)
-        self.checked = None if validation is None else Pictures(validation, Resize(settings.size), settings.memory)
+        self.pictures = PictureCache(train, Resize(settings.resize, settings.resizing), settings.memory)
+        self.checked = None if validation is None else PictureCache(validation, Resize(settings.size), settings.memory)
         described = self.network.describe(method, options, train.classes, settings)
         # Not the boxes that images may come with: the same run, whether they are known or not.
         seen = [replace(s, boxes=None, label=s.label if train.classes else None) for s in train.samples]
@@ -210,7 +210,7 @@ class Run:
                 if stop:
                     raise KeyboardInterrupt
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[TrainingBatch]:
         """The batches of this epoch from the current step on."""
         rank, world = self.team.rank, self.team.world
 
@@ -224,7 +224,7 @@ class Run:
         size, workers = self.settings.size, self.settings.workers
         return batches(self.pictures, left, size, workers, fill=world > 1, target=self.network.target)
 
-    def learn(self, batch: Batch) -> None:
+    def learn(self, batch: TrainingBatch) -> None:
         """One step of the optimizer; nothing in it waits for the device."""
         if not len(batch.targets):
             if self.team.world > 1:  # the other processes would wait for this one
@@ -296,7 +296,7 @@ class Run:
                 self.folder.save_best(content)
             self.folder.save_last(content, trainer)
             if self.history:  # made from what last.pt holds, so that the two never tell different stories
-                Table(self.folder.out / "metrics.csv", list(self.history[-1]), self.history)
+                MetricsTable(self.folder.out / "metrics.csv", list(self.history[-1]), self.history)
 
     def load(self, content: dict[str, Any]) -> None:
         """Take over the state of a saved run."""

@@ -5,13 +5,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from boxless.data.training_batches import Pictures, Request, batches
+from boxless.data.training_batches import PictureCache, Request, batches
 from boxless.data.transforms import WHOLE, to_images
 
 
 @torch.no_grad()
 def classification_accuracy(
-    module: nn.Module, pictures: Pictures, fabric: Fabric, *, batch_size: int, workers: int
+    module: nn.Module, pictures: PictureCache, fabric: Fabric, *, batch_size: int, workers: int
 ) -> float:
     """Fraction of the pictures, uncut, whose best class is the label; every process classifies its share of them."""
     module.eval()

@@ -124,7 +124,7 @@ def captioned(picture: Picture, text: str) -> Picture:
     return np.concatenate([strip, picture])
 
 
-def save(path: Path, picture: Picture) -> None:
+def save_picture(path: Path, picture: Picture) -> None:
     """Write a picture in the format of the path's suffix (.png, .jpg, .webp), its folder made if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path, quality=90)

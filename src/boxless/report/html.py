@@ -32,7 +32,7 @@ THUMBNAIL = 288
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Accuracy:
     """A score and its 95 % interval, in percent."""
 
     value: float
@@ -41,23 +41,23 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A method, or a control that no method made, with a score for every column of its table (None = not measured)."""
 
     name: str
-    scores: Sequence[Score | None]
+    scores: Sequence[Accuracy | None]
     control: bool = False
     note: str = ""
     """The threshold and its origin, or what the control is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ScoreTable:
     """Scores in percent: methods and their controls by IoU."""
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     note: str = ""
 
     @property
@@ -132,7 +132,7 @@ def write_report(
     *,
     title: str,
     summary: Sequence[str],
-    tables: Sequence[Table] = (),
+    tables: Sequence[ScoreTable] = (),
     charts: Charts | None = None,
     cards: Iterable[Card] = (),
     images: int | None = None,

@@ -10,10 +10,10 @@ import numpy as np
 
 from boxless.data.dataset import Dataset, data_hash
 from boxless.methods.settings import Training, plain
-from boxless.report.drawing import Picture, save
+from boxless.report.drawing import Picture, save_picture
 from boxless.reproduce.classifier_runs import Experiment, Trial, TrialMaps
 from boxless.reproduce.grid import Result, TimeBudget, run_grid
-from boxless.reproduce.recipes import RECIPES, Recipe
+from boxless.reproduce.recipes import RECIPES, TableRecipe
 from boxless.reproduce.trial_results import Outcomes, TrialResult
 
 FREE = {"seed", "backbone", "stride", "freeze", "workers", "memory", "save_minutes", "device"}
@@ -32,7 +32,7 @@ class ClassifierTable(ABC):
     """Training images may have no boxes, and each method then keeps its own threshold."""
 
     @abstractmethod
-    def trials(self, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Trial]:
+    def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """In the order in which they are run: seed by seed, so that whole seeds are there when time is over."""
 
     @abstractmethod
@@ -95,7 +95,7 @@ def reproduce(
         if trials and len(outcomes.measured) == len(trials):
             picture = table.picture(experiment.test, [outcomes.measured[trial.name] for trial in trials])
             if picture is not None:
-                save(out / f"{table.name}.png", picture)
+                save_picture(out / f"{table.name}.png", picture)
         return table.page(trials, outcomes)
 
     return run_grid(trials, run, folder, settings, budget, page, out / f"{table.name}.md")

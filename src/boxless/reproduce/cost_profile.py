@@ -14,14 +14,14 @@ from torch.autograd.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from boxless.backbones import build_backbone
-from boxless.data.training_batches import Batch
+from boxless.data.training_batches import TrainingBatch
 from boxless.methods.cam import Cam
 from boxless.methods.i2c import I2c
-from boxless.methods.training import Run
+from boxless.methods.training import TrainingRun
 from boxless.reproduce.markdown import markdown_table
 
 
-class ProfiledRun(Run):
+class ProfiledRun(TrainingRun):
     """A Run with its costs; the numbers it learns are the same."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -32,7 +32,7 @@ class ProfiledRun(Run):
         """Processor seconds of each epoch that was run from its beginning."""
         self._began = time.process_time() if not self.step else None
 
-    def learn(self, batch: Batch) -> None:
+    def learn(self, batch: TrainingBatch) -> None:
         """One step; the first one of the last epoch is watched."""
         if self.step_bytes is not None or self.epoch < self.settings.epochs - 1:
             super().learn(batch)

@@ -26,7 +26,7 @@ class Named(Protocol):
         ...
 
 
-Trial = TypeVar("Trial", bound=Named)
+AnyTrial = TypeVar("AnyTrial", bound=Named)
 Result = dict[str, Any]
 
 
@@ -50,8 +50,8 @@ class TimeBudget:
 
 
 def run_grid(
-    trials: Sequence[Trial],
-    run: Callable[[Trial, TimeBudget], Result | None],
+    trials: Sequence[AnyTrial],
+    run: Callable[[AnyTrial, TimeBudget], Result | None],
     folder: Path,
     settings: Mapping[str, Any],
     budget: TimeBudget,

@@ -15,19 +15,19 @@ ILSVRC = 1281
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TableRecipe:
     """The settings that all trials share, and options by method; `head` is for every method that has that option."""
 
     training: Training
     head: str
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def with_training(self, **changed: Any) -> "Recipe":
+    def with_training(self, **changed: Any) -> "TableRecipe":
         """The same with some settings of training changed; on another backbone no method keeps options of its own."""
         settings = replace(self.training, **changed)
         return replace(self, training=settings, own=self.own if settings.backbone == self.training.backbone else {})
 
-    def on(self, backbone: str) -> "Recipe":
+    def on(self, backbone: str) -> "TableRecipe":
         """The same on another backbone, at its own stride and with the like part of it frozen."""
         if backbone not in BACKBONES:
             raise UsageError(f"There is no backbone {backbone!r}. Choose from: {', '.join(BACKBONES)}.")
@@ -60,7 +60,7 @@ RECIPES = {
     # and the part of the map above delta rises from 11 to 15 %, as the paper intends, with an accuracy of 62 as before;
     # at 0.01 classes suffer. GC has the paper's eighth of that. Plain boxes of these images are too large five times
     # as often as too small, which is not what SC mends.
-    "quick": Recipe(
+    "quick": TableRecipe(
         Training(
             backbone="lite0",
             stride=16,
@@ -76,7 +76,7 @@ RECIPES = {
         {"i2c": {"layer": "block15", "sc_weight": 0.003, "gc_weight": 0.003 / 8}},
     ),
     # As published, after two epochs without the constraints: 40 classes x 2 images, crops; for a GPU.
-    "paper": Recipe(
+    "paper": TableRecipe(
         Training(backbone="inception_v3", stride=8, resizing="short-side", batch_size=80, epochs=7, decay=(4, 5, 6)),
         "conv",
     ),

@@ -13,7 +13,7 @@ from boxless.methods import METHODS
 from boxless.reproduce.accuracy_table import accuracy_table
 from boxless.reproduce.classifier_runs import Trial
 from boxless.reproduce.classifier_tables import ClassifierTable
-from boxless.reproduce.recipes import Recipe
+from boxless.reproduce.recipes import TableRecipe
 from boxless.reproduce.trial_results import Outcomes
 from boxless.runtime.errors import UsageError
 
@@ -34,7 +34,7 @@ class WsolTable(ClassifierTable):
         if unknown := [method for method in self.methods if method not in METHODS]:
             raise UsageError(f"There is no method {unknown[0]!r}. Choose from: {', '.join(METHODS)}.")
 
-    def trials(self, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Trial]:
+    def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """Every method on every backbone with every seed, CAM first."""
         return [
             Trial(method, method, made.options(method, train), replace(made.training, seed=seed))

@@ -26,7 +26,7 @@ PERSON = "reviewed"
 
 WAITING, ACCEPTED, CORRECTED, EMPTY, REJECTED = "to review", "accepted", "corrected", "no object", "rejected"
 SAME = 0.01
-"""Pixels by which a box may differ and still be the finder's."""
+"""Pixels by which a box may differ and still be the method's."""
 
 Place = tuple[float, float, float, float]
 
@@ -73,7 +73,7 @@ class Review:
         return dict(Counter(map(self.status, range(len(self.proposals)))))
 
     def decide(self, index: int, accepted: bool, places: Sequence[Place], size: tuple[int, int]) -> None:
-        """Save a decision; boxes that are where the finder put them stay the finder's, with their score."""
+        """Save a decision; boxes that are where a method put them stay that method's, with their score."""
         theirs = self.proposals[index].boxes
         made = Decision(accepted, tuple(_sourced(place, theirs) for place in places), size)
         self._journal.append({"image": self.proposals[index].name, **_entry(made), "time": _now()})

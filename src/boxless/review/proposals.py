@@ -12,7 +12,7 @@ from boxless.runtime.errors import BoxlessError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class SourcedBox:
-    """A box in half-open pixels of the upright picture, who found it, and the finder's score if it gave one."""
+    """A box in half-open pixels of the upright picture, which method found it, and its score if it gave one."""
 
     place: tuple[float, float, float, float]
     source: str
@@ -51,14 +51,14 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
 
     Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image.
     """
-    parsed, finder = parse_annotations(path, photos.source), _method(path)
+    parsed, method = parse_annotations(path, photos.source), _method(path)
     named: dict[str, Proposal] = {}
     for sample, written in zip(checked(parsed).samples, parsed.samples, strict=True):
         if sample.label is None and sample.boxes is not None and parsed.classes:
             raise BoxlessError(f"{path}: {sample.name} has boxes of several classes. Expected one class per image.")
         places = [] if sample.boxes is None else sample.boxes.tolist()
         boxes = tuple(
-            SourcedBox((x0, y0, x1, y1), one.source or finder, one.score)
+            SourcedBox((x0, y0, x1, y1), one.source or method, one.score)
             for (x0, y0, x1, y1), one in zip(places, written.written, strict=True)
         )
         label = "" if sample.label is None else parsed.classes[sample.label]
@@ -76,7 +76,7 @@ def proposals(path: Path, photos: Dataset) -> list[Proposal]:
 
 
 def _method(path: Path) -> str:
-    """The finder, as the summary beside the boxes calls it; without one, the name of the file."""
+    """The method, as the summary beside the boxes calls it; without one, the name of the file."""
     summary = (path if path.is_dir() else path.parent) / "summary.json"
     try:
         return str(json.loads(summary.read_text(encoding="utf-8"))["method"])

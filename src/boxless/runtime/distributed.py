@@ -21,7 +21,7 @@ from boxless.runtime.files import folder_lock
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
 class Team:
@@ -35,21 +35,21 @@ class Team:
         """Whether this is the process that writes and speaks for all."""
         return self.rank == 0
 
-    def shard(self, parts: list[Answer]) -> list[Answer]:
+    def shard(self, parts: list[Value]) -> list[Value]:
         """What of `parts` this process works on; every part is one process's."""
         return parts[self.rank :: self.world]
 
-    def on_main(self, work: Callable[[], Answer]) -> Answer:
+    def on_main(self, work: Callable[[], Value]) -> Value:
         """What `work` gives when the first process does it, in all of them; the BoxlessError it raises, all raise."""
-        answer: Answer | BoxlessError
+        answer: Value | BoxlessError
         try:
             answer = work() if self.first else BoxlessError()
         except BoxlessError as error:
             answer = error
         if self.world > 1:
-            told = [answer]
-            distributed.broadcast_object_list(told, src=0)
-            answer = told[0]
+            answers = [answer]
+            distributed.broadcast_object_list(answers, src=0)
+            answer = answers[0]
         if isinstance(answer, BoxlessError):
             raise self._repeated(answer, 0)
         return answer
@@ -62,13 +62,13 @@ class Team:
             yield
         except BoxlessError as error:
             mine = error
-        told = [mine]
+        errors = [mine]
         if self.world > 1:
-            told *= self.world
-            distributed.all_gather_object(told, mine)
-        for rank, said in enumerate(told):
-            if said is not None:
-                raise self._repeated(said, rank)
+            errors *= self.world
+            distributed.all_gather_object(errors, mine)
+        for rank, theirs in enumerate(errors):
+            if theirs is not None:
+                raise self._repeated(theirs, rank)
 
     @contextmanager
     def lock(self, out: Path) -> Iterator[None]:
@@ -86,7 +86,7 @@ class Team:
         return bool(count)
 
     def _repeated(self, error: BoxlessError, rank: int) -> BoxlessError:
-        error.told_elsewhere = rank != self.rank
+        error.reported_elsewhere = rank != self.rank
         return error
 
 

@@ -5,7 +5,7 @@ class BoxlessError(Exception):
     """Work that cannot be done: what was found, what was expected, what to do. The command line exits with 1."""
 
     exit_code = 1
-    told_elsewhere = False
+    reported_elsewhere = False
     """Whether another process of the same task says it, so that this one need not."""
 
 

@@ -82,7 +82,7 @@ class RunFolder:
             )
 
 
-class Table:
+class MetricsTable:
     """A csv file of numbers: written whole with the rows there are, then one row at a time."""
 
     def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]] = ()) -> None:
@@ -90,7 +90,7 @@ class Table:
         write_text_atomic(path, [",".join(columns) + "\n", *map(self._line, self.rows)], "the table")
 
     @classmethod
-    def resumed(cls, path: Path, columns: Sequence[str], step: int) -> "Table":
+    def resumed(cls, path: Path, columns: Sequence[str], step: int) -> "MetricsTable":
         """The table in `path` with the rows up to `step`, which stands in the first column."""
         text = path.read_text() if path.exists() else ""
         whole = text[: text.rfind("\n") + 1].splitlines()  # a kill may have left half a line

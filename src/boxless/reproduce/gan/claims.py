@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from boxless.evaluation.bootstrap import Comparison, compare, holm
 from boxless.reproduce.gan.cam_reference import CAM
 from boxless.reproduce.gan.run import GanTrial
-from boxless.reproduce.gan.run_results import GanRun, Hits, over_groups
+from boxless.reproduce.gan.run_results import GanRun, ImageHits, over_groups
 from boxless.reproduce.markdown import markdown_table, signed
 
 COLUMNS = ("the paper says", "asked of SN-DCGAN", "groups", "images", "points (95 %)", "p", "it is")
@@ -20,7 +20,7 @@ GAN, MAPS = "sn-dcgan", ("cam", "transferred")
 NOT_RUN = "not run"
 
 Runs = Mapping[GanTrial, GanRun]
-Side = Callable[[GanRun, Runs], list[Hits]]
+Side = Callable[[GanRun, Runs], list[ImageHits]]
 """What of a run of SN-DCGAN, or of a partner of it, is compared; nothing where the partner was not run."""
 
 
@@ -32,14 +32,14 @@ def control(name: str) -> Side:
 def partner(**changes: Any) -> Side:
     """The last state of the run that differs in this alone."""
 
-    def last(run: GanRun, runs: Runs) -> list[Hits]:
+    def last(run: GanRun, runs: Runs) -> list[ImageHits]:
         other = runs.get(replace(run.trial, **changes))
         return [] if other is None else [other.stages(*MAPS)[-1]]
 
     return last
 
 
-class Answer(NamedTuple):
+class ClaimResult(NamedTuple):
     """What the runs say to a claim: of how many groups and images, and the difference."""
 
     groups: int
@@ -57,7 +57,7 @@ class Claim:
     augment: tuple[bool, ...] = (False, True)
     """Which runs of SN-DCGAN it is about."""
 
-    def asked(self, runs: Runs) -> Answer | None:
+    def asked(self, runs: Runs) -> ClaimResult | None:
         """SN-DCGAN minus what is to lie below it, over the images of every group that has both, or None."""
         mine = [
             run
@@ -68,7 +68,7 @@ class Claim:
             return None
         ours = over_groups(mine, lambda run: [run.stages(*MAPS)[-1]])
         theirs = over_groups(mine, lambda run: self.below(run, runs))
-        return Answer(len({run.trial.group for run in mine}), len(ours), compare(ours, theirs))
+        return ClaimResult(len({run.trial.group for run in mine}), len(ours), compare(ours, theirs))
 
 
 FINDS = "the discriminator attends to the object"
@@ -106,7 +106,7 @@ def claims_section(runs: Runs) -> list[str]:
     return ["", "## What the paper says, beside the controls", "", words, "", *markdown_table(COLUMNS, rows)]
 
 
-def _row(claim: Claim, answer: Answer | None, sure: bool) -> list[str]:
+def _row(claim: Claim, answer: ClaimResult | None, sure: bool) -> list[str]:
     if answer is None:
         return [claim.says, claim.compared, *["-"] * 4, NOT_RUN]
     groups, images, found = answer

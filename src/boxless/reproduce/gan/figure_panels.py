@@ -51,9 +51,9 @@ def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], tes
             "real": kid(real[:half], real[half:], features)._asdict(),
         },
         "map_correlation": {
-            "trained": near_duplicate_groups(localizer(content, train), seen),
+            "trained": map_correlation(localizer(content, train), seen),
             "untrained": [
-                near_duplicate_groups(GanLocalizer.untrained(localizer(content, train), train, seed + i), seen)
+                map_correlation(GanLocalizer.untrained(localizer(content, train), train, seed + i), seen)
                 for i in range(UNTRAINED)
             ],
         },
@@ -67,7 +67,7 @@ def localizer(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"]) ->
     return GanLocalizer(trained_d(content)).to(train.device).prepare(train)
 
 
-def near_duplicate_groups(localizer: GanLocalizer, images: UInt8[Tensor, "n size size 3"]) -> Result:
+def map_correlation(localizer: GanLocalizer, images: UInt8[Tensor, "n size size 3"]) -> Result:
     """Mean correlation of the map of an image with that of another one, in -1..1; 1 where all are the same."""
     maps = heats(localizer, images)
     return mean_of(correlation(maps, maps[derangement(len(maps))]))

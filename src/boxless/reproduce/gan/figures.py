@@ -19,7 +19,7 @@ from boxless.data.folder import read_data, splits
 from boxless.data.splits import split_named
 from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
-from boxless.report.drawing import save
+from boxless.report.drawing import save_picture
 from boxless.reproduce.gan.figure_panels import measured, sample_sheet, triptych_sheet
 from boxless.reproduce.gan.run import GanTrial, train_further, trained_at
 from boxless.reproduce.gan.scoring import category_splits
@@ -155,7 +155,7 @@ def draw(figure: Figure, trials: Sequence[GanTrial], data: Path, path: Path, run
     else:
         picture = sample_sheet(read)
     try:
-        save(path, picture)
+        save_picture(path, picture)
     except OSError as error:
         raise BoxlessError(f"Could not write {path}: {error}. Free space or choose another --out.") from error
 

@@ -26,7 +26,7 @@ from boxless.gan.localizer import GanLocalizer, untrained_d
 from boxless.gan.networks import Discriminator
 from boxless.gan.samples import generator_of, samples
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_at, trained_d
-from boxless.reproduce.gan.run_results import GanRun, Hits, over_groups, runs_in
+from boxless.reproduce.gan.run_results import GanRun, ImageHits, over_groups, runs_in
 from boxless.reproduce.gan.scoring import HeatmapFunction, Score, Scoring, category_splits
 from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid, stored
 from boxless.reproduce.markdown import markdown_table, signed, with_interval
@@ -35,8 +35,8 @@ from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
 
 NAME = "gan-readings"
-Split = Literal["test", "train"]
-WHICH: dict[Split, tuple[str, str]] = {
+SplitName = Literal["test", "train"]
+WHICH: dict[SplitName, tuple[str, str]] = {
     "test": ("test images", "at thresholds transferred from boxes of training images"),
     "train": (
         "training images",
@@ -77,7 +77,7 @@ def run_readings(
     out: Path,
     budget: TimeBudget,
     *,
-    on: Split = "test",
+    on: SplitName = "test",
     device: str = "auto",
     begun: Callable[[GanTrial], object] = lambda trial: None,
 ) -> str:
@@ -90,7 +90,7 @@ def run_readings(
 
     def run(trial: GanTrial, budget: TimeBudget) -> Result | None:
         begun(trial)
-        return read(trial, data, out / "runs" / trial.name, budget, on, device)
+        return read_run(trial, data, out / "runs" / trial.name, budget, on, device)
 
     def page(done: Mapping[str, Result]) -> str:
         return readings_page(trials, done, on)
@@ -112,8 +112,8 @@ def finished(folder: Path, data: str) -> list[GanTrial]:
     return [GanTrial.named(name) for name in names]
 
 
-def read(
-    trial: GanTrial, data: Path, run: Path, budget: TimeBudget, on: Split = "test", device: str = "auto"
+def read_run(
+    trial: GanTrial, data: Path, run: Path, budget: TimeBudget, on: SplitName = "test", device: str = "auto"
 ) -> Result | None:
     """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
     content = checkpoint.read(run / "last.pt")
@@ -162,7 +162,7 @@ def _probe(
     return partial(probe, GanLocalizer(network).to(real.device).prepare(real).forward)
 
 
-def readings_page(trials: Sequence[GanTrial], done: Mapping[str, Result], on: Split = "test") -> str:
+def readings_page(trials: Sequence[GanTrial], done: Mapping[str, Result], on: SplitName = "test") -> str:
     """Markdown: a table for every GAN with and without augmentation, over all its groups."""
     images, how = WHICH[on]
     page = [
@@ -181,7 +181,7 @@ def readings_page(trials: Sequence[GanTrial], done: Mapping[str, Result], on: Sp
         page += ["", f"## {title}", "", *failures({trial.name: done.get(trial.name, {}) for trial in mine}), read]
         if runs:
             names = [name for name in runs[0].attribution_methods if all(name in r.attribution_methods for r in runs)]
-            readings = [Reading.of(name, runs) for name in names]
+            readings = [MeasuredReading.of(name, runs) for name in names]
             constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
             rows = [*(reading.row for reading in readings), *constants]
             page += ["", *markdown_table(COLUMNS, rows), "", learnt(readings)]
@@ -198,18 +198,18 @@ def _what_was_read(runs: Sequence[GanRun]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MeasuredReading:
     """One attribution method over all groups: which share of the runs hits each image, and beside what."""
 
     name: str
-    maps: Hits
-    shuffled: Hits
-    untrained: Hits
+    maps: ImageHits
+    shuffled: ImageHits
+    untrained: ImageHits
     over_shuffled: Comparison
     over_untrained: Comparison
 
     @classmethod
-    def of(cls, name: str, runs: Sequence[GanRun]) -> "Reading":
+    def of(cls, name: str, runs: Sequence[GanRun]) -> "MeasuredReading":
         """The attribution method `name` of some runs."""
         maps = over_groups(runs, lambda run: run.attribution(name, "maps"))
         shuffled = over_groups(runs, lambda run: run.attribution(name, "shuffled"))
@@ -223,7 +223,7 @@ class Reading:
         return [self.name, *entries, f"{100 * self.untrained.mean():.1f}", signed(self.over_untrained, 100)]
 
 
-def learnt(readings: Sequence[Reading]) -> str:
+def learnt(readings: Sequence[MeasuredReading]) -> str:
     """Which readings lie above untrained Ds, and which of those above their shuffled maps, in words.
 
     Both at p < 0.05 after Holm's correction for all readings.

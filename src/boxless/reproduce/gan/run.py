@@ -16,7 +16,7 @@ from torch import Tensor
 
 from boxless.data.dataset import data_hash
 from boxless.gan import Preset
-from boxless.gan.checkpoint_selection import CheckpointCriteria, Scores, select
+from boxless.gan.checkpoint_selection import CheckpointCriteria, CriteriaScores, select_checkpoint
 from boxless.gan.data import read_images
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
@@ -37,7 +37,7 @@ STAGES = 10
 """Checkpoints of a run that are measured, evenly spaced."""
 UNTRAINED = 3
 """Networks that were never trained, for that control; they differ between seeds."""
-SCORES = tuple(field.name for field in fields(Scores))
+SCORES = tuple(field.name for field in fields(CriteriaScores))
 """The criteria that the label-free choice reads; a stage has more."""
 COMPARED = 512
 """Real and generated images at most that the distance between the two is measured on."""
@@ -179,7 +179,7 @@ class _Measuring:
     def chosen(self, last: dict[str, Any], stages: Sequence[Result]) -> int:
         """The step of the stage that the label-free criteria choose."""
         rows = [{name: stage["criteria"][name] for name in SCORES} for stage in stages]
-        return select([Scores(**row) for row in rows], self.judge(last).untrained)
+        return select_checkpoint([CriteriaScores(**row) for row in rows], self.judge(last).untrained)
 
     def controls(self, last: dict[str, Any]) -> Result:
         """Untrained Ds in every reading, constant boxes, and border contrast: what no learning scores."""

@@ -10,9 +10,9 @@ from jaxtyping import Float64
 from boxless.reproduce.gan.run import GanTrial
 from boxless.reproduce.grid import Result
 
-Hits = Float64[np.ndarray, "image"]
+ImageHits = Float64[np.ndarray, "image"]
 """1 for each image whose box reaches IoU 0.5, else 0; or the mean over runs."""
-Kind = Literal["maps", "shuffled"]
+MapKind = Literal["maps", "shuffled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ class GanRun:
         """The stage that the label-free criteria chose."""
         return self.steps.index(self.content["label_free"])
 
-    def stages(self, reading: str, threshold: str, kind: Kind = "maps") -> list[Hits]:
+    def stages(self, reading: str, threshold: str, kind: MapKind = "maps") -> list[ImageHits]:
         """The score of each stage, of its maps or of shuffled ones."""
         return [_hits(stage["readings"][reading][kind][threshold]) for stage in self.content["stages"]]
 
-    def peak(self, reading: str, threshold: str) -> Hits:
+    def peak(self, reading: str, threshold: str) -> ImageHits:
         """The best of the stages, chosen with the test boxes, as the paper reports it."""
         return max(self.stages(reading, threshold), key=lambda hits: float(hits.mean()))
 
-    def untrained(self, reading: str, threshold: str) -> list[Hits]:
+    def untrained(self, reading: str, threshold: str) -> list[ImageHits]:
         """Networks that were never trained."""
         return [_hits(scores[threshold]) for scores in self.content["controls"]["untrained"][reading]]
 
-    def control(self, name: str) -> Hits:
+    def control(self, name: str) -> ImageHits:
         """What no learning scores on the images of the run."""
         return _hits(self.content["controls"][name])
 
@@ -67,7 +67,7 @@ class GanRun:
         """The ways to read the last state that were measured."""
         return list(self.content["readouts"])
 
-    def attribution(self, method: str, kind: Literal["maps", "shuffled", "untrained"]) -> list[Hits]:
+    def attribution(self, method: str, kind: Literal["maps", "shuffled", "untrained"]) -> list[ImageHits]:
         """The scores of the last state read by one of them, of the same maps shuffled, or of untrained networks."""
         scores = self.content["readouts"][method][kind]
         return [_hits(one["transferred"]) for one in (scores if kind == "untrained" else [scores])]
@@ -78,13 +78,13 @@ def runs_in(trials: Sequence[GanTrial], results: Mapping[str, Result], key: str 
     return {trial: GanRun(trial, results[trial.name]) for trial in trials if key in results.get(trial.name, {})}
 
 
-def over_groups(runs: Iterable[GanRun], pick: Callable[[GanRun], Iterable[Hits]]) -> Hits:
+def over_groups(runs: Iterable[GanRun], pick: Callable[[GanRun], Iterable[ImageHits]]) -> ImageHits:
     """The mean of the picked scores image by image in every group, one group after the other."""
-    groups: dict[str, list[Hits]] = {}
+    groups: dict[str, list[ImageHits]] = {}
     for run in runs:
         groups.setdefault(run.trial.group, []).extend(pick(run))
     return np.concatenate([np.mean(scores, axis=0) for scores in groups.values()])
 
 
-def _hits(score: Mapping[str, Any]) -> Hits:
+def _hits(score: Mapping[str, Any]) -> ImageHits:
     return np.array([float(digit) for digit in score["hits"]])

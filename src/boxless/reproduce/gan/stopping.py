@@ -22,7 +22,7 @@ from boxless.evaluation.bootstrap import compare, holm, interval
 from boxless.gan.checkpoint_selection import agreement, derangement
 from boxless.reproduce.gan.readings import finished
 from boxless.reproduce.gan.run import GanTrial, maps_file
-from boxless.reproduce.gan.run_results import GanRun, Kind
+from boxless.reproduce.gan.run_results import GanRun, MapKind
 from boxless.reproduce.grid import Result, stored
 from boxless.reproduce.markdown import markdown_table
 from boxless.runtime import checkpoint
@@ -33,7 +33,7 @@ from boxless.runtime.provenance import provenance
 NAME = "gan-stopping"
 MAPS = ("cam", "transferred")
 """What is scored: the paper's maps, which the criteria were measured on."""
-KINDS: tuple[Kind, Kind] = ("maps", "shuffled")
+KINDS: tuple[MapKind, MapKind] = ("maps", "shuffled")
 CRITERIA = ("equivariance", "stability", "deletion", "similarity", "fidelity", "agreement", "balance")
 """Of every stage, more is better: similarity is the MS-SSIM of generated pairs, fidelity the KID with its sign changed,
 agreement that of the maps of two seeds, balance how near the loss of D is to the one where it cannot tell (ln 4)."""

@@ -18,7 +18,7 @@ from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan.cam_reference import CAM, run_reference
 from boxless.reproduce.gan.claims import NOT_RUN, claims_section
 from boxless.reproduce.gan.run import GanTrial, measured_stages, run_trial, trained_at
-from boxless.reproduce.gan.run_results import GanRun, Hits, runs_in
+from boxless.reproduce.gan.run_results import GanRun, ImageHits, runs_in
 from boxless.reproduce.gan.scoring import FIXED
 from boxless.reproduce.grid import Result, TimeBudget, failures, run_grid
 from boxless.reproduce.markdown import markdown_table, with_interval
@@ -164,7 +164,7 @@ def rows(trials: Sequence[GanTrial], done: Mapping[str, Result], reading: str, t
     return found
 
 
-def _columns(runs: Sequence[GanRun], reading: str, threshold: str) -> list[list[Hits]]:
+def _columns(runs: Sequence[GanRun], reading: str, threshold: str) -> list[list[ImageHits]]:
     """The scores that each column from "last" on is the mean of."""
     stages = [run.stages(reading, threshold) for run in runs]
     return [

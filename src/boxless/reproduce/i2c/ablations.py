@@ -26,7 +26,7 @@ from boxless.reproduce.classifier_runs import Trial, TrialMaps
 from boxless.reproduce.classifier_tables import ClassifierTable
 from boxless.reproduce.cost_profile import cost_table
 from boxless.reproduce.markdown import markdown_table
-from boxless.reproduce.recipes import Recipe
+from boxless.reproduce.recipes import TableRecipe
 from boxless.reproduce.trial_results import Outcomes
 
 OFF: dict[str, Any] = {"sc_weight": 0.0, "gc_weight": 0.0, "warm_up": 1_000_000}
@@ -51,7 +51,7 @@ class Ablation(ClassifierTable):
     against: str = "plain"
     """The variant that all others are compared with on the same images."""
 
-    def trials(self, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Trial]:
+    def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """Every variant with every seed."""
         shared = recipe.options("i2c", train)
         found = []

@@ -16,7 +16,7 @@ from boxless.reproduce.classifier_runs import Trial
 from boxless.reproduce.classifier_tables import ClassifierTable
 from boxless.reproduce.i2c import published
 from boxless.reproduce.markdown import markdown_table
-from boxless.reproduce.recipes import Recipe
+from boxless.reproduce.recipes import TableRecipe
 from boxless.reproduce.trial_results import Outcomes, TrialResult
 
 COLUMNS = ("method", "backbone", "", "seeds", "Top-1 Loc", "Top-5 Loc", "GT-known", "Top-1 class", "Top-5 class")
@@ -24,13 +24,13 @@ PUBLISHED, OURS, ORACLE = "published", "boxless", "boxless, thresholds from the 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison(ClassifierTable):
+class ErrorTable(ClassifierTable):
     """One of the two tables; training images need no boxes, as those of ILSVRC are read without."""
 
-    rows: tuple[published.Row, ...]
+    rows: tuple[published.PublishedRow, ...]
     unboxed: bool = True
 
-    def trials(self, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Trial]:
+    def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """One for each row whose method and backbone boxless has, the last row (I2C's) first."""
         there = [row for row in self.rows[::-1] if row.method in METHODS and row.backbone in BACKBONES]
         return [
@@ -57,8 +57,8 @@ class Comparison(ClassifierTable):
 
 
 TABLES: tuple[ClassifierTable, ...] = (
-    Comparison(name="i2c-table-1", about="errors on ILSVRC validation images", rows=published.TABLE_1, ten_crops=True),
-    Comparison(name="i2c-table-2", about="errors on CUB-200-2011 test images", rows=published.TABLE_2),
+    ErrorTable(name="i2c-table-1", about="errors on ILSVRC validation images", rows=published.TABLE_1, ten_crops=True),
+    ErrorTable(name="i2c-table-2", about="errors on CUB-200-2011 test images", rows=published.TABLE_2),
 )
 
 
@@ -75,6 +75,6 @@ def _ours(results: Sequence[TrialResult]) -> list[list[str]]:
     ]
 
 
-def _absent(row: published.Row) -> str:
+def _absent(row: published.PublishedRow) -> str:
     lacks = [name for name, there in ((row.method, METHODS), (row.backbone, BACKBONES)) if name not in there]
     return f"boxless has no {lacks[0]}" if lacks else "not run"

@@ -17,7 +17,7 @@ from boxless.methods import method_class
 from boxless.report.drawing import FOUND, Colour, Picture, outline, overlay, sheet
 from boxless.reproduce.classifier_runs import Trial, TrialMaps, spaced
 from boxless.reproduce.classifier_tables import ClassifierTable
-from boxless.reproduce.recipes import Recipe
+from boxless.reproduce.recipes import TableRecipe
 from boxless.reproduce.trial_results import Outcomes, TrialResult
 
 METHODS = ("i2c", "acol")
@@ -34,7 +34,7 @@ class Figure3(ClassifierTable):
     name: str = "i2c-figure-3"
     about: str = "boxes on test images"
 
-    def trials(self, train: Dataset, recipe: Recipe, seeds: Sequence[int]) -> list[Trial]:
+    def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """One of each method."""
         settings = replace(recipe.training, seed=seeds[0])
         return [Trial(method, method, recipe.options(method, train), settings) for method in METHODS]
