@@ -1,6 +1,11 @@
 """The flags that commands share: one spelling, one meaning, and the words of the version before for one more."""
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,44 +13,81 @@ import pytest
 import torch
 from squares import make_squares, quick
 
-from boxless.cli import app
+from boxless.cli import VERBS, app
 from boxless.cli.config import read_config
 from boxless.cli.former_flags import current_spelling
 from boxless.data.folder import read_data
 from boxless.data.splits import restricted
+from boxless.gan import GANS
+from boxless.methods import METHODS, REGRESSORS
 from boxless.methods.settings import read_settings
 from boxless.methods.training import train_classifier
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
 
 COMMANDS = {
+    "check": ["check"],
     "find": ["find"],
-    "predict": ["predict"],
-    "evaluate": ["evaluate"],
+    "calibrate": ["calibrate"],
     "cam": ["train", "cam"],
     "psol": ["train", "psol"],
     "gan": ["train", "sn-dcgan"],
+    "position": ["train", "position"],
+    "predict": ["predict"],
+    "evaluate": ["evaluate"],
+    "review": ["review"],
+    "score": ["score"],
     "table": ["reproduce", "i2c-table-2"],
     "wsol": ["reproduce", "wsol-table"],
     "gan table": ["reproduce", "gan-table-3"],
     "gan figure": ["reproduce", "gan-figure-1"],
+    "gan readings": ["reproduce", "gan-readings"],
+    "gan stopping": ["reproduce", "gan-stopping"],
+    "methods": ["methods"],
+    "demo": ["demo"],
 }
-TABLES = {"table", "wsol", "gan table", "gan figure"}
-SHARED = {
-    "--device": set(COMMANDS),
-    "--precision": set(COMMANDS),
-    "--batch-size": set(COMMANDS),
-    "--workers": set(COMMANDS) - {"gan table", "gan figure"},
-    "--classes": set(COMMANDS) - TABLES,
-    "--one-category": set(COMMANDS) - TABLES,
-    "--json": set(COMMANDS) - TABLES,
-    "--devices": {"find", "predict", "cam", "psol"},
-    "--nodes": {"find", "predict", "cam", "psol"},
-    "--seed": {"evaluate", "cam", "psol", "gan", "gan figure"},
-    "--resume": {"find", "predict", "cam", "psol", "gan"},
-    "--overwrite": {"find", "predict"},
-    "--config": {"find", "cam", "psol", "gan"},
+NO_NETWORK = dict.fromkeys(("check", "score", "gan stopping", "methods"), "it runs no network")
+AS_SHIPPED = {"demo": "it shows the defaults", "review": "it opens boxes; a run is predicted with the defaults, once"}
+TABLES = ("table", "wsol", "gan table", "gan figure", "gan readings", "gan stopping")
+ONE_PROCESS = dict.fromkeys(("calibrate", "evaluate", *TABLES), "its numbers are made in one process") | {
+    "gan": "a GAN trains in one process", "position": "it trains in minutes, in one process"
+}  # fmt: skip
+WHOLE = dict.fromkeys(TABLES, "a table is of its data as published; GANs have --groups") | {
+    "check": "it says what is there", "review": "it shows what was found", "score": "the file of true boxes decides",
+    "methods": "it reads no data", "demo": "it draws its data",
+}  # fmt: skip
+NOTHING_KEPT = {
+    "check": "it writes nothing", "methods": "it writes nothing", "score": "its one file is written anew each time",
+    "calibrate": "its one file is written anew each time", "evaluate": "its two files are written anew each time",
+    "review": "it always goes on, and every decision is kept", "demo": "its folder has to be empty",
+    **dict.fromkeys(TABLES, "it always goes on; a finished trial is never run again"),
+}  # fmt: skip
+NO_SENSE: dict[str, dict[str, str]] = {
+    "--device": NO_NETWORK | AS_SHIPPED,
+    "--precision": NO_NETWORK | AS_SHIPPED | {"gan readings": "readings are compared in fp32"},
+    "--batch-size": NO_NETWORK
+    | AS_SHIPPED
+    | {"gan readings": "the maps are the same in any batch", "position": "its schedule is of batches of 32"},
+    "--workers": AS_SHIPPED
+    | dict.fromkeys(("score", "methods", "gan stopping"), "it reads no images")
+    | {"gan readings": "its images are read once, in seconds"},
+    "--devices": NO_NETWORK | AS_SHIPPED | ONE_PROCESS,
+    "--nodes": NO_NETWORK | AS_SHIPPED | ONE_PROCESS,
+    "--classes": WHOLE,
+    "--one-category": WHOLE,
+    "--seed": dict.fromkeys(("check", "find", "calibrate", "predict", "review", "methods"), "nothing is drawn")
+    | {"score": "its draws are those of every other score", "gan readings": "the runs have theirs"}
+    | dict.fromkeys(("table", "wsol", "gan table"), "it has --seeds")
+    | {"gan stopping": "the runs have theirs"},
+    "--json": {},
+    "--config": NO_NETWORK
+    | AS_SHIPPED
+    | dict.fromkeys(TABLES, "the recipe is the settings")
+    | {"calibrate": "it writes one", "predict": "the run has its settings", "evaluate": "the run has its settings"},
+    "--resume": NOTHING_KEPT,
+    "--overwrite": NOTHING_KEPT,
 }
+"""Where a flag that commands share is left out, and why it would make no sense there; everywhere else it has to be."""
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -71,13 +113,76 @@ def flags_of(words: list[str]) -> dict[str, Any]:
 
 def test_a_flag_that_commands_share_is_spelled_alike_wherever_it_makes_sense() -> None:
     known = {name: flags_of(words) for name, words in COMMANDS.items()}
-    for flag, commands in SHARED.items():
-        assert {name for name, flags in known.items() if flag in flags} == commands, flag
+    for flag, left_out in NO_SENSE.items():
+        commands = {name for name, flags in known.items() if flag in flags}
+        assert commands == COMMANDS.keys() - left_out.keys(), flag
         shorts = {known[name][flag][0] for name in commands}
         choices = {known[name][flag][1] for name in commands}
         assert len(shorts) == 1 and len(choices) == 1, (flag, shorts, choices)
         assert all(known[name][flag][2] for name in commands), f"{flag} has no help"
     assert known["cam"]["--workers"][0] == ("-j",) and known["gan"]["--batch-size"][0] == ("-b",)
+
+
+def test_no_command_is_missing_above() -> None:
+    words = {tuple(words) for words in COMMANDS.values()}
+    alike = {"train": {"cam", "psol", "sn-dcgan", "position"}, "reproduce": {words[-1] for words in COMMANDS.values()}}
+    for verb in VERBS:
+        leaves = alike.get(verb)
+        assert leaves is not None or (verb,) in words, verb
+    trained = {*METHODS, *REGRESSORS, *GANS, "position"}
+    assert {name for name in app["train"] if not name.startswith("-")} == trained
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_quiet_and_debug_stand_anywhere(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capfd, *COMMANDS[command], "--quiet", "--help", "--debug")
+    assert code == 0 and "Usage" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "nowhere"],
+        ["find", "nowhere"],
+        ["find", "nowhere", "--reprot"],
+        ["reproduce", "gan-figure-1", "--data", "nowhere", "--out", "out"],
+        ["reproduce", "wsol-table", "--data", "nowhere", "--out", "out"],
+        ["reproduce", "gan-readings", "--data", "nowhere", "--out", "out"],
+    ],
+)
+def test_with_json_stdout_is_json_in_failure_too(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, *arguments, "--json")
+    assert code in (1, 2) and json.loads(out).keys() == {"error"} and json.loads(out)["error"] in " ".join(err.split())
+
+
+def test_a_reader_that_has_read_enough_is_no_error_of_ours() -> None:
+    ours = subprocess.Popen(
+        [sys.executable, "-m", "boxless", "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    )
+    assert ours.stdout is not None and ours.stderr is not None
+    ours.stdout.close()
+    assert ours.stderr.read() == b"" and ours.wait() == 128 + signal.SIGPIPE
+
+
+def test_a_run_is_replaced_when_asked_to_and_never_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_squares(tmp_path / "squares", 8)
+    tiny = ["--backbone", "tiny", "--weights", "none", "--size", "32", "--resize", "32", "--device", "cpu"]
+    arguments = ["train", "cam", tmp_path / "squares", "--out", tmp_path / "run", *tiny]
+    assert run(capfd, *arguments, "--epochs", "2")[0] == 0
+    (tmp_path / "run" / "samples.png").touch()
+    (tmp_path / "run" / "notes.txt").touch()
+    code, _, err = run(capfd, *arguments, "--epochs", "1")
+    assert code == 2 and "--overwrite" in err
+    code, _, err = run(capfd, *arguments, "--epochs", "1", "--overwrite", "--resume")
+    assert code == 2 and "one of the two" in err
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
+    code, out, err = run(capfd, *arguments, "--epochs", "1", "--overwrite", "--json")
+    assert code == 0, err
+    assert json.loads(out)["files"] == ["best.pt", "last.pt", "metrics.csv", "notes.txt", "settings.toml"]
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -165,6 +270,12 @@ def test_what_no_search_can_have_is_one_sentence_and_exit_2(
     code, out, err = run(capfd, "find", tmp_path / "squares", "--out", tmp_path / "out", *wrong)
     assert (code, out) == (2, "") and said in err and len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_check_too_needs_a_thread_to_read_with(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_squares(tmp_path / "squares", 2)
+    code, out, err = run(capfd, "check", tmp_path / "squares", "--workers", "0")
+    assert (code, out) == (2, "") and "workers is 0; expected more than 0" in err
 
 
 @pytest.mark.parametrize("wrong", ["mps", "xpu", "cuda:", "cuda:1000", "cpu:1"])

@@ -97,6 +97,14 @@ def test_figures_of_one_folder_share_their_runs(data, first):
         run_figure("gan-figure-2", data, training(3), out, TimeBudget(), note, gans=["sn-dcgan"], groups=["star"])
 
 
+def test_too_few_images_to_be_compared_are_refused_before_any_training(tmp_path):
+    make_scenes(tmp_path / "few", 8, kinds=("beetle", "star"), size=32, test=0.5, seed=1)
+    how = (training(), tmp_path, TimeBudget(), lambda trial: None)
+    with pytest.raises(UsageError, match="2 training images of star"):
+        run_figure("gan-figure-1", tmp_path / "few", *how, groups=["star"])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_clock_leaves_no_picture_of_nothing(data, tmp_path):
     page = run_figure(
         "gan-figure-4", data, training(10_000), tmp_path, TimeBudget(0.02), lambda trial: print, groups=["star"]

@@ -153,7 +153,7 @@ def test_label_free_choice_is_kept_and_resumed(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_when_its_choice_has_stood_long_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxless.gan.checkpoint_selection.select", lambda scores, untrained: 2)
+    monkeypatch.setattr("boxless.gan.checkpoint_selection.select_checkpoint", lambda scores, untrained: 2)
     train_gan("dcgan", pictures(), tiny(stop="label-free", judge_every=1, iterations=99), tmp_path)
     assert checkpoint.read(tmp_path / "last.pt")["step"] == 2 + PATIENCE
     assert checkpoint.read(tmp_path / "best.pt")["step"] == 2

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -226,6 +227,28 @@ def test_the_grid_stops_with_the_clock_and_records_failures(tmp_path):
     assert row[-1] == "failed"
     with pytest.raises(UsageError, match="expected more than 0"):
         TimeBudget(0)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_folders_of_the_version_before_are_taken_up(nested, tmp_path):
+    """Those of classifiers have a table of their training among the settings, those of GANs do not."""
+    trials = table_3_trials(["a"], ["cam"], [0])
+
+    def settings(**training):
+        return {"data": "made", **({"training": training} if nested else training)}
+
+    def work(trial, budget):
+        return {"failed": "ran"}
+
+    stored = settings(accelerator="cpu", precision="32-true", width=0.5)
+    run_grid(trials, work, tmp_path, stored, TimeBudget(), str, tmp_path / "page.md")
+    assert results(trials, tmp_path, settings(device="cpu", precision="fp32", width=0.5, newer=1))
+    with pytest.raises(UsageError, match="precision fp32, now bf16"):
+        results(trials, tmp_path, settings(device="cpu", precision="bf16", width=0.5))
+
+
+def test_how_many_threads_read_makes_no_other_table():
+    assert deciding(training()) == deciding(replace(training(), workers=3))
 
 
 def test_the_clock_stops_a_trial_with_everything_saved(data, tmp_path):

@@ -1,13 +1,15 @@
 """The command line: parse, call, print. No verb imports torch before its work begins, so that help is instant."""
 
 import errno
+import json
 import logging
 import os
+import signal
 import sys
 from contextlib import AbstractContextManager
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from boxless import __version__
 from boxless.cli.former_flags import current_spelling
@@ -76,35 +78,39 @@ def _launch(
         print(change, file=sys.stderr)  # noqa: T201
     try:
         with reporting_to(_counting):
-            result = app(words, exit_on_error=True, print_error=True)
-    except BoxlessError as error:
-        if debug:
-            raise
-        if not error.reported_elsewhere:
-            print(f"boxless: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("boxless: interrupted; what was saved stays.", file=sys.stderr)  # noqa: T201
-        return 130
-    except BrokenPipeError:  # `boxless ... | head` is no error
+            result = app(words, exit_on_error=False, print_error=True)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough, as in `boxless ... | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        if debug:
+        return 128 + signal.SIGPIPE
+    except (Exception, KeyboardInterrupt) as error:
+        if debug and not isinstance(error, CycloptsError):
             raise
-        if isinstance(error, OSError) and error.errno in DISK:
-            place = f": {error.filename}" if error.filename else ""
-            print(f"boxless: {error.strerror}{place}. {DISK[error.errno]}", file=sys.stderr)  # noqa: T201
-            return 1
-        print(  # noqa: T201
-            f"boxless: unexpected {type(error).__name__}: {error}. This is a mistake in boxless: run the command again "
-            "with --debug and report the traceback.",
-            file=sys.stderr,
-        )
-        return 1
+        sentence, code = _verdict(error)
+        if not isinstance(error, CycloptsError) and not getattr(error, "reported_elsewhere", False):
+            print(f"boxless: {sentence}", file=sys.stderr)  # noqa: T201
+        if "--json" in words and not getattr(error, "reported_elsewhere", False):
+            print(json.dumps({"error": sentence}))  # noqa: T201
+        return code
     return result if isinstance(result, int) else 0
+
+
+def _verdict(error: BaseException) -> tuple[str, int]:
+    """What is said of an error, in a sentence, and the exit code."""
+    if isinstance(error, CycloptsError):
+        return str(error), 2
+    if isinstance(error, BoxlessError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; what was saved stays.", 130
+    if isinstance(error, OSError) and error.errno in DISK:
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{place}. {DISK[error.errno]}", 1
+    return (
+        f"unexpected {type(error).__name__}: {error}. This is a mistake in boxless: run the command again with --debug "
+        "and report the traceback.",
+        1,
+    )
 
 
 def _counting(title: str) -> AbstractContextManager[Progress]:

@@ -52,6 +52,6 @@ def calibrate(
         console.result(found.to_dict() | {"out": str(out)})
         return 0
     for sentence in found.words():
-        console.out.print(sentence, markup=False, highlight=False)
-    console.out.print(f"Written to {out}. Next: boxless find {photos} --config {out}", markup=False, highlight=False)
+        console.line(sentence)
+    console.line(f"Written to {out}. Next: boxless find {photos} --config {out}")
     return 0

@@ -13,6 +13,7 @@ from boxless.cli import console
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
 from boxless.data.dataset import NO_CLASS
 from boxless.data.near_duplicates import NEAR
+from boxless.runtime.toml_settings import require_positive
 
 
 def check(
@@ -41,6 +42,7 @@ def check(
     from boxless.data.check import check as look
     from boxless.data.check import plain
 
+    require_positive(workers=workers)
     findings = look(data, workers=workers)
     if json:
         console.result(plain(findings))

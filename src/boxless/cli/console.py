@@ -15,10 +15,17 @@ from rich.progress import Progress as RichProgress
 
 from boxless.runtime.progress import Progress
 
-out = Console(soft_wrap=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Left to the command line: rich would exit with 1, as if the work had failed."""
+        raise BrokenPipeError
+
+
+out = _Console(soft_wrap=True)
 if not out.is_terminal:
     out.width = 200  # a table in a file or a pipe need not be folded
-notes = Console(stderr=True)
+notes = _Console(stderr=True)
 
 
 def quiet() -> bool:
@@ -30,6 +37,11 @@ def note(text: str) -> None:
     """A line about how the work goes, on stderr."""
     if not quiet():
         notes.print(text, markup=False, highlight=False)
+
+
+def line(text: str) -> None:
+    """A line of a result for people, on stdout, as it is."""
+    out.print(text, markup=False, highlight=False)
 
 
 def result(content: dict[str, Any]) -> None:

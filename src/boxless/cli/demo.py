@@ -43,10 +43,10 @@ def demo(
         raise UsageError(f"{out} is not empty. Choose another --out, or remove it to run the demo again.")
     scored = run_demo(out, console.counting, scenes=scenes, gan_iterations=gan_iterations, epochs=epochs, seed=seed)
     if json:
-        console.out.print((out / "results.json").read_text(), markup=False, highlight=False)
+        console.line((out / "results.json").read_text())
         return 0
     for one in scored:
-        console.out.print(f"\n{one.name}: {one.words}", markup=False, highlight=False)
+        console.line(f"\n{one.name}: {one.words}")
         print_measurement(one.measured, console.out)
-    console.out.print(f"\nLook at {out / 'report.html'}; the numbers are in {out / 'results.json'}.", markup=False)
+    console.line(f"\nLook at {out / 'report.html'}; the numbers are in {out / 'results.json'}.")
     return 0

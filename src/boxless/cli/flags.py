@@ -110,6 +110,8 @@ class RunFlags(Categories):
     """Run folder for settings.toml, last.pt, best.pt and metrics.csv; default: runs/NAME."""
     resume: Switch = False
     """Go on where the run in the output folder stopped."""
+    overwrite: Switch = False
+    """Replace the run in the output folder."""
     config: Path | None = None
     """Settings of another run (its settings.toml, or a part of one); flags that are given win over it."""
     json: Switch = False

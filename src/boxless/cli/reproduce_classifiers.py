@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import ClassifierFlags, seed_list
+from boxless.cli.reproduce_options import ClassifierFlags, print_page, seed_list
 
 if TYPE_CHECKING:
     from boxless.reproduce.classifier_tables import ClassifierTable
@@ -78,10 +78,11 @@ def _run(table: "ClassifierTable", flags: ClassifierFlags, seeds: str, recipe: s
     from boxless.reproduce.grid import TimeBudget
 
     recipe = flags.recipe or recipe
+    out = flags.out or out
     page = reproduce(
         table,
         flags.data,
-        flags.out or out,
+        out,
         TimeBudget(flags.minutes),
         seeds=seed_list(flags.seeds or seeds),
         recipe=recipe,
@@ -89,8 +90,7 @@ def _run(table: "ClassifierTable", flags: ClassifierFlags, seeds: str, recipe: s
         begun=lambda trial: console.note(f"trial {trial.name}"),
         **flags.settings(recipe),
     )
-    console.out.print(page, markup=False, highlight=False)
-    return 0
+    return print_page(page, out, as_json=flags.json)
 
 
 def _words(given: str | None) -> list[str]:

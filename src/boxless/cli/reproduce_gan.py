@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import GanFlags, seed_list
+from boxless.cli.flags import Switch
+from boxless.cli.reproduce_options import GanFlags, print_page, seed_list
 
 if TYPE_CHECKING:
     from boxless.reproduce.gan.run import GanTrial
@@ -53,8 +54,8 @@ def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
     training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
     chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
     trials = table_3_trials(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), seed_list(seeds))
-    _print(run_table_3(trials, flags.data, training, flags.out or TABLE, budget, _begun))
-    return 0
+    out = flags.out or TABLE
+    return print_page(run_table_3(trials, flags.data, training, out, budget, _begun), out, as_json=flags.json)
 
 
 def _figure(name: str, about: str) -> Callable[..., int]:
@@ -67,9 +68,9 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         training = GanTraining(seed=seed, size=flags.size or FIGURES[name].size, log_every=50, **flags.settings())
         gans = _gans(flags.gans) if flags.gans else ()
         groups = _names(flags.groups) if flags.groups else ()
-        folder = flags.out or Path("runs") / f"gan-figures-{flags.data.stem}"
-        _print(run_figure(name, flags.data, training, folder, budget, _begun, gans=gans, groups=groups))
-        return 0
+        out = flags.out or Path("runs") / f"gan-figures-{flags.data.stem}"
+        page = run_figure(name, flags.data, training, out, budget, _begun, gans=gans, groups=groups)
+        return print_page(page, out, as_json=flags.json)
 
     command.__doc__ = f"""{about}
 
@@ -92,6 +93,7 @@ def gan_readings(
     minutes: float | None = None,
     device: str = "auto",
     out: Path = TABLE,
+    json: Switch = False,
 ) -> int:
     """Every way to read the Ds of a gan-table-3, beside untrained Ds and shuffled maps: what has D learnt?
 
@@ -109,16 +111,18 @@ def gan_readings(
         auto, cpu, cuda or cuda:N.
     out
         The table's folder, whose finished runs are read.
+    json
+        Print the page and its folder as JSON.
 
     """
     from boxless.reproduce.gan.readings import run_readings
     from boxless.reproduce.grid import TimeBudget
 
-    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_begun))
-    return 0
+    page = run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_begun)
+    return print_page(page, out, as_json=json)
 
 
-def gan_stopping(*, data: Path, out: Path = TABLE) -> int:
+def gan_stopping(*, data: Path, out: Path = TABLE, json: Switch = False) -> int:
     """Whether a criterion without labels chooses better checkpoints of a gan-table-3 than the last ones.
 
     Trains nothing. Prints the page and leaves it in gan-stopping.md, the numbers in gan-stopping.json.
@@ -129,12 +133,13 @@ def gan_stopping(*, data: Path, out: Path = TABLE) -> int:
         The data of the table.
     out
         The table's folder, whose finished trials are read.
+    json
+        Print the page and its folder as JSON.
 
     """
     from boxless.reproduce.gan.stopping import validate
 
-    _print(validate(out, data.name))
-    return 0
+    return print_page(validate(out, data.name), out, as_json=json)
 
 
 def _names(listed: str) -> list[str]:
@@ -153,7 +158,3 @@ def _gans(listed: str, reference: str = "") -> list[str]:
 
 def _begun(trial: "GanTrial") -> None:
     console.note(f"trial {trial.name}")
-
-
-def _print(page: str) -> None:
-    console.out.print(page, markup=False, highlight=False, end="")

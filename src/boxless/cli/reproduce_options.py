@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from boxless.cli.flags import SHORT, Device, Running
+from boxless.cli import console
+from boxless.cli.flags import SHORT, Running, Switch
 from boxless.runtime.errors import UsageError
 
 BatchSize = Annotated[int | None, Parameter(alias=SHORT["batch_size"])]
@@ -40,6 +41,8 @@ class ClassifierFlags(Running):
     """Training images of each class at most, the first by name; default: all."""
     out: Path | None = None
     """Folder for the results, the runs and the page; default: runs/i2c, and runs/wsol for wsol-table."""
+    json: Switch = False
+    """Print the page and its folder as JSON."""
 
     def settings(self, recipe: str) -> dict[str, Any]:
         """The settings of training that differ from the recipe's; the margin for crops grows with the size."""
@@ -53,7 +56,7 @@ class ClassifierFlags(Running):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class GanFlags(Device):
+class GanFlags(Running):
     """What every table and figure of GANs is asked for."""
 
     data: Path
@@ -77,10 +80,12 @@ class GanFlags(Device):
     """Images per step; default: the method's own (128)."""
     out: Path | None = None
     """Folder for the results and the runs; default: runs/gan-table-3, and runs/gan-figures-DATA for figures."""
+    json: Switch = False
+    """Print the page and its folder as JSON."""
 
     def settings(self) -> dict[str, Any]:
         """The settings of training that are flags."""
-        names = ("iterations", "width", "preset", "batch_size", "device", "precision")
+        names = ("iterations", "width", "preset", "batch_size", "workers", "device", "precision")
         return {name: getattr(self, name) for name in names}
 
 
@@ -89,3 +94,12 @@ def seed_list(seeds: str) -> list[int]:
     if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
         raise UsageError(f"The seeds are {seeds!r}. Expected whole numbers separated by commas, such as 0,1.")
     return [int(seed) for seed in seeds.split(",")]
+
+
+def print_page(page: str, out: Path, *, as_json: bool) -> int:
+    """Print the markdown of a table or figure that was left in the folder `out`; the exit code."""
+    if as_json:
+        console.result({"out": str(out), "page": page})
+    else:
+        console.line(page.removesuffix("\n"))
+    return 0

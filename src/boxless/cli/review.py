@@ -59,7 +59,7 @@ def review(
         console.result({"images": counts, "out": str(out)})
         return 0
     counted = ", ".join(f"{count} {word}" for word, count in counts.items())
-    console.out.print(f"Saved to {out / 'boxes.csv'}: {counted}.", markup=False, highlight=False)
+    console.line(f"Saved to {out / 'boxes.csv'}: {counted}.")
     return 0
 
 

@@ -36,7 +36,6 @@ def search(title: str, photos: Path, out: Path, flags: Search, build: Callable[[
         console.result(summary.to_dict() | {"out": str(out)})
         return 0
     for sentence in summary.words():
-        console.out.print(sentence, markup=False, highlight=False)
-    written = ", ".join(sorted(path.name for path in out.iterdir()))
-    console.out.print(f"Written to {out}: {written}", markup=False)
+        console.line(sentence)
+    console.line(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0

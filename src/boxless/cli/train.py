@@ -39,7 +39,7 @@ def _train_classifier(method: str, data: Path, out: Path, run: RunFlags, values:
     validation = _chosen(data, held_out, run) if held_out else None
     from boxless.methods.training import train_classifier  # torch, once the data is known to be good
 
-    train_classifier(method, options, train, validation, settings, out, resume=run.resume)
+    train_classifier(method, options, train, validation, settings, out, resume=run.resume, overwrite=run.overwrite)
 
 
 def _train_regressor(method: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def _train_regressor(method: str, data: Path, out: Path, run: RunFlags, values: 
     train = _all_or_train(data, run)
     from boxless.methods.training import train_regressor  # torch, once the data is known to be good
 
-    train_regressor(method, options, train, boxes, settings, out, resume=run.resume)
+    train_regressor(method, options, train, boxes, settings, out, resume=run.resume, overwrite=run.overwrite)
 
 
 def _train_gan(gan: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def _train_gan(gan: str, data: Path, out: Path, run: RunFlags, values: dict[str,
     from boxless.gan.training import train_gan
 
     images = read_images(train, settings.size, settings.workers)
-    train_gan(gan, images, settings, out, category=train.classes[0], resume=run.resume)
+    train_gan(gan, images, settings, out, category=train.classes[0], resume=run.resume, overwrite=run.overwrite)
 
 
 def _train_position(method: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def _train_position(method: str, data: Path, out: Path, run: RunFlags, values: d
     from boxless.gan.data import read_images
 
     images = read_images(replace(train, samples=evenly(train.samples)), settings.size, settings.workers)
-    train_run(images, settings, out, category=train.classes[0])
+    train_run(images, settings, out, category=train.classes[0], overwrite=run.overwrite)
 
 
 def _all_or_train(data: Path, run: RunFlags) -> "Dataset":
@@ -111,8 +111,8 @@ def _done(out: Path, *, as_json: bool) -> None:
     if as_json:
         console.result({"out": str(out), "files": files})
         return
-    console.out.print(f"Trained: {out} holds {', '.join(files)}", markup=False)
-    console.out.print(f"Next: boxless predict {out} PHOTOS --out boxes, or boxless evaluate {out} DATA", markup=False)
+    console.line(f"Trained: {out} holds {', '.join(files)}")
+    console.line(f"Next: boxless predict {out} PHOTOS --out boxes, or boxless evaluate {out} DATA")
 
 
 def _command(

@@ -39,6 +39,7 @@ from boxless.runtime.devices import bf16_is_fast, device_named
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import folder_lock
 from boxless.runtime.progress import track
+from boxless.runtime.run_folder import remove_run
 
 log = logging.getLogger("boxless")
 
@@ -281,17 +282,19 @@ def check_pictures(pictures: Pictures) -> None:
         )
 
 
-def train_run(pictures: Pictures, settings: PositionTraining, out: Path, *, category: str = "object") -> Path:
+def train_run(
+    pictures: Pictures, settings: PositionTraining, out: Path, *, category: str = "object", overwrite: bool = False
+) -> Path:
     """Train on pictures and write the networks to best.pt in the folder `out`, as `boxless predict` reads it.
 
-    Raises UsageError for an `out` that holds a run already, BoxlessError for pictures that have nothing to learn from
-    and for a full disk.
+    Raises UsageError for an `out` that holds a run already (unless `overwrite`), BoxlessError for pictures that have
+    nothing to learn from and for a full disk.
     """
     device = device_named(settings.device)
     bf16 = bf16_is_fast(device) if settings.precision == "auto" else settings.precision == "bf16"
     with folder_lock(out):
-        if (out / "best.pt").exists():
-            raise UsageError(f"{out} already holds a run. Choose another --out.")
+        if (out / "best.pt").exists() and not overwrite:
+            raise UsageError(f"{out} already holds a run. Replace it with --overwrite, or choose another --out.")
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             network = train_network(pictures, steps=settings.steps, seed=settings.seed, device=device)
         content = {
@@ -306,6 +309,7 @@ def train_run(pictures: Pictures, settings: PositionTraining, out: Path, *, cate
             "settings": {**asdict(settings), "images": len(pictures)},
             "model": {name: value.cpu() for name, value in network.state_dict().items()},
         }
+        remove_run(out)
         checkpoint.save(out / "best.pt", content)
     return out
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from boxless.backbones import build_backbone
+from boxless.runtime.errors import UsageError
 
 SIDE = 96
 """Side in pixels that images are brought to; GANs here make 32 or 64."""
@@ -59,10 +60,10 @@ def kid(
 
     `features` maps uint8 (batch, 3, h, w) to (batch, feature) and is Lite0 if not given. It is the unbiased estimate
     from all pairs of images, which that of many subsets tends to; each image is left out once for the deviation.
-    Raises ValueError for fewer than three images of a kind.
+    Raises UsageError for fewer than three images of a kind.
     """
     if min(len(real), len(generated)) < 3:
-        raise ValueError(f"{len(real)} and {len(generated)} images; expected three or more of each.")
+        raise UsageError(f"{len(real)} and {len(generated)} images have no distance; expected three or more of each.")
     describe = features or Features()
     x, y = (
         torch.cat([describe(part.permute(0, 3, 1, 2)) for part in torch.split(images, 64)]).cpu().double()

@@ -61,12 +61,13 @@ def train_gan(
     *,
     category: str = "object",
     resume: bool = False,
+    overwrite: bool = False,
     progress: Report | None = None,
 ) -> Path:
     """Train `gan` on images of one category -> the run folder `out`; boxes of images without a label are of `category`.
 
-    Raises UsageError for an `out` that already holds a run (unless `resume`) and for options that cannot work,
-    BoxlessError for images that cannot, for losses that stop being numbers and for a full disk (the last good
+    Raises UsageError for an `out` that already holds a run (unless `resume` or `overwrite`) and for options that cannot
+    work, BoxlessError for images that cannot, for losses that stop being numbers and for a full disk (the last good
     checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with everything saved.
     """
     recipe = settings.recipe(gan)
@@ -74,7 +75,7 @@ def train_gan(
         log.warning(doubt)
     check_images(images, settings.size, recipe.batch_size)
     with folder_lock(out):
-        check_run_folder(out, resume=resume)
+        check_run_folder(out, resume=resume, overwrite=overwrite)
         run = GanTrainingRun(gan, images, settings, out, category)
         if resume:
             with checkpoint.resuming(out / "last.pt"):

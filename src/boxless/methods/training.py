@@ -65,19 +65,22 @@ def train_classifier(
     out: Path,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Report | None = None,
 ) -> Path:
     """Train `method` on labelled images -> the run folder `out` (settings.toml, metrics.csv, last.pt, best.pt).
 
-    Raises UsageError for an `out` that already holds a run (unless `resume`) or that another process writes into and
-    for options that do not exist, BoxlessError for labels that cannot be learnt from, for a loss that stops being a
-    number and for a full disk (the last good checkpoint is kept each time), KeyboardInterrupt after Ctrl-C, with
-    everything saved.
+    Raises UsageError for an `out` that already holds a run (unless `resume` or `overwrite`) or that another process
+    writes into and for options that do not exist, BoxlessError for labels that cannot be learnt from, for a loss that
+    stops being a number and for a full disk (the last good checkpoint is kept each time), KeyboardInterrupt after
+    Ctrl-C, with everything saved.
     """
     if method in REGRESSORS:  # it would learn the true boxes that the data may come with
         raise UsageError(f"{method} learns from boxes that another method found, and not from labels.")
     check_labels(method, train, validation)
-    return train_network(method, options, train, validation, settings, out, resume=resume, progress=progress)
+    return train_network(
+        method, options, train, validation, settings, out, resume=resume, overwrite=overwrite, progress=progress
+    )
 
 
 def train_network(
@@ -90,6 +93,7 @@ def train_network(
     more: Mapping[str, Any] = _NOTHING,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Report | None = None,
 ) -> Path:
     """Train any method on what is known to fit it; `more` is what its checkpoints say beside what a classifier's do."""
@@ -97,7 +101,7 @@ def train_network(
     fabric = make_fabric(settings)
     team = Team(fabric)
     with team.lock(out), torch.random.fork_rng([]):
-        team.on_main(lambda: check_run_folder(out, resume=resume))
+        team.on_main(lambda: check_run_folder(out, resume=resume, overwrite=overwrite))
         run = TrainingRun(method, chosen, train, validation, settings, out, more, resume=resume, fabric=fabric)
         try:
             with progress_to(f"training {method}", progress if team.first else silent) as step:
@@ -175,9 +179,8 @@ class TrainingRun:
         if not self.epoch and not self.step:
             self.save(best=True)  # a run that is killed in its first epoch can be resumed too
         length = len(self.sampler)
-        with (
-            deferred_sigint() as interruption
-        ):  # over epochs too: between two of them Ctrl-C would be noted and forgotten
+        # Over epochs too: between two of them Ctrl-C would be noted and forgotten.
+        with deferred_sigint() as interruption:
             while self.epoch < self.settings.epochs:
                 if self.team.any_rank(interruption.requested, self.fabric.device):
                     raise KeyboardInterrupt
@@ -191,7 +194,7 @@ class TrainingRun:
     def steps(self, interruption: Interruption) -> Iterator[None]:
         """What is left of this epoch, step by step; saved now and then and at Ctrl-C."""
         self.network.train()
-        saved = time.monotonic()
+        saved, device = time.monotonic(), self.fabric.device
         for batch in self.batches():
             self.learn(batch)
             self.step += 1
@@ -200,10 +203,8 @@ class TrainingRun:
             if looked:
                 self.refuse_broken()
             if looked or self.team.world == 1:  # several processes have to save and to stop at the same step
-                stop = self.team.any_rank(interruption.requested, self.fabric.device)
-                late = self.team.any_rank(
-                    time.monotonic() - saved > 60 * self.settings.save_minutes, self.fabric.device
-                )
+                overdue = time.monotonic() - saved > 60 * self.settings.save_minutes
+                stop, late = (self.team.any_rank(one, device) for one in (interruption.requested, overdue))
                 if stop or late:
                     self.save()
                     saved = time.monotonic()
@@ -241,9 +242,8 @@ class TrainingRun:
         self.fabric.backward(losses.total)
         self.stepper.step()
         self.stepper.zero_grad()
-        values = torch.stack([*(term.detach().float() for term in losses), torch.ones_like(losses.total)]) * len(
-            targets
-        )
+        terms = [*(term.detach().float() for term in losses), torch.ones_like(losses.total)]
+        values = torch.stack(terms) * len(targets)
         self.sums = values if self.sums is None else self.sums + values
         self.terms = list(losses._fields)
 
@@ -253,10 +253,8 @@ class TrainingRun:
         for reason in self.pictures.newly_broken():
             log.warning("skipped: %s", reason)
         if self.checked is not None:
-            batch_size, workers = self.settings.batch_size, self.settings.workers
-            row["validation_accuracy"] = classification_accuracy(
-                self.module, self.checked, self.fabric, batch_size=batch_size, workers=workers
-            )
+            how = {"batch_size": self.settings.batch_size, "workers": self.settings.workers}
+            row["validation_accuracy"] = classification_accuracy(self.module, self.checked, self.fabric, **how)
         self.history.append({**row, "seconds": round(self.seconds, 2)})
         self.epoch, self.step, self.sums = self.epoch + 1, 0, None
         accuracy = row.get("validation_accuracy", 1.0)
@@ -320,6 +318,7 @@ def train_regressor(
     out: Path,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Report | None = None,
 ) -> Path:
     """Train `method` of REGRESSORS on images and the boxes that were found in them -> the run folder `out`.
@@ -333,7 +332,9 @@ def train_regressor(
     if left := len(train) - len(found):
         log.warning("%d of the %d training images have no box in %s and are left out", left, len(train), boxes)
     more = {"boxes": {"images": len(found), "sha256": digest(found)}}
-    return train_network(method, options, found, None, settings, out, more, resume=resume, progress=progress)
+    return train_network(
+        method, options, found, None, settings, out, more, resume=resume, overwrite=overwrite, progress=progress
+    )
 
 
 def make_fabric(settings: Training) -> Fabric:

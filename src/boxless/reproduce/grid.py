@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from boxless.runtime.device_options import current_names
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json, write_text_atomic
 from boxless.runtime.provenance import provenance
@@ -94,9 +95,8 @@ def results(trials: Sequence[Named], folder: Path, settings: Mapping[str, Any]) 
         if not path.exists():
             continue
         content = stored(path)
-        if content["settings"] != dict(settings):
-            raise UsageError(f"{path} was made with other settings ({_difference(content['settings'], settings)}). "
-                             "Use those, or choose another --out.")  # fmt: skip
+        if differs := _difference(content["settings"], settings):
+            raise UsageError(f"{path} was made with other settings ({differs}). Use those, or choose another --out.")
         found[trial.name] = content["result"]
     return found
 
@@ -116,6 +116,8 @@ def stored(path: Path) -> dict[str, Any]:
     return content
 
 
-def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    names = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
-    return ", ".join(f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names)
+def _difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The settings that differ, in words; what another version does not say cannot be compared."""
+    theirs, ours = (current_names({**settings, **settings.get("training", {})}) for settings in (stored, asked))
+    names = sorted((theirs.keys() & ours.keys()) - {"training"})
+    return ", ".join(f"{name} {theirs[name]}, now {ours[name]}" for name in names if theirs[name] != ours[name])

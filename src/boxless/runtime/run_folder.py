@@ -13,14 +13,30 @@ from boxless.runtime.device_options import current_names
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_text_atomic
 
+FILES = ("best.pt", "samples.png", "criteria.csv", "metrics.csv", "settings.toml", "last.pt")
+"""What a run leaves; last.pt, by which a run is known, is the last one to go."""
 
-def check_run_folder(out: Path, *, resume: bool) -> None:
-    """Raise UsageError for a folder that holds a run, with `resume` for one that does not; it is to be held by then."""
+
+def check_run_folder(out: Path, *, resume: bool, overwrite: bool = False) -> None:
+    """Raise UsageError for a folder that holds a run, unless it is to be overwritten; with `resume` for one that holds
+    none, and for both wishes at once. The folder's lock is to be held.
+    """
     there = (out / "last.pt").exists()
-    if there and not resume:
-        raise UsageError(f"{out} already holds a run. Resume it with --resume, or choose another --out.")
+    if resume and overwrite:
+        raise UsageError("--resume goes on with the run in --out and --overwrite replaces it. Give one of the two.")
+    if there and not (resume or overwrite):
+        raise UsageError(
+            f"{out} already holds a run. Resume it with --resume, replace it with --overwrite, or choose another --out."
+        )
     if resume and not there:
         raise UsageError(f"There is no last.pt in {out} to resume. Expected the folder of an earlier run.")
+
+
+def remove_run(out: Path) -> None:
+    """Remove the run that the folder holds, if it holds one, and nothing else."""
+    if (out / "last.pt").exists():
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
 
 
 class RunFolder:
@@ -41,10 +57,13 @@ class RunFolder:
     ) -> None:
         self.out, self.described, self.settings = out, dict(described), dict(settings)
         self.toml, self.may_change = toml, may_change
+        self.loaded = False
 
     def begin(self) -> None:
-        """Make the folder and write settings.toml."""
+        """Make the folder, remove the run in it unless that one was loaded, and write settings.toml."""
         self.out.mkdir(parents=True, exist_ok=True)
+        if not self.loaded:
+            remove_run(self.out)
         write_text_atomic(self.out / "settings.toml", [self.toml], "the settings")
 
     def save_best(self, content: Mapping[str, Any]) -> None:
@@ -71,6 +90,7 @@ class RunFolder:
                     f"The run in {self.out} has {whole} = {theirs[name]!r}, not {value!r}. Resume it with its own "
                     "images and options, or choose another --out."
                 )
+        self.loaded = True
         return content
 
     def refuse_less(self, name: str, done: int, asked: int) -> None:

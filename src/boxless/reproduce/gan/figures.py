@@ -36,6 +36,8 @@ COLUMNS = (
     "GAN", "category", "augmented", "seed", "iterations", "MS-SSIM of generated pairs", "of real pairs",
     "KID of generated", "of real halves", "correlation of two images' maps", "untrained D",
 )  # fmt: skip
+FEWEST = 6
+"""Training images whose halves have a distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def run_figure(
     `run_grid` raise.
     """
     figure = FIGURES[name]
+    splits(data)  # data that is not there is no trial's failure
     trials = figure.trials(gans or figure.gans, groups or figure.groups or categories(data), training.seed)
     settings = {"data": data.name, **deciding(training)}
 
@@ -123,7 +126,10 @@ def run(
     """Train one GAN in the run folder, going on where it stopped -> its numbers, None out of time."""
     test, train = category_splits(data, trial.group, boxed=False)
     settings = replace(training, augment=trial.augment, seed=trial.seed)
-    images = read_images(train, settings.size)
+    images = read_images(train, settings.size, settings.workers)
+    if len(images) < FEWEST:
+        raise UsageError(f"{data} has {len(images)} training images of {trial.group}. Expected {FEWEST} or more, whose "
+                         "halves can be compared: add images, or choose other --groups.")  # fmt: skip
     content = train_further(trial.gan, images, settings, folder, budget, progress)
     if content is None:
         return None

@@ -81,7 +81,7 @@ def run_trial(
     settings = replace(settings, augment=trial.augment, seed=trial.seed)
     device = device_named(settings.device)
     scoring = Scoring(test, train, size=settings.size, device=device, seed=settings.seed)
-    measuring = _Measuring(read_images(train, settings.size).to(device), scoring, run)
+    measuring = _Measuring(read_images(train, settings.size, settings.workers).to(device), scoring, run)
     stages = measured_stages(run)
     planned = steps(settings.iterations)
     if [stage["step"] for stage in stages] != planned[: len(stages)]:
