@@ -147,14 +147,14 @@ def with_boxes(data: Dataset, path: Path) -> Dataset:
 
 
 def calibrated(data: Dataset, build: Callable[[str], Predictor], counting: ProgressFactory) -> Calibration:
-    """Choose for a folder of which some images have boxes; `build` makes the finder of a method by its name."""
+    """Choose for a folder of which some images have boxes; `build` makes the predictor of a method by its name."""
     candidates = []
     for name in (REFERENCE, *METHODS):
-        finder = build(name)
+        predictor = build(name)
         with counting(f"looking, {name}") as progress:
             progress.expect(len(data))
-            maps = compute_heatmaps(finder, data, progress)
-        candidates.append(candidate(finder, maps))
+            maps = compute_heatmaps(predictor, data, progress)
+        candidates.append(candidate(predictor, maps))
     split = maps.boxed().split()
     return calibrate(candidates, candidates[0], control_ious(split.sizes, split.truths))
 
