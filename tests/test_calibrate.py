@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from boxless.cli import app
 from boxless.data.synthetic import make_scenes
 from boxless.discovery.contrast import Contrast
+from boxless.evaluation.bootstrap import surely_above_zero
 from boxless.evaluation.calibrate import Candidate, calibrate, choices_without, merits
 
 THRESHOLDS = np.arange(4) / 4
@@ -94,7 +96,7 @@ def test_a_left_out_image_has_no_say():
     """Each image alone loves a column of its own that all others hate: with its say it would choose that one."""
     images = 6
     ious = np.concatenate([np.eye(images), np.full((images, 1), 0.15)], axis=1).astype(np.float32)
-    found = calibrate([table("ddt", [[1, 0, 0, 0], *[[0, 0.1, 0, 0]] * 5])], table("auto", np.zeros((6, 4))), {})
+    found = calibrate([table("ddt", [[1, 0, 0, 0], *[[0, 0.1, 0, 0]] * 5])], table("auto", np.full((6, 4), 0.08)), {})
     assert (found.threshold, found.left_out[0]) == (0, 0)
     assert (choices_without(merits(ious)) != np.arange(images)).all()
 
@@ -106,12 +108,40 @@ def test_a_better_choice_is_made():
     assert found.settings() == {"method": "contrast", "threshold": 0.5}
 
 
-def test_chance_chooses_nothing():
-    """On random IoUs the label-free choice is kept, but for the few that ten images let through."""
-    rng = np.random.default_rng(0)
-    kept = 0
+@pytest.mark.parametrize(("images", "alike"), [(10, 0.0), (10, 0.9), (20, 0.9), (50, 0.0)])
+def test_chance_chooses_nothing(images, alike):
+    """Where no candidate differs from the label-free one, 5 % of the draws choose another, whatever they share.
+
+    `alike` is the share of an image's IoU that all candidates have in common. Of 200 draws with 5 % each, 21 or more
+    are chosen with a probability of .002.
+    """
+    rng = np.random.default_rng(images)
+    chosen = 0
+    for _ in range(200):
+        common = rng.random((images, 1))
+        noise = alike * common + (1 - alike) * rng.random((images, 17))
+        parts = [table(name, noise[:, 4 * k : 4 * k + 4]) for k, name in enumerate(("auto", "ddt", "contrast", "odd"))]
+        reference = table("auto", np.repeat(noise[:, 16:], 4, axis=1))
+        chosen += calibrate(parts, reference, {}).chosen
+    assert chosen < 21
+
+
+def test_few_boxes_are_enough_for_a_large_difference():
+    """A choice that is better by 0.3 on nearly every one of ten images is made, and among many candidates too."""
+    rng = np.random.default_rng(1)
     for _ in range(20):
-        noise = [table(name, rng.random((10, 4))) for name in ("auto", "ddt", "discriminant", "contrast", "saliency")]
-        found = calibrate(noise[1:], noise[0], {})
-        kept += found.settings() == {"method": "auto"}
-    assert kept >= 15
+        noise = [table(name, 0.4 + 0.1 * rng.standard_normal((10, 4))) for name in "abcdefgh"]
+        better = table("better", 0.7 + 0.1 * rng.standard_normal((10, 4)))
+        assert calibrate([*noise, better], table("auto", 0.4 + 0.1 * rng.standard_normal((10, 4))), {}).chosen
+
+
+def test_p_values_count_every_candidate():
+    """One candidate's p is that of the sign-flip test; a hundred alike cost nothing, a hundred of noise do."""
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal((8, 1)) + 0.6
+    (p,) = surely_above_zero(one)
+    flips = np.array(list(product([1, -1], repeat=8))) @ one[:, 0]
+    assert p == pytest.approx((flips >= one.sum() - 1e-9).mean(), abs=0.02)  # the mean, and not its t, is flipped here
+    assert surely_above_zero(np.repeat(one, 100, axis=1)) == pytest.approx(np.full(100, p))
+    assert surely_above_zero(np.concatenate([one, rng.standard_normal((8, 100))], axis=1))[0] > p
+    assert (surely_above_zero(np.zeros((10, 3))) == 1).all()

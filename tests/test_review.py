@@ -261,7 +261,7 @@ def test_a_run_predicts_once_and_is_then_reviewed(paths, capfd, monkeypatch):
     (run / "best.pt").touch()
     made = []
     monkeypatch.setattr("boxless.inference.factory.trained", lambda run: made.append(run) or discoverer("contrast"))
-    monkeypatch.setattr("boxless.review.server.serve", lambda review, port, announce: announce("http://here/"))
+    monkeypatch.setattr("boxless.review.server.serve", lambda review, port, announce, find: announce("http://here/"))
     for _ in range(2):
         code, words, err = run_review(capfd, run, photos, "--out", out)
         assert code == 0 and "http://here/" in err and "6 to review" in words

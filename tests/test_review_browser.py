@@ -19,11 +19,11 @@ SAVED = "unsaved === 0"
 
 
 @contextmanager
-def serving(found, photos, out):
+def serving(found, photos, out, find=None):
     """The address of a review that runs in a thread, and a function that ends it."""
     loop, port = asyncio.new_event_loop(), unused_port()
     with opened(found, photos, out) as one, ThreadPoolExecutor(2) as workers:
-        runner = web.AppRunner(make_app(one, "token", workers), shutdown_timeout=0.1)
+        runner = web.AppRunner(make_app(one, "token", workers, find), shutdown_timeout=0.1)
         loop.run_until_complete(runner.setup())
         loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", port).start())
         thread = threading.Thread(target=loop.run_forever)

@@ -30,23 +30,14 @@ def calibrate(
     """
     from boxless.data.folder import read_data
     from boxless.data.splits import restricted
-    from boxless.evaluation.calibrate import METHODS, REFERENCE, candidate, control_ious, with_boxes
-    from boxless.evaluation.calibrate import calibrate as choose
-    from boxless.evaluation.evaluate import compute_heatmaps
+    from boxless.evaluation.calibrate import calibrated, with_boxes
     from boxless.inference.factory import discoverer
     from boxless.runtime.files import write_text_atomic
 
     if flags.threshold is not None:
         raise UsageError("The threshold is what calibrate chooses. Leave --threshold out.")
     data = with_boxes(restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category), boxes)
-    candidates = []
-    for name in (REFERENCE, *METHODS):
-        predictor = discoverer(name, **flags.options())
-        with console.counting(f"looking, {name}", len(data)) as progress:
-            maps = compute_heatmaps(predictor, data, progress)
-        candidates.append(candidate(predictor, maps))
-    split = maps.boxed().split()
-    found = choose(candidates[1:], candidates[0], control_ious(split.sizes, split.truths))
+    found = calibrated(data, lambda method: discoverer(method, **flags.options()), console.counting)
     write_text_atomic(out, [found.to_toml()], "the settings")
     if json:
         console.result(found.to_dict() | {"out": str(out)})

@@ -1,10 +1,15 @@
 """`boxless review`: boxes -> a page in the browser -> boxes that a person has looked at."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from boxless.cli import console
 from boxless.cli.flags import Switch
+
+if TYPE_CHECKING:
+    from boxless.review.again import FindAgain
+    from boxless.review.opening import Opened
+    from boxless.runtime.progress import ProgressFactory
 
 
 def review(
@@ -51,7 +56,7 @@ def review(
         if review.links:
             console.note(f"{review.links} images are links that lead out of {photos}; they are left out.")
         if export is None:
-            serve(review, port, lambda address: _announce(address, browse=open))
+            serve(review, port, lambda address: _announce(address, browse=open), _find_again(photos, review))
         else:
             console.note(f"Exported to {review.export(export)}.")
         counts = review.review.counts()
@@ -70,6 +75,30 @@ def _announce(address: str, *, browse: bool) -> None:
         import webbrowser
 
         webbrowser.open(address)
+
+
+def _find_again(photos: Path, opened: "Opened") -> "FindAgain":
+    """What finds again by the boxes that were decided on: `boxless calibrate`, then `boxless find`."""
+    one_category = len(opened.review.classes) == 1
+
+    def find(given: Path, out: Path, counting: "ProgressFactory") -> list[str]:
+        from boxless.data.folder import read_data
+        from boxless.data.splits import restricted
+        from boxless.evaluation.calibrate import calibrated, with_boxes
+        from boxless.inference.factory import discoverer
+        from boxless.inference.predict_folder import predict_folder
+
+        data = restricted(read_data(photos, "all"), None, one_category=one_category)
+        chosen = calibrated(with_boxes(data, given), discoverer, counting)
+        if not chosen.chosen or chosen.left_out.mean() <= opened.review.iou:
+            return [*chosen.words()[:1], "The boxes that you see are kept: nothing is surely better than they are."]
+        predictor = discoverer(**chosen.settings())
+        with counting(f"finding, {predictor.name}") as progress:
+            progress.expect(len(data))
+            predict_folder(predictor, data, out, progress, format="csv")
+        return chosen.words()[:1]
+
+    return find
 
 
 def _predicted(run: Path, photos: Path, found: Path) -> Path:

@@ -1,11 +1,11 @@
 """A few boxed images -> method and threshold for the rest of the folder, with what to expect there.
 
-Every method looks at all images; the boxed ones choose. What to expect is measured leave-one-out: each boxed image is
-scored with what the others choose. The choice stands only if it beats the label-free one on these scores; with ten
-boxes over-fitting is the danger, and a choice that is not better is not made.
+Every method looks at all images; the boxed ones choose. With ten boxes over-fitting is the danger, so a choice must
+beat the label-free one on them at 5 %, corrected for every method and threshold that was tried; else the label-free one
+is kept. What to expect of it is measured leave-one-out: each boxed image is scored with what the others choose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ from jaxtyping import Float32, Float64, Int
 from boxless.data.annotation_files import read_truth
 from boxless.data.dataset import Boxes, Dataset
 from boxless.evaluation.baselines import centred_box, fit_centred_box
-from boxless.evaluation.bootstrap import interval
-from boxless.evaluation.evaluate import HeatmapSet
+from boxless.evaluation.bootstrap import interval, surely_above_zero
+from boxless.evaluation.evaluate import HeatmapSet, compute_heatmaps
 from boxless.evaluation.metrics import Ious, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Size, Thresholds
 from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import ProgressFactory
 from boxless.runtime.toml_settings import to_toml
 
 METHODS = ("ddt", "discriminant", "contrast", "saliency")
-"""What boxes may choose between."""
+"""What boxes may choose between, beside other thresholds for the label-free method."""
 REFERENCE = "auto"
 """What chooses without boxes, and is kept where they choose nothing better."""
 FEWEST = 5
 """Boxed images below which nothing can be chosen."""
+LEVEL = 0.05
+"""P-value up to which a choice is taken to beat the label-free one."""
 IOU_SHARE = 0.1
 """Weight of the mean IoU beside the mean share of hits at IoU 0.3, 0.5 and 0.7: it decides between equals."""
 
@@ -61,13 +64,13 @@ class Calibration:
     reference: Ious
     """IoU of each image under the label-free choice."""
     controls: dict[str, Ious]
-    low: float
-    """Lower end of the 90 % interval of the mean difference between the two."""
+    p: float
+    """Of the choice being no better than the label-free one on images like these, all candidates counted."""
 
     @property
     def chosen(self) -> bool:
         """Whether the choice beats the label-free one; else that is kept."""
-        return self.low > 0
+        return self.p <= LEVEL
 
     def settings(self) -> dict[str, Any]:
         """What `find` is to be run with; the label-free method has a threshold of its own."""
@@ -81,13 +84,13 @@ class Calibration:
     def words(self) -> list[str]:
         """The choice and what to expect of it, in sentences."""
         difference = float(np.mean(self.left_out - self.reference))
-        gain = f"mean IoU {difference:+.3f} against {REFERENCE}, lower end of the 90 % interval {self.low:+.3f}"
+        gain = f"mean IoU {difference:+.3f} against {REFERENCE} on images left out, p {self.p:.3f}, limit {LEVEL}"
         best = f"{self.method} at threshold {self.threshold:g}"
         verdict = (
             f"{best} is chosen by {len(self.left_out)} boxed images ({gain})."
             if self.chosen
-            else f"{REFERENCE} is kept: {best} fits the {len(self.left_out)} boxed images best, but is not surely "
-            f"better on images left out ({gain})."
+            else f"{REFERENCE} is kept: {best} fits the {len(self.left_out)} boxed images best, but not surely "
+            f"better ({gain})."
         )
         rows = [
             f"{name}: {row['found']:.0f} % found at IoU 0.5 ({row['found_interval'][0]:.0f} to "
@@ -108,7 +111,7 @@ class Calibration:
             "chosen": self.chosen,
             "best": {"method": self.method, "threshold": self.threshold},
             "images": len(self.left_out),
-            "difference": {"mean_iou": float(np.mean(self.left_out - self.reference)), "low_90": self.low},
+            "difference": {"mean_iou": float(np.mean(self.left_out - self.reference)), "p": self.p},
             "expected": self.rows(),
         }
 
@@ -143,6 +146,19 @@ def with_boxes(data: Dataset, path: Path) -> Dataset:
     return replace(data, samples=samples)
 
 
+def calibrated(data: Dataset, build: Callable[[str], Predictor], counting: ProgressFactory) -> Calibration:
+    """Choose for a folder of which some images have boxes; `build` makes the predictor of a method by its name."""
+    candidates = []
+    for name in (REFERENCE, *METHODS):
+        predictor = build(name)
+        with counting(f"looking, {name}") as progress:
+            progress.expect(len(data))
+            maps = compute_heatmaps(predictor, data, progress)
+        candidates.append(candidate(predictor, maps))
+    split = maps.boxed().split()
+    return calibrate(candidates, candidates[0], control_ious(split.sizes, split.truths))
+
+
 def candidate(predictor: Predictor, maps: HeatmapSet) -> Candidate:
     """IoUs of a method's maps of boxed images, at thresholds that mean what they mean in `find`."""
     readout, boxed = predictor.readout, maps.boxed()
@@ -155,12 +171,12 @@ def calibrate(candidates: Sequence[Candidate], reference: Candidate, controls: d
     """Choose between candidates over the same images, and say how well that goes on images left out."""
     ious = np.concatenate([one.ious for one in candidates], axis=1)
     scores = merits(ious)
-    best = int(np.argmax(scores.sum(axis=0)))
+    p = surely_above_zero(ious - reference.at_own[:, None])
+    sure = p <= LEVEL
+    best = int(np.argmax(np.where(sure | ~sure.any(), scores.sum(axis=0), -1)))
     method, threshold = [(one.method, float(at)) for one in candidates for at in one.thresholds][best]
     left_out = ious[np.arange(len(ious)), choices_without(scores)]
-    difference = left_out.astype(np.float64) - reference.at_own
-    low = interval(difference, level=0.9)[0]
-    return Calibration(method, threshold, left_out, reference.at_own, controls, low)
+    return Calibration(method, threshold, left_out, reference.at_own, controls, float(p[best]))
 
 
 def merits(ious: Float32[np.ndarray, "image column"]) -> Float64[np.ndarray, "image column"]:

@@ -6,8 +6,8 @@ boxes.csv stands only what a person has decided: images that nobody has looked a
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,18 @@ class Decision:
     accepted: bool
     boxes: tuple[SourcedBox, ...]
     size: tuple[int, int]
+    proposed: tuple[SourcedBox, ...]
+    """What the finder had proposed when it was made."""
+
+
+Reader = Callable[[Path], Sequence[Proposal]]
 
 
 class Review:
-    """Proposals and the decisions on them, in the folder `out`."""
+    """Proposals and the decisions on them, in the folder `out`; `read` gives the proposals of a folder of boxes."""
 
-    def __init__(self, found: Sequence[Proposal], out: Path, journal: Journal) -> None:
-        self.proposals, self.out, self._journal = list(found), out, journal
+    def __init__(self, found: Sequence[Proposal], out: Path, journal: Journal, read: Reader) -> None:
+        self.proposals, self.out, self._journal, self._read = list(found), out, journal, read
         self._index = {one.name: index for index, one in enumerate(self.proposals)}
         self._decisions: dict[int, Decision] = {}
         self._undo: list[tuple[int, Decision | None]] = []
@@ -66,7 +71,19 @@ class Review:
             return REJECTED
         if not made.boxes:
             return EMPTY
-        return ACCEPTED if made.boxes == self.proposals[index].boxes else CORRECTED
+        return ACCEPTED if made.boxes == made.proposed else CORRECTED
+
+    @property
+    def boxed(self) -> int:
+        """Images whose boxes a person has accepted or corrected."""
+        return sum(made.accepted and bool(made.boxes) for made in self._decisions.values())
+
+    @property
+    def iou(self) -> float:
+        """Mean IoU of the first proposed box with what a person then decided, 0 where none was proposed."""
+        boxed = [made for made in list(self._decisions.values()) if made.accepted and made.boxes]
+        ious = [max(_iou(made.proposed[0].place, box.place) for box in made.boxes) for made in boxed if made.proposed]
+        return sum(ious) / max(len(boxed), 1)
 
     def counts(self) -> dict[str, int]:
         """Images of each status."""
@@ -74,8 +91,9 @@ class Review:
 
     def decide(self, index: int, accepted: bool, places: Sequence[Place], size: tuple[int, int]) -> None:
         """Save a decision; boxes that are where a method put them stay that method's, with their score."""
-        theirs = self.proposals[index].boxes
-        made = Decision(accepted, tuple(_sourced(place, theirs) for place in places), size)
+        theirs, before = self.proposals[index].boxes, self._decisions.get(index)
+        known = theirs if before is None else (*theirs, *before.boxes)
+        made = Decision(accepted, tuple(_sourced(place, known) for place in places), size, theirs)
         self._journal.append({"image": self.proposals[index].name, **_entry(made), "time": _now()})
         self._set(index, made)
         self._save()
@@ -89,6 +107,12 @@ class Review:
         self._take_back()
         self._save()
         return index
+
+    def renew(self, found: Path) -> None:
+        """Propose the boxes of a folder in `out` from now on; what is decided stays. Saved, as decisions are."""
+        fresh = self._read(found)
+        self._journal.append({"proposals": found.relative_to(self.out).as_posix(), "time": _now()})
+        self._propose(fresh)
 
     def made(self) -> list[Decision]:
         """All decisions, in the order of the images."""
@@ -107,6 +131,12 @@ class Review:
         """The classes of all images, in order."""
         return sorted({one.label for one in self.proposals})
 
+    def _propose(self, fresh: Sequence[Proposal]) -> None:
+        for one in fresh:
+            if (index := self._index.get(one.name)) is not None:
+                before = self.proposals[index]
+                self.proposals[index] = replace(before, boxes=one.boxes, size=one.size or before.size)
+
     def _set(self, index: int, made: Decision) -> None:
         self._undo.append((index, self._decisions.get(index)))
         self._decisions[index] = made
@@ -121,6 +151,9 @@ class Review:
             self._decisions[index] = before
 
     def _replay(self, entry: dict[str, Any], where: str) -> None:
+        if "proposals" in entry:
+            self._propose(self._read(self.out / str(entry["proposals"])))
+            return
         name = entry.get("image", entry.get("undo"))
         if name not in self._index:
             raise UsageError(
@@ -130,7 +163,8 @@ class Review:
         if "undo" in entry and self._undo and self._undo[-1][0] == self._index[name]:
             self._take_back()
         elif "image" in entry:
-            self._set(self._index[name], _decision(entry, where))
+            index = self._index[name]
+            self._set(index, _decision(entry, self.proposals[index].boxes, where))
         else:
             raise BoxlessError(f"{where} takes back what was not decided. Choose another --out.")
 
@@ -154,19 +188,25 @@ def _lines(one: Proposal, made: Decision) -> Iterator[str]:
         yield f"{start},,,,,,{PERSON}\n"
 
 
+def _iou(one: Place, other: Place) -> float:
+    width, height = (max(0.0, min(one[end], other[end]) - max(one[end - 2], other[end - 2])) for end in (2, 3))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return width * height / (sum(areas) - width * height)
+
+
 def _entry(made: Decision) -> dict[str, Any]:
     boxes = [{"box": box.place, "source": box.source, "score": box.score} for box in made.boxes]
     return {"accepted": made.accepted, "size": made.size, "boxes": boxes}
 
 
-def _decision(entry: dict[str, Any], where: str) -> Decision:
+def _decision(entry: dict[str, Any], proposed: tuple[SourcedBox, ...], where: str) -> Decision:
     try:
         boxes = []
         for box in entry["boxes"]:
             x0, y0, x1, y1 = map(float, box["box"])
             boxes.append(SourcedBox((x0, y0, x1, y1), str(box["source"]), box["score"]))
         width, height = map(int, entry["size"])
-        return Decision(bool(entry["accepted"]), tuple(boxes), (width, height))
+        return Decision(bool(entry["accepted"]), tuple(boxes), (width, height), proposed)
     except (KeyError, TypeError, ValueError) as error:
         raise BoxlessError(f"{where}: expected a decision with accepted, size and boxes. Remove the line.") from error
 

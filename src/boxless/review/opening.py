@@ -67,6 +67,6 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
     with folder_lock(out), Journal(out / "review.jsonl") as journal:
-        review = Review(kept, out, journal)
+        review = Review(kept, out, journal, lambda found: proposals(boxes_file(found), data))
         pictures = Pictures(data.source, [one.name for one in kept])
         yield Opened(review, pictures, boxes, photos, len(listed) - len(kept))

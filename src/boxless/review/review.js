@@ -3,6 +3,7 @@
 let at = -1; // which of the shown images is open
 let saving = Promise.resolve(); // the end of the decisions that are under way
 let unsaved = 0;
+let again = { enough: 0, words: [] }; // what the server says of finding again
 
 const dialog = $("editor");
 const kind = (image) => image.outcome.split(" ")[0];
@@ -57,6 +58,7 @@ function progress() {
   $("begin").textContent = done === images.length ? "All reviewed" : done ? "Go on reviewing" : "Start reviewing";
   $("begin").disabled = done === images.length;
   offer("outcome", counted("outcome"));
+  offerAgain();
 }
 
 function pictures(image) {
@@ -72,6 +74,36 @@ function facts(image) {
   return list;
 }
 
+// The offer to find the rest again, how far that is, and what came of it, at the foot of whatever is open.
+function offerAgain() {
+  const boxed = images.filter((image) => kind(image) === "accepted" || kind(image) === "corrected").length;
+  const bar = $("again"), [text, button] = bar.children, left = images.some(waiting);
+  const ready = again.enough && boxed >= again.enough && left && !again.running;
+  const stage = again.total ? `${again.stage}: ${again.done} of ${again.total}` : again.stage;
+  text.textContent = again.running ? `Finding again. ${stage}` : again.failure || again.words.join(" ");
+  button.textContent = `Use these ${boxed} boxes to do the rest better`;
+  button.hidden = !ready;
+  bar.hidden = !ready && !text.textContent;
+  (dialog.open ? dialog : document.querySelector("header")).append(bar);
+}
+
+async function findAgain(begin) {
+  try {
+    again = await ask("again", begin);
+    const ran = again.running;
+    for (offerAgain(); again.running; offerAgain()) {
+      await new Promise((wake) => setTimeout(wake, 500));
+      again = await ask("again");
+    }
+    if (ran) queue(async () => {
+      (await ask("images")).filter((fresh) => !images[fresh.index].later).forEach(absorb);
+      settled();
+    });
+  } catch (error) {
+    trouble(error.message);
+  }
+}
+
 async function view(position) {
   if (position < 0 || position >= shown.length) return;
   at = position;
@@ -83,6 +115,7 @@ async function view(position) {
   $("status").className = `outcome ${kind(image)}`;
   $("position").textContent = `${(position + 1).toLocaleString()} of ${shown.length.toLocaleString()}`;
   if (!dialog.open) dialog.showModal();
+  offerAgain();
   try {
     image.size ??= await ask(`size/${image.index}`);
   } catch (error) {
@@ -156,10 +189,11 @@ const KEYS = {
 
 function listen() {
   dialog.addEventListener("click", ({ target }) => ACTS[target.closest("button")?.dataset.do]?.());
-  dialog.addEventListener("close", () => (trouble(""), show(at)));
+  dialog.addEventListener("close", () => (trouble(""), offerAgain(), show(at)));
   $("begin").addEventListener("click", begin);
   $("undo").addEventListener("click", undo);
   $("export").addEventListener("click", write);
+  $("again").querySelector("button").addEventListener("click", () => saving.then(() => findAgain({})));
   document.addEventListener("keydown", (event) => {
     const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     const typing = document.activeElement.matches("input, select");
@@ -176,4 +210,5 @@ ask("images").then((all) => {
   listen();
   start(all, { panels: 1, pictures, facts, view });
   progress();
+  findAgain();
 }).catch((error) => trouble(error.message));

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from boxless.data.annotations import checked_box, numbers
 from boxless.report.pages import render
+from boxless.review.again import FindAgain, SecondSearch
 from boxless.review.decisions import PERSON, Place
 from boxless.review.opening import Export, Opened
 from boxless.review.pictures import THUMBNAIL, VIEW
@@ -39,8 +40,11 @@ HEADERS = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def serve(opened: Opened, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C; `announce` gets the address once. Raises UsageError when the port is taken."""
+def serve(opened: Opened, port: int, announce: Callable[[str], None], find: FindAgain | None = None) -> None:
+    """Serve until Ctrl-C; `announce` gets the address once, `find` finds again by what was decided.
+
+    Raises UsageError when the port is taken.
+    """
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,13 +55,14 @@ def serve(opened: Opened, port: int, announce: Callable[[str], None]) -> None:
         token = secrets.token_urlsafe(24)
         announce(f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/")
         with ThreadPoolExecutor(2) as workers:
-            app = make_app(opened, token, workers)
+            app = make_app(opened, token, workers, find)
             web.run_app(app, sock=listening, print=None, access_log=None, shutdown_timeout=1)
 
 
-def make_app(opened: Opened, token: str, workers: ThreadPoolExecutor) -> web.Application:
+def make_app(opened: Opened, token: str, workers: ThreadPoolExecutor, find: FindAgain | None = None) -> web.Application:
     """The application, whose every address begins with /token/."""
-    pages = _Pages(opened, workers)
+    again = SecondSearch(opened.review, find)
+    pages = _Pages(opened, workers, again)
     app = web.Application(middlewares=[_guard(token)], client_max_size=1 << 20)
     app.add_routes(
         [
@@ -68,8 +73,15 @@ def make_app(opened: Opened, token: str, workers: ThreadPoolExecutor) -> web.App
             web.post("/{token}/decide", pages.decide),
             web.post("/{token}/undo", pages.undo),
             web.post("/{token}/export", pages.export),
+            web.get("/{token}/again", pages.again_state),
+            web.post("/{token}/again", pages.find_again),
         ]
     )
+
+    async def end(_: web.Application) -> None:
+        await again.end()
+
+    app.on_shutdown.append(end)
     return app
 
 
@@ -103,8 +115,9 @@ def _guard(token: str) -> Any:
 class _Pages:
     """What is answered to which request."""
 
-    def __init__(self, opened: Opened, workers: ThreadPoolExecutor) -> None:
+    def __init__(self, opened: Opened, workers: ThreadPoolExecutor, again: SecondSearch) -> None:
         self.opened, self.review, self.pictures, self.workers = opened, opened.review, opened.pictures, workers
+        self.again = again
 
     async def page(self, request: web.Request) -> web.Response:
         content = {
@@ -161,6 +174,13 @@ class _Pages:
             case _:
                 raise web.HTTPBadRequest(reason="expected a format")
         return web.json_response({"out": str(out)})
+
+    async def again_state(self, request: web.Request) -> web.Response:
+        return web.json_response(self.again.state())
+
+    async def find_again(self, request: web.Request) -> web.Response:
+        self.again.begin()
+        return web.json_response(self.again.state())
 
     def _index(self, request: web.Request) -> int:
         index = int(request.match_info["index"])
