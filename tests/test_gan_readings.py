@@ -74,6 +74,16 @@ def test_training_images_are_asked_at_thresholds_of_test_images(data, out):
     assert page_of("gan-readings-train-made", {content["cell"]: content["result"]}) == page
 
 
+def test_readings_can_be_chosen_by_name(data, out, tmp_path):
+    (tmp_path / "cells").mkdir()
+    for name in ("cells/sn-dcgan_star_plain_0.json", "runs"):
+        (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / name).symlink_to(out / name)
+    page = run_readings(data, tmp_path, TimeBudget(), only="position")
+    rows = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    assert rows[1:4] == ["| position, layer 0", "| position, layer 1", "| border contrast, no learning"]
+
+
 def test_lifts_are_differences_on_the_same_images_over_all_groups():
     def score(hits):
         return {"transferred": {"hits": hits}}

@@ -52,7 +52,9 @@ def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
     budget = TimeBudget(flags.minutes)
     training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
     chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
-    trials = table_3_trials(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), seed_list(seeds))
+    trials = table_3_trials(
+        chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam,position", "cam", "position"), seed_list(seeds)
+    )
     _print(run_table_3(trials, flags.data, training, flags.out or TABLE, budget, _begun))
     return 0
 
@@ -89,6 +91,7 @@ def gan_readings(
     *,
     data: Path,
     on: Literal["test", "train"] = "test",
+    only: str = "",
     minutes: float | None = None,
     device: str = "auto",
     out: Path = TABLE,
@@ -103,6 +106,8 @@ def gan_readings(
         The data of the table.
     on
         test: images that D has not seen; train: those it was trained on, without their boxes, which are more.
+    only
+        Readings whose names begin so, such as position or ddt; default: all.
     minutes
         Stop after this many minutes; default: no limit.
     device
@@ -114,7 +119,7 @@ def gan_readings(
     from boxless.reproduce.gan.readings import run_readings
     from boxless.reproduce.grid import TimeBudget
 
-    _print(run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_begun))
+    _print(run_readings(data, out, TimeBudget(minutes), on=on, only=only, device=device, begun=_begun))
     return 0
 
 
@@ -141,12 +146,12 @@ def _names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",")]
 
 
-def _gans(listed: str, reference: str = "") -> list[str]:
-    """The named methods; raises UsageError for one that is neither a GAN nor the `reference`."""
+def _gans(listed: str, *references: str) -> list[str]:
+    """The named methods; raises UsageError for one that is neither a GAN nor among the `references`."""
     from boxless.gan import recipe
 
     for gan in _names(listed):
-        if gan != reference:
+        if gan not in references:
             recipe(gan)
     return _names(listed)
 

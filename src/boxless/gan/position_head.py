@@ -19,8 +19,8 @@ from boxless.discovery.descriptors import centre_prior
 from boxless.discovery.pictures import Pictures
 from boxless.gan.networks import Layer
 
-STEPS = 300
-"""Batches of 32 images that a head learns from."""
+STEPS, BATCH = 300, 16
+"""Batches that a head learns from, and images of each."""
 IMAGES = 2048
 """Images that it learns from at most, evenly taken."""
 HIDDEN = 64
@@ -94,7 +94,8 @@ class _Probe(nn.Module):
 def trained_head(maps: Maps, width: int, pictures: Pictures, device: torch.device) -> PositionHead:
     """A head that has learnt from pictures, seed 0 always: what differs between two Ds is then D."""
     pictures = pictures[:: -(-len(pictures) // IMAGES)]
-    return learn_position(lambda: _Probe(maps, width), pictures, steps=STEPS, device=device).head
+    probe = learn_position(lambda: _Probe(maps, width), pictures, steps=STEPS, batch_size=BATCH, device=device)
+    return probe.head
 
 
 def middle(logits: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:

@@ -95,24 +95,25 @@ def run_readings(
     budget: TimeBudget,
     *,
     on: SplitName = "test",
+    only: str = "",
     device: str = "auto",
     begun: Callable[[GanTrial], object] = lambda trial: None,
 ) -> str:
     """Read every finished run of the gan-table-3 in `out` in every way -> the page, also left there.
 
-    Leaves `out`/gan-readings-ON.md, and a json for each run in `out`/readings-ON. Raises UsageError where there is no
-    finished run of this data.
+    Only in ways whose names begin with `only`. Leaves `out`/gan-readings-ON.md, and a json for each run in
+    `out`/readings-ON. Raises UsageError where there is no finished run of this data.
     """
     trials = finished(out / "cells", data.name)
 
     def run(trial: GanTrial, budget: TimeBudget) -> Result | None:
         begun(trial)
-        return read_run(trial, data, out / "runs" / trial.name, budget, on, device)
+        return read_run(trial, data, out / "runs" / trial.name, budget, on, only, device)
 
     def page(done: Mapping[str, Result]) -> str:
         return readings_page(trials, done, on)
 
-    settings = {"data": data.name, "on": on}
+    settings = {"data": data.name, "on": on} | ({"only": only} if only else {})
     return run_grid(trials, run, out / f"readings-{on}", settings, budget, page, out / f"{NAME}-{on}.md")
 
 
@@ -130,9 +131,15 @@ def finished(folder: Path, data: str) -> list[GanTrial]:
 
 
 def read_run(
-    trial: GanTrial, data: Path, run: Path, budget: TimeBudget, on: SplitName = "test", device: str = "auto"
+    trial: GanTrial,
+    data: Path,
+    run: Path,
+    budget: TimeBudget,
+    on: SplitName = "test",
+    only: str = "",
+    device: str = "auto",
 ) -> Result | None:
-    """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
+    """The scores of every reading that `only` begins, of the D in run/last.pt and untrained ones; None out of time."""
     content = checkpoint.read(run / "last.pt")
     test, train = category_splits(data, trial.group)
     asked, others = (test, train) if on == "test" else (train, test)
@@ -144,6 +151,8 @@ def read_run(
     networks = [network.to(scoring.device) for network in networks]
     found: dict[str, Result] = {}
     for name, make in attribution_methods(networks[0]).items():
+        if not name.startswith(only):
+            continue
         if budget.over:
             return None
         trained, *fresh = (scoring.score(make(network, real, generated)) for network in networks)
