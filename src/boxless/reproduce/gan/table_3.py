@@ -122,8 +122,13 @@ def table_3_page(
         "# gan-table-3: GAN co-localization",
         "",
         f"GT-known localization in percent at IoU 0.5 with 95 % bootstrap intervals over images. {len(done)} of "
-        f"{len(trials)} trials run: {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: "
-        "250,000 at width 1, 64 pixels).",
+        f"{len(trials)} trials run"
+        + (
+            f": {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: 250,000 at width 1, 64 "
+            "pixels)."
+            if any(trial.gan not in REFERENCES for trial in trials)
+            else ", and no GAN among them."
+        ),
         *failures(done),
     ]
     page += [f"Begun: {name}, {stages[-1]['step']:,} iterations." for name, stages in begun.items() if stages]
@@ -138,11 +143,12 @@ def table_3_page(
 
 
 def page_of_results(trials: Sequence[GanTrial], done: Mapping[str, Result]) -> str:
-    """The page from results alone, with the paper's trials that are not among them as not run."""
+    """The page from results alone, with the paper's trials that are not among them as not run, if any of its is."""
     groups = list(dict.fromkeys(trial.group for trial in trials))
     if any(group in GROUP_ORDER for group in groups):
         groups = list(dict.fromkeys([*GROUP_ORDER, *groups]))
-    gans = list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *(trial.gan for trial in trials)]))
+    ran = list(dict.fromkeys(trial.gan for trial in trials))
+    gans = ran if ran == [POSITION] else list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *ran]))
     grid = table_3_trials(groups, gans, sorted({trial.seed for trial in trials}))
     kept = (done[trial.name].get("training") for trial in trials if trial.gan not in REFERENCES and trial.name in done)
     shared: dict[str, Any] = next(filter(None, kept), {})
