@@ -1,6 +1,7 @@
 """position on the six groups: trained on a group's training images, measured on the others, with hits of every image.
 
     python benchmarks/position.py tiny28 --out docs/results/60-position-tiny28 [--groups bird,cat] [--seeds 0,1,2]
+    python benchmarks/position.py tiny28 --out OUT --worst FOLDER  # pictures of the 20 worst of each group instead
 
 A run that lies in --runs already is measured as it is. The threshold is the method's own, fixed; the transferred one
 is chosen on the boxes of every fifth training image, and so is the centred box. Border contrast stands beside them.
@@ -13,22 +14,30 @@ from typing import Any
 
 import numpy as np
 
+from boxless.boxes.from_heatmap import find_boxes
 from boxless.data.dataset import Dataset
+from boxless.data.images import read_resized
 from boxless.data.published_datasets import GROUPS
 from boxless.data.splits import splits_for
 from boxless.discovery.position import train_run
 from boxless.discovery.position_settings import PositionTraining
 from boxless.evaluation.bootstrap import compare
-from boxless.evaluation.evaluate import evaluate
+from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.evaluation.measurement import Measurement
+from boxless.evaluation.metrics import iou_table
+from boxless.evaluation.protocols import PROTOCOLS
 from boxless.evaluation.results import evaluation_result
 from boxless.gan.data import read_images
 from boxless.inference.factory import discoverer, trained, untrained
+from boxless.report.drawing import Picture, captioned, save_picture, sheet, triptych
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress
 
 EVERY = 5
 """Of so many training images one lends its boxes to the transferred threshold and to the centred box."""
+
+PIXELS = 128
+"""Side of a picture of what failed."""
 
 
 def main() -> None:
@@ -38,11 +47,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/position"))
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--worst", type=Path, help="where pictures of what fails go; none is part of the repository")
     given = parser.parse_args()
     for seed in map(int, given.seeds.split(",")):
         for group in given.groups.split(","):
             test, train = splits_for(given.data, classes=group, one_category=True)
             assert train is not None
+            if given.worst:
+                save_picture(given.worst / f"{group}_{seed}.jpg", worst(test, given.runs / f"{group}_{seed}"))
+                continue
             path = given.out / f"{group}_{seed}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, measured(train, test, given.runs / f"{group}_{seed}", seed))
@@ -65,6 +78,23 @@ def measured(train: Dataset, test: Dataset, run: Path, seed: int) -> dict[str, A
         "contrast": {"measurement": contrast.to_dict(), "hits": hits(contrast), "above": above},
         "hits": hits(mine),
     }
+
+
+def worst(test: Dataset, run: Path, count: int = 20) -> Picture:
+    """The `count` images whose box at the method's threshold has the least IoU with a true one, worst first."""
+    predictor = trained(run)
+    found = compute_heatmaps(predictor, test, Progress()).boxed()
+    table = iou_table(*found.split(), PROTOCOLS["boxless"], extra=[predictor.readout.threshold])
+    ious = table.at(predictor.readout.threshold)
+    cells = []
+    for index in np.argsort(ious, kind="stable")[:count]:
+        sample, heat, size = found.samples[index], found.heats[index], found.sizes[index]
+        picture = read_resized(test.source.read(sample.name), sample.name, PIXELS)[0]
+        boxes, _ = find_boxes(heat, size, predictor.readout.threshold)
+        scale = np.array([PIXELS / size[0], PIXELS / size[1]] * 2, np.float32)
+        drawn = triptych(picture, heat, boxes * scale, sample.boxes * scale)
+        cells.append(captioned(drawn, f"{Path(sample.name).stem} {ious[index]:.2f}"))
+    return sheet(cells, columns=4)
 
 
 def hits(measured: Measurement) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import pytest
 from boxless.cli.reproduce import app
 from boxless.data.dataset import data_hash
 from boxless.data.synthetic import make_scenes
+from boxless.gan import position_head
 from boxless.gan.data import read_images
+from boxless.gan.networks import Discriminator
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.reproduce.gan.readings import MeasuredReading, attribution_methods, learnt, readings_page, run_readings
@@ -16,6 +18,11 @@ from boxless.reproduce.grid import TimeBudget
 from boxless.reproduce.pages import page_of
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(position_head, "STEPS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +48,15 @@ def test_every_reading_of_a_finished_run_is_measured_beside_untrained_ones(data,
     assert [trial.name for trial in begun] == ["sn-dcgan_star_plain_0"]
     content = json.loads((out / "readings-test" / "sn-dcgan_star_plain_0.json").read_text())
     found = content["result"]["readouts"]
-    names = attribution_methods(3)
-    assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 3  # three layers at 16 pixels
+    names = attribution_methods(Discriminator(16, width=1 / 16))
+    # Of three layers at 16 pixels the last one sees nearly the whole image, which has no place in it.
+    assert list(found) == list(names) and len(names) == 6 + 3 + 3 + 3 + 3 + 2
+    assert len([name for name in content["result"]["controls"] if "pixels" in name]) == 2
     for scores in found.values():
         assert len(scores["untrained"]) == 3
         assert all(len(one["transferred"]["hits"]) == 4 for one in (scores["maps"], scores["shuffled"]))
     assert content["result"]["step"] == 1
+    assert "| position on the pixels of the windows, layer 1 |" in page
     assert all(any(line.startswith(f"| {name} |") for line in page.splitlines()) for name in names)
     assert (out / "gan-readings-test.md").read_text() == page
     assert page_of("gan-readings-test-made", {content["cell"]: content["result"]}) == page
@@ -62,6 +72,16 @@ def test_training_images_are_asked_at_thresholds_of_test_images(data, out):
     assert all(len(one["maps"]["transferred"]["hits"]) == len(train) for one in content["result"]["readouts"].values())
     assert "on training images\n" in page and "which D saw without their boxes" in page
     assert page_of("gan-readings-train-made", {content["cell"]: content["result"]}) == page
+
+
+def test_readings_can_be_chosen_by_name(data, out, tmp_path):
+    (tmp_path / "cells").mkdir()
+    for name in ("cells/sn-dcgan_star_plain_0.json", "runs"):
+        (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / name).symlink_to(out / name)
+    page = run_readings(data, tmp_path, TimeBudget(), only="position")
+    rows = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    assert rows[1:4] == ["| position, layer 0", "| position, layer 1", "| border contrast, no learning"]
 
 
 def test_lifts_are_differences_on_the_same_images_over_all_groups():

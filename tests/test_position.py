@@ -8,13 +8,13 @@ from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
 from boxless.data.transforms import to_images
 from boxless.discovery import position
+from boxless.discovery.centre_or_border import position_targets
 from boxless.discovery.pictures import EvenSample
 from boxless.discovery.position import (
     FIELD,
     PatchNetwork,
     Position,
     check_pictures,
-    position_targets,
     train_network,
     train_patches,
     warn_if_framed_alike,

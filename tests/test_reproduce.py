@@ -125,7 +125,9 @@ def test_the_table_grows_with_the_trials_and_names_what_was_not_run(data, tmp_pa
         run_table_3(trials, data, settings, tmp_path, TimeBudget(), begun)
     page = (tmp_path / "gan-table-3.md").read_text()
     lines = [line for line in page.splitlines() if "| sn-dcgan |" in line]
-    assert len(lines) == 4 + len(TABLES) - 1  # what was not run stands in the first table alone
+    # What was not run stands in the first table alone, and position's own table has no GAN.
+    tables = len(TABLES) - 1
+    assert len(lines) == 4 + tables - 1
     assert sum(NOT_RUN in line for line in lines) == 3
     assert "1 of 4 trials run" in page
     page = run_table_3(trials, data, settings, tmp_path, TimeBudget(), begun)
@@ -137,7 +139,7 @@ def test_the_table_grows_with_the_trials_and_names_what_was_not_run(data, tmp_pa
         "gan-table-3-made", results(trials[:3], tmp_path / "cells", {"data": "made", **deciding(settings)})
     )
     ours = [line for line in page.splitlines() if line.startswith("| sn-dcgan | no |")]
-    assert len(ours) == 2 * len(TABLES) and all(line in committed for line in ours)
+    assert len(ours) == 2 * tables and all(line in committed for line in ours)
     assert "3 iterations at width 0.0625, 16 pixels" in committed
     assert "| dcgan | no | star | - | 0 of 1 | - | not run |" in committed  # the paper's trials that nobody ran
     older = results(trials[:1], tmp_path / "cells", {"data": "made", **deciding(settings)})
@@ -169,6 +171,22 @@ def test_columns_pick_their_stages_and_seeds_are_averaged():
     numbers = [trial.partition(" ")[0] for trial in row[5:]]
     assert row[:5] == ["sn-dcgan", "no", "vehicle", "2", "2 of 2"]
     assert numbers == ["75.0", "25.0", "25.0", "100.0", "0.0", "50.0", "100.0", "100.0", "100.0"]
+
+
+def test_a_reference_without_labels_stands_beside_the_gans(tmp_path, monkeypatch):
+    monkeypatch.setattr("boxless.reproduce.gan.position_reference.UNTRAINED", 1)
+    monkeypatch.setattr("boxless.reproduce.gan.position_reference.STEPS", 2)
+    make_scenes(tmp_path / "scenes", 40, kinds=("star",), size=32, test=0.2, seed=1)
+    trials = table_3_trials(["star"], ["position"], [0])
+    assert [trial.name for trial in trials] == ["position_star_plain_0"]
+    settings = GanTraining(iterations=3, size=32, width=1 / 16, precision="fp32", device="cpu")
+    page = run_table_3(trials, tmp_path / "scenes", settings, tmp_path, TimeBudget(), lambda trial: None)
+    _, _, table = page.partition("## Position as a free label, no GAN")
+    (row,) = (line for line in page.splitlines() if line.startswith("| position |"))
+    assert row in table and "| 8 | 1 of 1 | - |" in row and "| - | - |" in row
+    found = results(trials, tmp_path / "cells", {"data": "scenes", **deciding(settings)})
+    assert page_of("gan-table-3-scenes", found).count("| position |") == 1
+    assert set(found[trials[0].name]["controls"]) == {"untrained", "whole image", "centred box", "no learning"}
 
 
 def test_the_reference_learns_from_labels_once_for_all_groups(data, tmp_path, monkeypatch):

@@ -53,7 +53,9 @@ def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
     budget = TimeBudget(flags.minutes)
     training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
     chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
-    trials = table_3_trials(chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam", "cam"), seed_list(seeds))
+    trials = table_3_trials(
+        chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam,position", "cam", "position"), seed_list(seeds)
+    )
     out = flags.out or TABLE
     return print_page(run_table_3(trials, flags.data, training, out, budget, _begun), out, as_json=flags.json)
 
@@ -90,6 +92,7 @@ def gan_readings(
     *,
     data: Path,
     on: Literal["test", "train"] = "test",
+    only: str = "",
     minutes: float | None = None,
     device: str = "auto",
     out: Path = TABLE,
@@ -105,6 +108,8 @@ def gan_readings(
         The data of the table.
     on
         test: images that D has not seen; train: those it was trained on, without their boxes, which are more.
+    only
+        Readings whose names begin so, such as position or ddt; default: all.
     minutes
         Stop after this many minutes; default: no limit.
     device
@@ -118,7 +123,7 @@ def gan_readings(
     from boxless.reproduce.gan.readings import run_readings
     from boxless.reproduce.grid import TimeBudget
 
-    page = run_readings(data, out, TimeBudget(minutes), on=on, device=device, begun=_begun)
+    page = run_readings(data, out, TimeBudget(minutes), on=on, only=only, device=device, begun=_begun)
     return print_page(page, out, as_json=json)
 
 
@@ -146,12 +151,12 @@ def _names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",")]
 
 
-def _gans(listed: str, reference: str = "") -> list[str]:
-    """The named methods; raises UsageError for one that is neither a GAN nor the `reference`."""
+def _gans(listed: str, *references: str) -> list[str]:
+    """The named methods; raises UsageError for one that is neither a GAN nor among the `references`."""
     from boxless.gan import recipe
 
     for gan in _names(listed):
-        if gan != reference:
+        if gan not in references:
             recipe(gan)
     return _names(listed)
 

@@ -73,7 +73,8 @@ class GanFlags(Running):
     """Categories, separated by commas: groups of classes or single classes; default: the paper's."""
     gans: str | None = None
     """Methods, separated by commas, the first first; cam, in the table, is the reference that is trained with class
-    labels; default: sn-dcgan,dcgan,cam in the table, and in a figure the figure's."""
+    labels, position the one that is no GAN and has none; default: sn-dcgan,dcgan,cam,position in the table, and in a
+    figure the figure's."""
     size: int | None = None
     """Side of the images in pixels; default: the paper's, which is 32 in figures 1 and 2 and 64 elsewhere."""
     batch_size: BatchSize = None

@@ -18,9 +18,9 @@ def border_mask(h: int, w: int, *, thickness: int | None = None) -> Bool[Tensor,
     return border
 
 
-def centre_prior(h: int, w: int) -> Float[Tensor, "h w"]:
-    """A Gaussian at the centre, 1 there."""
-    down, across = (torch.exp(-(((torch.arange(n) + 0.5) / n - 0.5) ** 2) / (2 * PRIOR**2)) for n in (h, w))
+def centre_prior(h: int, w: int, deviation: float = PRIOR) -> Float[Tensor, "h w"]:
+    """A Gaussian at the centre, 1 there; `deviation` is its standard deviation as a share of the side."""
+    down, across = (torch.exp(-(((torch.arange(n) + 0.5) / n - 0.5) ** 2) / (2 * deviation**2)) for n in (h, w))
     return torch.outer(down, across)
 
 

@@ -24,31 +24,27 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
+from boxless.discovery.centre_or_border import SHARPER, learn_position
 from boxless.discovery.contrast import Contrast
-from boxless.discovery.pictures import EvenSample, Pictures, own_autocast, recoloured, settle_statistics
+from boxless.discovery.pictures import EvenSample, Pictures, settle_statistics
 from boxless.discovery.position_settings import STEPS, PositionTraining
 from boxless.discovery.self_training import Student, filled_boxes, train_student
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import bf16_is_fast, device_named
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import folder_lock
-from boxless.runtime.progress import track
 from boxless.runtime.run_folder import remove_run
 
 log = logging.getLogger("boxless")
 
 FIELD = 14
 """Side in pixels of the patch that the network sees at once."""
-NEAR, FAR = 0.45, 0.8
-"""Windows up to NEAR of the largest distance from the middle are the centre, those from FAR on the border."""
-SHARPER = 1.5
-"""What the logits are multiplied by in the heat map."""
 LEAST = 30
 """Images that are learnt from at least."""
 ALIKE = 0.6
@@ -96,60 +92,11 @@ def _layer(inputs: int, outputs: int, side: int, stride: int = 1) -> tuple[nn.Mo
     return nn.Conv2d(inputs, outputs, side, stride, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
 
 
-def position_targets(h: int, w: int) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
-    """Which windows of a grid are the centre, and which the border, by Chebyshev distance; the others are neither."""
-    down, across = (((torch.arange(n) + 0.5) / n * 2 - 1).abs() / (1 - 1 / n) for n in (h, w))
-    distance = torch.maximum(down[:, None], across[None])
-    return distance <= NEAR, distance >= FAR
-
-
-def position_loss(logits: Float[Tensor, "batch h w"]) -> Float[Tensor, ""]:
-    """Cross-entropy of centre and border windows, each side weighed the same; log 2 where nothing is known."""
-    centre, border = (mask.to(logits.device) for mask in position_targets(*logits.shape[-2:]))
-    return (F.softplus(-logits[:, centre]).mean() + F.softplus(logits[:, border]).mean()) / 2
-
-
-def augmented(
-    images: Float[Tensor, "batch 3 height width"], draws: torch.Generator
-) -> Float[Tensor, "batch 3 height width"]:
-    """Images in 0..1 -> half of them mirrored, each with its own gain (sd 0.2) and shift of each colour (sd 0.05)."""
-    mirrored = torch.rand(len(images), generator=draws) < 0.5
-    return recoloured(torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(-1), images), draws)
-
-
 def train_patches(
-    pictures: Pictures,
-    *,
-    steps: int,
-    batch_size: int = 32,
-    seed: int = 0,
-    device: torch.device,
+    pictures: Pictures, *, steps: int, batch_size: int = 32, seed: int = 0, device: torch.device
 ) -> PatchNetwork:
-    """A network that has learnt to tell centre from border, in eval mode.
-
-    One cycle of AdamW to 4e-3, in the numbers of the caller's autocast; without steps the weights stay random. Pictures
-    stay where they lie; only batches go to the device.
-    """
-    numbers = own_autocast(device)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        draws = torch.Generator().manual_seed(seed)
-        network: PatchNetwork = PatchNetwork().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(steps, 1))
-        network.train()
-        for _ in track(range(steps), "learning position", steps):
-            chosen = torch.randint(len(pictures), (batch_size,), generator=draws)
-            images = augmented(to_images(pictures[chosen], device), draws)
-            with numbers:
-                loss = position_loss(network(images).float())
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            cycle.step()
-        with numbers:
-            settle_statistics(network, pictures)
-    return network
+    """A network of patches that has learnt to tell centre from border, in eval mode."""
+    return learn_position(PatchNetwork, pictures, steps=steps, batch_size=batch_size, seed=seed, device=device)
 
 
 class PositionNetwork(nn.Module):

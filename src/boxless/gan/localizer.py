@@ -3,7 +3,8 @@
 `cam` is the paper's reading, the last maps weighed by the last layer (Sec. 3.2, without its bias). `ddt` and `border`
 read the descriptors of an inner layer instead: their projection on the first principal direction of the data set, and
 their whitened distance from those along the image's own border. Each can be made finer than the layer's own grid.
-`smoothgrad` asks where D's logit would change most if the image did.
+`smoothgrad` asks where D's logit would change most if the image did. `position` has a small head learn from the images
+which windows lie in their middle, with D's frozen features to tell.
 """
 
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from boxless.discovery.descriptors import Moments, away_from_border, whitening_o
 from boxless.gan.attribution import smoothgrad
 from boxless.gan.data import Images, chunks
 from boxless.gan.networks import Discriminator, Layer
+from boxless.gan.position_head import LEAST, PositionHead, Windows, middle, trained_head
 from boxless.gan.settings import Finer, Reading
 from boxless.runtime.errors import UsageError
 
@@ -27,6 +29,9 @@ READOUTS = {
         0.4, "fixed: the reading's default, chosen once on training boxes of Tiny ImageNet birds", "minmax"
     ),
     "smoothgrad": Readout(0.45, "fixed: the reading's default, chosen once on boxes of Tiny ImageNet birds", "minmax"),
+    "position": Readout(
+        0.4, "fixed: the reading's default, chosen once on training boxes of Tiny ImageNet birds", "minmax"
+    ),
 }
 """How maps of each reading become boxes."""
 Heatmaps = Float[Tensor, "batch h w"]
@@ -36,14 +41,15 @@ class GanLocalizer(nn.Module):
     """A discriminator and one way of reading it; takes images in 0..1 and brings them to D's range itself.
 
     Options:
-        reading: What is read: `cam`, `ddt`, `border` or `smoothgrad`.
+        reading: What is read: `cam`, `ddt`, `border`, `smoothgrad` or `position`.
         sign: 1 for what makes an image real to D, -1 for what makes it fake; `cam` only.
         finer: How the grid is refined: `none`, `shift` (D runs on shifted images whose maps are interleaved) or
             `stride` (the layer that is read gets stride 1 instead of 2); not for `smoothgrad`.
         shifts: Shifted images per axis under `shift`, which multiply the side of the map.
-        layer: Which of D's layers `ddt` and `border` read; -1 is the last.
+        layer: Which of D's layers `ddt`, `border` and `position` read; -1 is the last.
 
-    Raises UsageError for a layer that D does not have, and for a finer `smoothgrad`.
+    Raises UsageError for a layer that D does not have, for one whose windows are too large to ask for their `position`,
+    and for a finer `smoothgrad`.
     """
 
     needs_images = True
@@ -85,6 +91,15 @@ class GanLocalizer(nn.Module):
             )
         self.read_layers = layers if reading in ("cam", "smoothgrad") else layers[: range(len(layers))[layer] + 1]
         width = self.read_layers[-1].width
+        if reading == "position":
+            self.windows = Windows.of(self.read_layers, dense=finer == "stride")
+            self.head = PositionHead(width)
+            size = discriminator.options["size"]
+            if self.windows.inside(size) < LEAST:
+                raise UsageError(
+                    f"Layer {layer} sees windows of {self.windows.side} pixels, of which too few lie inside {size} "
+                    "pixels to ask which are in the middle. Choose an earlier --layer, or --finer stride."
+                )
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("direction", torch.zeros(width))
         self.register_buffer("whitening", torch.eye(width))
@@ -104,9 +119,10 @@ class GanLocalizer(nn.Module):
         """
         if self.reading == "smoothgrad":
             return smoothgrad(self.forward, images)
-        images = 2 * images - 1
-        if self.finer != "shift":
-            return self._read(images)
+        heat = self._shifted(2 * images - 1) if self.finer == "shift" else self._read(2 * images - 1)
+        return middle(heat) if self.reading == "position" else heat
+
+    def _shifted(self, images: Tensor) -> Heatmaps:
         step = _stride(self.read_layers)
         offsets = [round((2 * k + 1) * step / (2 * self.shifts) - step / 2) for k in range(self.shifts)]
         height, width = images.shape[-2:]
@@ -142,6 +158,9 @@ class GanLocalizer(nn.Module):
             self.direction.copy_(direction)
         elif self.reading == "border":
             self.whitening.copy_(whitening_of(self._describe(batch) for batch in chunks(chosen)))
+        elif self.reading == "position":
+            width = self.read_layers[-1].width
+            self.head = trained_head(lambda batch: self._inside(2 * batch - 1), width, chosen, chosen.device)
         return self
 
     @classmethod
@@ -151,6 +170,9 @@ class GanLocalizer(nn.Module):
         return cls(fresh, **like.options).to(images.device).prepare(images)
 
     def _read(self, images: Tensor) -> Heatmaps:
+        if self.reading == "position":
+            logits: Tensor = self.head(self._inside(self.windows.padded(images)))
+            return logits
         maps = self._describe(images)
         with torch.autocast(maps.device.type, enabled=False):  # products would round what float() had widened
             if self.reading == "cam":
@@ -166,6 +188,11 @@ class GanLocalizer(nn.Module):
         last = self.read_layers[-1]
         maps: Tensor = last.dense(images) if self.finer == "stride" else last(images)
         return maps.float()
+
+    def _inside(self, images: Tensor) -> Float[Tensor, "batch channel h w"]:
+        for layer in self.read_layers[:-1]:
+            images = layer.inside(images)
+        return self.read_layers[-1].inside(images, 1 if self.finer == "stride" else None).float()
 
 
 def from_checkpoint(content: dict[str, Any]) -> GanLocalizer:

@@ -81,13 +81,19 @@ class Layer(nn.Sequential):
         """The same layer at stride 1: twice the grid, centred on the same places."""
         if self.stride == 1:
             return self(maps)  # type: ignore[no-any-return]
+        # Windows that begin at every pixel lie half a pixel off; the mean of two neighbours is centred again.
+        return F.avg_pool2d(self.inside(F.pad(maps, (2, 2, 2, 2)), stride=1), 2, stride=1)
+
+    def inside(
+        self, maps: Float[Tensor, "batch c h w"], stride: int | None = None
+    ) -> Float[Tensor, "batch width _h _w"]:
+        """The same layer without padding, for windows wholly inside; at its own stride or another."""
         _, conv, *rest = self
         assert isinstance(conv, nn.Conv2d)
-        maps = F.conv2d(maps, conv.weight, conv.bias, padding=2)
+        maps = F.conv2d(maps, conv.weight, conv.bias, stride or self.stride)
         for module in rest:
             maps = module(maps)
-        # Windows that begin at every pixel lie half a pixel off; the mean of two neighbours is centred again.
-        return F.avg_pool2d(maps, 2, stride=1)
+        return maps
 
 
 class Discriminator(nn.Module):

@@ -8,7 +8,7 @@ from boxless.runtime.device_options import Precision
 from boxless.runtime.errors import UsageError
 from boxless.runtime.toml_settings import require_positive
 
-Reading = Literal["cam", "ddt", "border", "smoothgrad"]
+Reading = Literal["cam", "ddt", "border", "smoothgrad", "position"]
 Finer = Literal["none", "shift", "stride"]
 READING = ("reading", "sign", "finer", "shifts", "layer")
 """The options that say how maps are read from D and that its training does not depend on."""
@@ -65,8 +65,8 @@ class GanTraining:
     g_base: int | None = None
     """Channels of G's first 4x4 maps before `width`: 128 in the paper's table, 1024 in DCGAN's."""
     reading: Reading = "cam"
-    """How heat maps are read from D: its class activation map, DDT or border distance of its inner features, or the
-    size of its logit's gradient (smoothgrad)."""
+    """How heat maps are read from D: its class activation map, DDT or border distance of its inner features, the size
+    of its logit's gradient (smoothgrad), or what a head on its frozen features says of a window's place (position)."""
     sign: Literal[1, -1] = 1
     """What a class activation map shows: 1 what makes an image real to D, -1 what makes it generated."""
     finer: Finer = "none"
@@ -74,7 +74,7 @@ class GanTraining:
     shifts: int = 2
     """Shifted images per axis under finer = shift, which multiply the side of the map."""
     layer: int = -2
-    """Which of D's layers ddt and border read, from 0; -1 is the last."""
+    """Which of D's layers ddt, border and position read, from 0; -1 is the last."""
     stop: Literal["last", "label-free"] = "last"
     """What best.pt is: the last state, or the one that criteria without boxes choose, which also end the run early."""
     judge_every: int = 0

@@ -24,6 +24,7 @@ from boxless.gan.attribution import density, gradient, occlusion
 from boxless.gan.data import read_images
 from boxless.gan.localizer import GanLocalizer, untrained_d
 from boxless.gan.networks import Discriminator
+from boxless.gan.position_head import LEAST, Windows, pixel_heatmap
 from boxless.gan.samples import generator_of, samples
 from boxless.reproduce.gan.run import UNTRAINED, GanTrial, trained_at, trained_d
 from boxless.reproduce.gan.run_results import GanRun, ImageHits, over_groups, runs_in
@@ -46,6 +47,8 @@ WHICH: dict[SplitName, tuple[str, str]] = {
 """What is measured, and how."""
 GENERATED = 1024
 """Images of G that `density` compares with at most as many real ones."""
+PIXELS = "position on the pixels of the windows"
+"""The control of the position readings that has no D."""
 COLUMNS = (
     "reading", "IoU 0.5", "shuffled maps", "lift over shuffled", "untrained D", "lift over untrained",
 )  # fmt: skip
@@ -54,14 +57,14 @@ Make = Callable[[Discriminator, Images, Images], HeatmapFunction]
 """A D, real training images, generated images -> how maps are made."""
 
 
-def attribution_methods(layers: int) -> dict[str, Make]:
-    """Every way to read a D with that many layers, by name."""
+def attribution_methods(network: Discriminator) -> dict[str, Make]:
+    """Every way to read such a D, by name."""
     found: dict[str, Make] = {}
     for finer in ("none", "shift", "stride"):
         for shown, sign in (("real", 1), ("generated", -1)):
             name = f"cam of what is {shown}" + ("" if finer == "none" else f", finer by {finer}")
             found[name] = partial(_localizer, reading="cam", sign=sign, finer=finer)
-    inner = range(layers)
+    inner = range(len(network.convolutions()))
     for reading in ("ddt", "border"):
         found |= {f"{reading}, layer {i}": partial(_localizer, reading=reading, layer=i) for i in inner}
     found |= {f"density, layer {i}": partial(_density, layer=i) for i in inner}
@@ -69,7 +72,21 @@ def attribution_methods(layers: int) -> dict[str, Make]:
         "gradient": partial(_probe, probe=gradient),
         "occlusion": partial(_probe, probe=occlusion),
     }
-    return found | {"smoothgrad": partial(_localizer, reading="smoothgrad")} | probes
+    asked = {
+        f"position, layer {i}": partial(_localizer, reading="position", layer=i, finer="stride" if i else "none")
+        for i in windows_asked(network)
+    }
+    return found | {"smoothgrad": partial(_localizer, reading="smoothgrad")} | probes | asked
+
+
+def windows_asked(network: Discriminator) -> dict[int, Windows]:
+    """The layers of such a D whose windows can be asked for their position, and those windows.
+
+    The grid is as fine as can be; the first layer's is fine as it is.
+    """
+    layers = network.convolutions()
+    windows = {i: Windows.of(layers[: i + 1], dense=i > 0) for i in range(len(layers))}
+    return {i: seen for i, seen in windows.items() if seen.inside(network.options["size"]) >= LEAST}
 
 
 def run_readings(
@@ -78,24 +95,25 @@ def run_readings(
     budget: TimeBudget,
     *,
     on: SplitName = "test",
+    only: str = "",
     device: str = "auto",
     begun: Callable[[GanTrial], object] = lambda trial: None,
 ) -> str:
     """Read every finished run of the gan-table-3 in `out` in every way -> the page, also left there.
 
-    Leaves `out`/gan-readings-ON.md, and a json for each run in `out`/readings-ON. Raises UsageError where there is no
-    finished run of this data.
+    Only in ways whose names begin with `only`. Leaves `out`/gan-readings-ON.md, and a json for each run in
+    `out`/readings-ON. Raises UsageError where there is no finished run of this data.
     """
     trials = finished(out / "cells", data.name)
 
     def run(trial: GanTrial, budget: TimeBudget) -> Result | None:
         begun(trial)
-        return read_run(trial, data, out / "runs" / trial.name, budget, on, device)
+        return read_run(trial, data, out / "runs" / trial.name, budget, on, only, device)
 
     def page(done: Mapping[str, Result]) -> str:
         return readings_page(trials, done, on)
 
-    settings = {"data": data.name, "on": on}
+    settings = {"data": data.name, "on": on} | ({"only": only} if only else {})
     return run_grid(trials, run, out / f"readings-{on}", settings, budget, page, out / f"{NAME}-{on}.md")
 
 
@@ -113,9 +131,15 @@ def finished(folder: Path, data: str) -> list[GanTrial]:
 
 
 def read_run(
-    trial: GanTrial, data: Path, run: Path, budget: TimeBudget, on: SplitName = "test", device: str = "auto"
+    trial: GanTrial,
+    data: Path,
+    run: Path,
+    budget: TimeBudget,
+    on: SplitName = "test",
+    only: str = "",
+    device: str = "auto",
 ) -> Result | None:
-    """The scores of every reading of the D in run/last.pt and of untrained ones, None out of time."""
+    """The scores of every reading that `only` begins, of the D in run/last.pt and untrained ones; None out of time."""
     content = checkpoint.read(run / "last.pt")
     test, train = category_splits(data, trial.group)
     asked, others = (test, train) if on == "test" else (train, test)
@@ -126,17 +150,23 @@ def read_run(
     networks += [untrained_d(content["options"]["discriminator"], trial.seed + i) for i in range(UNTRAINED)]
     networks = [network.to(scoring.device) for network in networks]
     found: dict[str, Result] = {}
-    for name, make in attribution_methods(len(networks[0].convolutions())).items():
+    for name, make in attribution_methods(networks[0]).items():
+        if not name.startswith(only):
+            continue
         if budget.over:
             return None
         trained, *fresh = (scoring.score(make(network, real, generated)) for network in networks)
         found[name] = {kind: _transferred(trained[kind]) for kind in ("maps", "shuffled")}
         found[name]["untrained"] = [_transferred(scores["maps"]) for scores in fresh]
+    pixels = {
+        f"{PIXELS}, layer {i}": scoring.score(pixel_heatmap(windows, real))["maps"]["transferred"]
+        for i, windows in windows_asked(networks[0]).items()
+    }
     return {
         "step": content["step"],
         "images": len(scoring.asked.truths),
         "readouts": found,
-        "controls": scoring.constants(),
+        "controls": {**scoring.constants(), **pixels},
         "data": {"name": data.name, "hash": data_hash(asked), "fit_hash": data_hash(others)},
         "training": content["settings"],
     }
@@ -182,7 +212,8 @@ def readings_page(trials: Sequence[GanTrial], done: Mapping[str, Result], on: Sp
         if runs:
             names = [name for name in runs[0].attribution_methods if all(name in r.attribution_methods for r in runs)]
             readings = [MeasuredReading.of(name, runs) for name in names]
-            constants = [_constant(name, runs) for name in ("no learning", "centred box", "whole image")]
+            shared = [name for name in runs[0].controls if all(name in run.controls for run in runs)]
+            constants = [_constant(name, runs) for name in shared]
             rows = [*(reading.row for reading in readings), *constants]
             page += ["", *markdown_table(COLUMNS, rows), "", learnt(readings)]
     return "\n".join(page) + "\n"

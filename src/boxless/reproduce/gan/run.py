@@ -32,7 +32,8 @@ from boxless.runtime.errors import UsageError
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Report
 
-READINGS: tuple[Reading, ...] = get_args(Reading)
+READINGS: tuple[Reading, ...] = tuple(reading for reading in get_args(Reading) if reading != "position")
+"""Those that a run is measured in along the way: a head for `position` would have to be trained at every stage."""
 STAGES = 10
 """Checkpoints of a run that are measured, evenly spaced."""
 UNTRAINED = 3

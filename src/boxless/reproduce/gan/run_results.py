@@ -54,6 +54,11 @@ class GanRun:
         """Networks that were never trained."""
         return [_hits(scores[threshold]) for scores in self.content["controls"]["untrained"][reading]]
 
+    @property
+    def controls(self) -> list[str]:
+        """The names of what needs no D: a score each, border contrast first."""
+        return ["no learning", "centred box", "whole image", *(n for n in self.content["controls"] if "pixels" in n)]
+
     def control(self, name: str) -> ImageHits:
         """What no learning scores on the images of the run."""
         return _hits(self.content["controls"][name])

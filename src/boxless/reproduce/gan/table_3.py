@@ -17,6 +17,7 @@ from boxless.data.published_datasets import GROUPS
 from boxless.gan.settings import GanTraining
 from boxless.reproduce.gan.cam_reference import CAM, run_reference
 from boxless.reproduce.gan.claims import NOT_RUN, claims_section
+from boxless.reproduce.gan.position_reference import POSITION, run_position
 from boxless.reproduce.gan.run import GanTrial, measured_stages, run_trial, trained_at
 from boxless.reproduce.gan.run_results import GanRun, ImageHits, runs_in
 from boxless.reproduce.gan.scoring import FIXED
@@ -49,8 +50,11 @@ TABLES = {
     "DDT of D's inner features, threshold transferred": ("ddt", "transferred"),
     "Distance of D's inner features from the border's, threshold transferred": ("border", "transferred"),
     "Size of the gradient of D's logit, SmoothGrad, threshold transferred": ("smoothgrad", "transferred"),
+    "Position as a free label, no GAN, threshold transferred": (POSITION, "transferred"),
 }
 """The same runs under every reading: title -> reading and threshold."""
+REFERENCES = {CAM: "cam", POSITION: POSITION}
+"""What stands among the GANs and is none, and its only reading."""
 NOT_READ = "not read in this way"
 NAME = "gan-table-3"
 
@@ -58,13 +62,14 @@ NAME = "gan-table-3"
 def table_3_trials(groups: Sequence[str], gans: Sequence[str], seeds: Sequence[int]) -> list[GanTrial]:
     """All trials, the most telling first: one seed everywhere, the paper's best GAN without augmentation before all.
 
-    Among `gans` may be `cam`, the reference with labels, which the paper has with augmentation alone.
+    Among `gans` may be `cam`, the reference with labels, which the paper has with augmentation alone, and `position`,
+    which has none.
     """
     return [
         GanTrial(gan=gan, group=group, augment=augment, seed=seed)
         for seed in seeds
         for gan in gans
-        for augment in ((True,) if gan == CAM else (False, True))
+        for augment in {CAM: (True,), POSITION: (False,)}.get(gan, (False, True))
         for group in groups
     ]
 
@@ -97,6 +102,9 @@ def run_table_3(
         if trial.gan == CAM:
             progress(trial)
             return run_reference(trial, data, training, out / "runs", budget)
+        if trial.gan == POSITION:
+            progress(trial)
+            return run_position(trial, data, training, out / "runs" / trial.name, budget)
         return run_trial(trial, data, training, out / "runs" / trial.name, budget, progress(trial))
 
     def page(done: Mapping[str, Result]) -> str:
@@ -115,8 +123,13 @@ def table_3_page(
         "# gan-table-3: GAN co-localization",
         "",
         f"GT-known localization in percent at IoU 0.5 with 95 % bootstrap intervals over images. {len(done)} of "
-        f"{len(trials)} trials run: {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: "
-        "250,000 at width 1, 64 pixels).",
+        f"{len(trials)} trials run"
+        + (
+            f": {training.iterations:,} iterations {trained_at(asdict(training))} (the paper: 250,000 at width 1, 64 "
+            "pixels)."
+            if any(trial.gan not in REFERENCES for trial in trials)
+            else ", and no GAN among them."
+        ),
         *failures(done),
     ]
     page += [f"Begun: {name}, {stages[-1]['step']:,} iterations." for name, stages in begun.items() if stages]
@@ -131,22 +144,23 @@ def table_3_page(
 
 
 def page_of_results(trials: Sequence[GanTrial], done: Mapping[str, Result]) -> str:
-    """The page from results alone, with the paper's trials that are not among them as not run."""
+    """The page from results alone, with the paper's trials that are not among them as not run, if any of its is."""
     groups = list(dict.fromkeys(trial.group for trial in trials))
     if any(group in GROUP_ORDER for group in groups):
         groups = list(dict.fromkeys([*GROUP_ORDER, *groups]))
-    gans = list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *(trial.gan for trial in trials)]))
+    ran = list(dict.fromkeys(trial.gan for trial in trials))
+    gans = ran if ran == [POSITION] else list(dict.fromkeys(["sn-dcgan", "dcgan", CAM, *ran]))
     grid = table_3_trials(groups, gans, sorted({trial.seed for trial in trials}))
-    kept = (done[trial.name].get("training") for trial in trials if trial.gan != CAM and trial.name in done)
+    kept = (done[trial.name].get("training") for trial in trials if trial.gan not in REFERENCES and trial.name in done)
     shared: dict[str, Any] = next(filter(None, kept), {})
     names = {"preset", "iterations", "width", "size"} & shared.keys()
     return table_3_page(grid, done, {}, GanTraining(**{name: shared[name] for name in names}))
 
 
 def rows(trials: Sequence[GanTrial], done: Mapping[str, Result], reading: str, threshold: str) -> list[list[str]]:
-    """A row for each GAN, augmentation and group, in the order of the trials; the reference has one reading only."""
+    """A row for each GAN, augmentation and group, in the order of the trials; a reference has one reading only."""
     found, every = [], runs_in(trials, done)
-    trials = [trial for trial in trials if trial.gan != CAM or reading == "cam"]
+    trials = [trial for trial in trials if REFERENCES.get(trial.gan, reading) == reading]
     for gan, augment, group in dict.fromkeys((trial.gan, trial.augment, trial.group) for trial in trials):
         seeds = [trial for trial in trials if (trial.gan, trial.augment, trial.group) == (gan, augment, group)]
         runs = [run for trial in seeds if (run := every.get(trial)) and reading in run.readings]
@@ -159,7 +173,7 @@ def rows(trials: Sequence[GanTrial], done: Mapping[str, Result], reading: str, t
             found.append([*head, "-", of, published, *[reason] * 8])
             continue
         values = [with_interval(np.mean(scores, axis=0), 100) for scores in _columns(runs, reading, threshold)]
-        if gan == CAM:  # it has no stages to choose from
+        if gan in REFERENCES:  # it has no stages to choose from
             values[1:3] = ["-", "-"]
         found.append([*head, str(runs[0].images), of, published, *values])
     return found
