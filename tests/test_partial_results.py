@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,12 @@ import pytest
 from PIL import Image
 from squares import make_squares, quick
 
-from boxless.boxes.from_heatmap import Readout
+from boxless.boxes.from_heatmap import Detections, Readout
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.folder import read_data
 from boxless.data.sources import FolderSource
 from boxless.inference.factory import trained
-from boxless.inference.partial_results import CLOSES, FOLDER
+from boxless.inference.partial_results import CLOSES, FOLDER, Shards
 from boxless.inference.predict_folder import predict_folder
 from boxless.inference.predictors import ImageHeatmap
 from boxless.methods.training import train_classifier
@@ -183,13 +185,13 @@ def test_an_unfinished_search_is_neither_mixed_with_another_nor_lost(pictures: D
     with pytest.raises(UsageError, match="has multiple False, not True"):
         find(predictor, pictures, out, resume=True, multiple=True)
     fewer = Dataset(pictures.source, pictures.samples[:-1])
-    with pytest.raises(UsageError, match="has images "):
+    with pytest.raises(UsageError, match="has other images than there are now"):
         find(predictor, fewer, out, resume=True)
     predictor.readout = Readout(0.4, "fixed for the test")
     with pytest.raises(UsageError, match=r"has threshold 0.5, not 0.4"):
         find(predictor, pictures, out, resume=True)
     assert find(predictor, fewer, out, overwrite=True).taken_over == 0
-    with pytest.raises(UsageError, match=r"The finished search in .* has images "):
+    with pytest.raises(UsageError, match=r"The finished search in .* has other images "):
         find(predictor, pictures, out, resume=True)
 
 
@@ -367,3 +369,40 @@ def test_the_command_in_two_processes_writes_what_it_writes_in_one(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 40  # told once
     assert (tmp_path / "one" / "boxes.json").read_bytes() == (tmp_path / "two" / "boxes.json").read_bytes()
+
+
+def test_photographs_that_are_replaced_are_named_and_done_again(pictures: Dataset, tmp_path: Path) -> None:
+    def stop(sample: Sample) -> None:
+        if sample.name == "a 30.png":
+            raise KeyboardInterrupt
+
+    root, out = tmp_path / "photos", tmp_path / "out"
+    shutil.copytree(pictures.source.root, root)
+    photos = Dataset(FolderSource(root), pictures.samples)
+    with pytest.raises(KeyboardInterrupt):
+        find(Predictor(tmp_path / "log", gone=stop), photos, out)
+    done = closed(out)
+    assert {0, 1} <= done
+    for name in ("broken 03.png", "a 05.png", "a 40.png"):  # the last one has not been read yet
+        (root / name).write_bytes((root / name).read_bytes() + b" ")
+    summary = find(Predictor(tmp_path / "log 2"), photos, out, resume=True)
+    assert summary.changed == ["broken 03.png", "a 05.png"] and summary.taken_over == 4 * (len(done) - 2)
+    again = set((tmp_path / "log 2").read_text().splitlines())
+    assert {f"a 0{index}.png" for index in (0, 1, 2, 4, 5, 6, 7)} <= again and "a 08.png" not in again
+    assert any("Replaced since then, and done again: 2: broken 03.png" in one for one in summary.words())
+    assert find(Predictor(tmp_path / "log 3"), photos, out, resume=True).finished_before
+    os.utime(root / "a 49.png")  # of a finished search, there is nothing to mix with
+    summary = find(Predictor(tmp_path / "log 4"), photos, out, resume=True)
+    assert summary.changed == ["a 49.png"] and summary.taken_over == 0 and not summary.finished_before
+
+
+def test_what_is_done_again_counts_whoever_did_it_before(pictures: Dataset, tmp_path: Path) -> None:
+    shards = Shards(tmp_path, {})
+    shards.begin(resume=False, overwrite=False)
+    one = Detections("a", (9, 9), np.ones((1, 4), np.float32), np.ones(1, np.float32), "thing", "")
+    for rank, note in ((3, "old"), (0, "new")):  # of four processes, and later of one
+        with shards.writing(rank) as writer:
+            writer.add(replace(one, note=note), None)
+            writer.close(0, {}, note)
+    shards.scan()
+    assert [found.note for found, _ in shards.found(1)] == ["new"] and shards.marks == {0: "new"}

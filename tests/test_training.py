@@ -142,13 +142,20 @@ def test_runs_are_neither_overwritten_nor_confused(squares: Dataset, tmp_path: P
     assert read_settings(out / "settings.toml").training.epochs == 2
 
 
-def test_a_run_of_an_older_version_that_did_not_note_its_images_is_resumed(squares: Dataset, tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_that_did_not_note_its_images_is_resumed(
+    squares: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     out = train_classifier("cam", {}, squares, None, quick(epochs=1), tmp_path / "run")
     content = checkpoint.read(out / "last.pt")
-    del content["data"], content["settings"]["processes"]
+    del content["data"], content["settings"]["processes"], content["trainer"]["marks"]
     checkpoint.save(out / "last.pt", content)
     train_classifier("cam", {}, squares, None, quick(epochs=2), out, resume=True)
     assert len(rows(out)) == 2
+    assert "replaced" not in caplog.text
+    os.utime(squares.source.root / squares.samples[3].name)
+    train_classifier("cam", {}, squares, None, quick(epochs=3), out, resume=True)
+    said = f"1 of the {len(squares)} photographs were replaced since this training was stopped, such as "
+    assert said + squares.samples[3].name in caplog.text
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -50,6 +50,9 @@ class Source(Protocol):
     def read(self, name: str) -> bytes:
         """The content of one file; raises BrokenImageError when it is not there or cannot be read."""
 
+    def state(self, name: str) -> str:
+        """What differs once a file is replaced, read without its content; "" for one that is not there."""
+
 
 class FolderSource:
     """A folder on disk, with its sub-folders and the folders outside that it links to."""
@@ -70,6 +73,14 @@ class FolderSource:
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             reason = getattr(error, "strerror", None) or error
             raise BrokenImageError(f"{name[:200]} cannot be read: {reason}.") from error
+
+    def state(self, name: str) -> str:
+        """Size and time of modification of one file."""
+        try:
+            file = (self.root / name).stat()
+        except (OSError, ValueError):
+            return ""
+        return f"{file.st_size} {file.st_mtime_ns}"
 
 
 class ZipSource:
@@ -107,6 +118,11 @@ class ZipSource:
             raise BrokenImageError(f"{name} is damaged inside {self.root}: {error}.") from error
         except RuntimeError as error:  # zipfile's word for a password
             raise BrokenImageError(f"{name} is encrypted inside {self.root}; unpack it with its password.") from error
+
+    def state(self, name: str) -> str:
+        """Size and checksum of one file."""
+        entry = self._archive().NameToInfo.get(self._prefix + name)
+        return "" if entry is None else f"{entry.file_size} {entry.CRC}"
 
     def _archive(self) -> zipfile.ZipFile:
         if getattr(self._local, "process", None) != os.getpid():  # a forked child must not share the file position
@@ -265,3 +281,7 @@ class JoinedSource:
         if name not in self._holder:
             raise BrokenImageError(f"{name} is not in {self.root}.")
         return self._holder[name].read(name)
+
+    def state(self, name: str) -> str:
+        """What the part that has the file says of it."""
+        return self._holder[name].state(name) if name in self._holder else ""

@@ -71,10 +71,10 @@ class TarSource:
 
     def read(self, name: str) -> bytes:
         """The content of one file; raises BrokenImageError when it is not there or cannot be read."""
-        index = bisect_left(self._names, name)
-        if index == len(self._names) or self._names[index] != name:
+        place = self._place(name)
+        if place is None:
             raise BrokenImageError(f"{name} is not in the shards of {self.root}.")
-        shard, offset, length = map(int, self._places[index])
+        shard, offset, length = place
         check_length(name, length)
         try:
             content = os.pread(self._open(shard).fileno(), length, offset)
@@ -83,6 +83,22 @@ class TarSource:
         if len(content) < length:
             raise BrokenImageError(f"{name} is cut off: {self._shards[shard]} has become shorter.")
         return content
+
+    def state(self, name: str) -> str:
+        """Where in its shard a file lies, with the shard's size and time of modification."""
+        if (place := self._place(name)) is None:
+            return ""
+        shard, offset, length = place
+        file = self._shards[shard].stat()
+        return f"{offset} {length} {file.st_size} {file.st_mtime_ns}"
+
+    def _place(self, name: str) -> tuple[int, int, int] | None:
+        """Shard, offset and length of a file."""
+        index = bisect_left(self._names, name)
+        if index == len(self._names) or self._names[index] != name:
+            return None
+        shard, offset, length = map(int, self._places[index])
+        return shard, offset, length
 
     def _open(self, shard: int) -> BufferedReader:
         if getattr(self._local, "shard", None) != shard:

@@ -25,6 +25,7 @@ class PictureCache:
 
     def __init__(self, dataset: Dataset, resize: Resize, memory: float) -> None:
         self.dataset, self.resize = dataset, resize
+        self.names = [sample.name for sample in dataset.samples]
         self.broken: dict[str, str] = {}
         """Images that could not be read, with the reason; they are left out of every batch."""
         self._told = 0

@@ -42,6 +42,8 @@ class Shards:
         """What was chosen for each piece, in words; empty where nothing is chosen."""
         self.broken: dict[str, str] = {}
         """The images that could not be read, with the reason; as the last `scan` found them."""
+        self.marks: dict[int, str] = {}
+        """The marks that the photographs of each closed piece had when they were searched."""
 
     def begin(self, *, resume: bool, overwrite: bool) -> set[int]:
         """Make the folder, or with `resume` take it up; the pieces that are done. The lock on `out` is to be held.
@@ -66,9 +68,9 @@ class Shards:
     @contextmanager
     def writing(self, rank: int) -> Iterator["ShardWriter"]:
         """A new shard of the process `rank`; raises BoxlessError when it cannot be written."""
-        number = len(list(self.folder.glob(f"{rank:05d}-*.jsonl")))
-        try:
-            file = (self.folder / f"{rank:05d}-{number:05d}.jsonl").open("xb")
+        number = 1 + max((int(path.name[:5]) for path in self.folder.glob("*.jsonl")), default=-1)
+        try:  # a later search has a higher number, so that what it does again counts
+            file = (self.folder / f"{number:05d}-{rank:05d}.jsonl").open("xb")
         except OSError as error:
             raise BoxlessError(
                 f"Process {rank} could not write to {self.folder}: {error}. Expected an --out on storage that all "
@@ -82,7 +84,8 @@ class Shards:
 
     def scan(self) -> None:
         """Learn which pieces are closed, and where they lie."""
-        self._places, broken, choices = {}, dict[int, dict[str, str]](), dict[int, str]()
+        broken, choices = dict[int, dict[str, str]](), dict[int, str]()
+        self._places, self.marks = {}, {}
         for path in sorted(self.folder.glob("*.jsonl")):
             with path.open("rb") as file:
                 start = end = 0
@@ -92,6 +95,7 @@ class Shards:
                         self._places[closed["piece"]] = _Place(path, start, end - len(line))
                         broken[closed["piece"]] = closed["broken"]
                         choices[closed["piece"]] = closed.get("choice", "")
+                        self.marks[closed["piece"]] = closed.get("marks", "")
                         start = end
         self.choices = [choices[piece] for piece in sorted(choices)]
         self.broken = {name: reason for piece in sorted(broken) for name, reason in broken[piece].items()}
@@ -104,6 +108,10 @@ class Shards:
                 file.seek(place.start)
                 while file.tell() < place.end:
                     yield _read(json.loads(file.readline()))
+
+    def all_marks(self) -> str:
+        """Those of all pieces, in order."""
+        return "".join(self.marks[piece] for piece in sorted(self.marks))
 
     def remove(self) -> None:
         """Away with the shards, at once: a process that is killed meanwhile leaves none that look unfinished."""
@@ -123,8 +131,11 @@ class Shards:
         """Raise UsageError, naming what differs, when `there` is not this job; `state` is a word for the search."""
         for name in dict.fromkeys([*self.job, *there]):
             if self.job.get(name) != there.get(name):
+                has = f"{name} {there.get(name)}, not {self.job.get(name)}"
+                if name == "images":
+                    has = "other images than there are now, or other classes or boxes of them"
                 raise UsageError(
-                    f"The {state} search in {self.out} has {name} {there.get(name)}, not {self.job.get(name)}. "
+                    f"The {state} search in {self.out} has {has}. "
                     "Resume it with its own options and images, or begin anew with --overwrite."
                 )
 
@@ -149,9 +160,9 @@ class ShardWriter:
             }
         )
 
-    def close(self, piece: int, broken: Mapping[str, str], choice: str = "") -> None:
+    def close(self, piece: int, broken: Mapping[str, str], marks: str, choice: str = "") -> None:
         """The piece is done: from here on it outlives this process."""
-        self._line({"piece": piece, "broken": broken, "choice": choice})
+        self._line({"piece": piece, "broken": broken, "choice": choice, "marks": marks})
 
     def _line(self, content: Mapping[str, Any]) -> None:
         try:

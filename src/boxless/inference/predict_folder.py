@@ -14,6 +14,7 @@ from boxless.boxes.from_heatmap import Detections, Heatmap, check_instances
 from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
+from boxless.data.marks import DIGITS, changed, marks
 from boxless.data.sources import FolderSource
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.inference.partial_results import Shards, ShardWriter
@@ -51,6 +52,8 @@ class Summary:
     """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels."""
     taken_over: int = 0
     """Images that an earlier process had done before it was stopped."""
+    changed: list[str] = field(default_factory=list)
+    """Images whose files were replaced after an earlier process had done them."""
     finished_before: bool = False
     """An earlier process had done all of it, and this one nothing."""
 
@@ -60,7 +63,7 @@ class Summary:
         names = {"nothing": "nothing_found"}
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
         # What earlier versions did not say or count.
-        content = {"numbers": "", "choices": {}, "unlabelled": 0, "category": NO_CLASS, **content}
+        content = {"numbers": "", "choices": {}, "unlabelled": 0, "category": NO_CLASS, "changed": [], **content}
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
@@ -87,6 +90,7 @@ class Summary:
             "seconds": round(self.seconds, 2),
             "numbers": self.numbers,
             "taken_over": self.taken_over,
+            "changed": self.changed,
         }
 
     def words(self) -> list[str]:
@@ -98,6 +102,8 @@ class Summary:
         lines += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
         if self.taken_over:
             lines.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
+        if self.changed:
+            lines.append(f"Replaced since then, and done again: {len(self.changed)}: {_some(self.changed)}.")
         if self.nothing:
             lines.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
         if self.unlabelled:
@@ -153,7 +159,7 @@ def predict_folder(
             progress.expect(sum(len(work.pieces[piece]) for piece in mine))
             with work.shards.writing(team.rank) as writer:
                 work.look(mine, writer, progress)
-        summary = team.on_main(lambda: work.merge(done, overwrite=overwrite or bool(done)))
+        summary = team.on_main(lambda: work.merge(done, overwrite=overwrite or bool(done or work.changed)))
     progress.broken.update(summary.broken)
     return summary
 
@@ -179,6 +185,7 @@ class _Search:
             self.classes = list(dict.fromkeys([*self.classes, predictor.category]))
         self.pieces = predictor.pieces(dataset)
         self.started = time.monotonic()
+        self.changed: list[str] = []
         job = {
             "boxless": package_version(),
             **predictor.identity(),
@@ -188,7 +195,10 @@ class _Search:
         self.shards = Shards(out, {**job, "classes": self.classes, "report": report, **several})
 
     def finished(self) -> Summary | None:
-        """What this search wrote when it was done, None if it is not; raises UsageError where another one was done."""
+        """What this search wrote when it was done, None if it is not, or no longer over the same photographs.
+
+        Raises UsageError where another search was done.
+        """
         path = self.out / "summary.json"
         if self.shards.folder.exists() or not path.exists():
             return None
@@ -205,19 +215,34 @@ class _Search:
                 f"The finished search in {self.out} wrote the format {format}, not {self.format}. Begin anew with "
                 "--overwrite, or choose another --out."
             )
-        return summary
+        self._note_changes(range(len(self.pieces)), str(content.get("marks", "")))
+        return None if self.changed else summary
+
+    def _note_changes(self, pieces: Iterable[int], before: str) -> None:
+        """Note which photographs of `pieces` have other marks than `before`."""
+        names = [sample.name for piece in pieces for sample in self.pieces[piece]]
+        self.changed += changed(names, before, marks(self.dataset.source, names))
 
     def begin(self, *, resume: bool, overwrite: bool) -> set[int]:
-        """The pieces that are done already; what a killed process was about to move into place goes."""
+        """The pieces that are done already, of photographs that are still the same.
+
+        What a killed process was about to move into place goes.
+        """
         for stale in self.out.glob(f"{STAGING}*"):
             shutil.rmtree(stale)
         done = self.shards.begin(resume=resume, overwrite=overwrite)
-        check_folder(self.out, self.format, overwrite=overwrite or bool(done))
+        check_folder(self.out, self.format, overwrite=overwrite or bool(done or self.changed))
+        for piece in sorted(done):
+            before = len(self.changed)
+            self._note_changes([piece], self.shards.marks[piece])
+            if len(self.changed) > before:
+                done.remove(piece)
         return done
 
     def look(self, pieces: list[int], writer: ShardWriter, progress: Progress) -> None:
         """Find the boxes of some pieces, in their order, and close each when it is done."""
         left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
+        read = marks(left.source, [sample.name for sample in left.samples])  # first: none is newer than its boxes
         starts = list(accumulate(map(len, self.pieces), initial=0))
 
         def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap, str]:
@@ -230,7 +255,7 @@ class _Search:
             )
 
         boxed = prefetch(box, self.predictor.maps(left, progress), workers=2, window=8)
-        following = next(boxed, None)
+        following, end = next(boxed, None), 0
         for piece in pieces:
             broken, choice = {}, ""
             for position, sample in enumerate(self.pieces[piece], starts[piece]):
@@ -241,7 +266,8 @@ class _Search:
                 shown = self.report and position < REPORT_LIMIT
                 writer.add(found, self._card(found, heat) if shown else None)
                 following = next(boxed, None)
-            writer.close(piece, broken, choice)
+            at, end = end, end + DIGITS * len(self.pieces[piece])
+            writer.close(piece, broken, read[at:end], choice)
 
     def _choices(self) -> dict[str, str]:
         """What was chosen for each category, by its name."""
@@ -264,7 +290,7 @@ class _Search:
             summary.numbers = "bf16" if self.shards.job["bf16"] else "fp32"
         summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
         summary.choices = self._choices()
-        summary.taken_over = sum(len(self.pieces[piece]) for piece in done)
+        summary.taken_over, summary.changed = sum(len(self.pieces[piece]) for piece in done), self.changed
         if len(broken) == len(dataset):
             self.shards.remove()
             raise BoxlessError(
@@ -275,7 +301,8 @@ class _Search:
         pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
-        write_json(self.out / "summary.json", {**summary.to_dict(), "format": self.format, "job": self.shards.job})
+        made = {"format": self.format, "job": self.shards.job, "marks": self.shards.all_marks()}
+        write_json(self.out / "summary.json", summary.to_dict() | made)
         if self.report:
             write_report(
                 self.out / "report.html",

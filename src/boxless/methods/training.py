@@ -23,6 +23,7 @@ from torch import Tensor
 
 from boxless.backbones import build_backbone
 from boxless.data.dataset import Dataset, data_hash
+from boxless.data.marks import marks, warn_of_changes
 from boxless.data.pseudo_boxes import digest, with_found
 from boxless.data.sampler import make_sampler
 from boxless.data.splits import check_labels
@@ -154,6 +155,7 @@ class TrainingRun:
         # Not the boxes that images may come with: the same run, whether they are known or not.
         seen = [replace(s, boxes=None, label=s.label if train.classes else None) for s in train.samples]
         described["data"] = data_hash(replace(train, samples=seen))
+        self.marks = marks(train.source, self.pictures.names)
         self.folder = RunFolder(
             out,
             {**described, **more},
@@ -288,6 +290,7 @@ class TrainingRun:
             self.sums = total * self.team.first
         if self.team.first:
             trainer = {name: getattr(self, name) for name in _STATE}
+            trainer["marks"] = self.marks
             trainer["optimizer"] = self.optimizer.state_dict()["state"]
             content = {"model": self.network.state_dict()}
             if best:
@@ -301,6 +304,8 @@ class TrainingRun:
         trainer = content["trainer"]
         self.network.load_state_dict(content["model"])
         load_state(self.optimizer, trainer["optimizer"])
+        if self.team.first:
+            warn_of_changes(self.pictures.names, trainer.get("marks", ""), self.marks)
         for name in _STATE:
             if name != "sums" and not isinstance(trainer[name], type(getattr(self, name))):
                 raise TypeError(f"{name} = {trainer[name]!r}")
