@@ -270,7 +270,7 @@ def member(work: Callable[[Team], Any], launcher: str, rank: int, port: str, ans
     try:
         answers.put((rank, work(team)))
     except BoxlessError as error:
-        answers.put((rank, (str(error), error.told_elsewhere)))
+        answers.put((rank, (str(error), error.reported_elsewhere)))
 
 
 def two(work: Callable[[Team], Any], launcher: str = "torchrun") -> dict[int, Any]:
@@ -337,7 +337,7 @@ def test_what_goes_wrong_in_one_process_is_raised_in_both_and_told_once(pictures
     (tmp_path / "out" / "mine.txt").touch()
     refused = two(lambda team: find(Predictor(tmp_path / "log"), pictures, tmp_path / "out", team=team))
     assert refused[0][0] == refused[1][0] and "not finished" in refused[0][0]
-    assert [told_elsewhere for _, told_elsewhere in (refused[0], refused[1])] == [False, True]
+    assert [reported_elsewhere for _, reported_elsewhere in (refused[0], refused[1])] == [False, True]
 
 
 def test_a_launcher_that_started_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

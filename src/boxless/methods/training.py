@@ -289,8 +289,7 @@ class TrainingRun:
             total: Tensor = self.fabric.all_reduce(self.sums, reduce_op="sum")  # type: ignore[assignment]
             self.sums = total * self.team.first
         if self.team.first:
-            trainer = {name: getattr(self, name) for name in _STATE}
-            trainer["marks"] = self.marks
+            trainer = {name: getattr(self, name) for name in (*_STATE, "marks")}
             trainer["optimizer"] = self.optimizer.state_dict()["state"]
             content = {"model": self.network.state_dict()}
             if best:
