@@ -15,7 +15,7 @@ from boxless.data.folder import read_data
 from boxless.data.splits import restricted
 from boxless.evaluation.calibrate import METHODS, REFERENCE, Candidate, calibrate, candidate
 from boxless.evaluation.evaluate import compute_heatmaps
-from boxless.evaluation.metrics import gt_known
+from boxless.evaluation.metrics import accuracy, hits
 from boxless.inference.factory import discoverer
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress
@@ -44,8 +44,9 @@ def draws(tables: list[Candidate]) -> list[dict[str, Any]]:
         ten, rest = np.sort(order[:BOXES]), np.sort(order[BOXES:])
         chosen = calibrate([only(one, ten) for one in tables[1:]], only(tables[0], ten), {})
         best = next(one for one in tables if one.method == chosen.method)
-        unguarded = gt_known(np.asarray(best.ious[rest, int(np.argmin(np.abs(best.thresholds - chosen.threshold)))]))
-        free = gt_known(tables[0].at_own[rest])
+        column = int(np.argmin(np.abs(best.thresholds - chosen.threshold)))
+        unguarded = float(accuracy(hits(best.ious[rest, column])))
+        free = float(accuracy(hits(tables[0].at_own[rest])))
         found.append(
             {
                 "method": chosen.method,

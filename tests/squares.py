@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,9 +15,27 @@ from boxless.data.dataset import Dataset, Sample
 from boxless.data.sources import FolderSource
 from boxless.methods import METHODS, training
 from boxless.methods.settings import Training
+from boxless.methods.settings import training as settings_of
 from boxless.methods.training import train_classifier, train_regressor
+from boxless.runtime.toml_settings import read_toml
 
 CLASSES = ("red", "green")
+
+
+class RunSettings(NamedTuple):
+    """What settings.toml of a classifier holds."""
+
+    method: str
+    options: dict[str, Any]
+    training: Training
+
+
+def read_settings(path: Path) -> RunSettings:
+    """As they were written."""
+    content = read_toml(path)
+    return RunSettings(content["method"], content["options"], settings_of(content["training"], str(path)))
+
+
 SIDE = 32
 SMALL: dict[str, dict[str, Any]] = {name: {} for name in METHODS} | {
     "acol": {"head": "linear"},  # two heads of 1024 channels are too many for a test

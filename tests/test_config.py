@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from squares import make_squares, quick
+from squares import make_squares, quick, read_settings
 
 from boxless.cli import app, console
 from boxless.cli.config import read_config
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
-from boxless.methods.settings import Training, read_settings
+from boxless.methods.settings import Training
 from boxless.methods.training import train_classifier
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import reporting_to, track

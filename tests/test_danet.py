@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from squares import make_squares, quick
+from squares import make_squares, quick, read_settings
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -19,7 +19,6 @@ from boxless.backbones import BACKBONES, build_backbone
 from boxless.methods import options_for
 from boxless.methods.class_hierarchy import parsed, resolved
 from boxless.methods.danet import TAPS, Danet, divergence
-from boxless.methods.settings import read_settings
 from boxless.methods.training import train_classifier
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from squares import make_squares, quick
+from squares import make_squares, quick, read_settings
 
 from boxless.cli import VERBS, app
 from boxless.cli.config import read_config
@@ -20,7 +20,6 @@ from boxless.data.folder import read_data
 from boxless.data.splits import restricted
 from boxless.gan import GANS
 from boxless.methods import METHODS, REGRESSORS
-from boxless.methods.settings import read_settings
 from boxless.methods.training import train_classifier
 from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Readout
 from boxless.gan import GANS
-from boxless.gan.localizer import GanLocalizer, estimate_statistics, from_checkpoint
+from boxless.gan.localizer import GanLocalizer, estimate_statistics, from_description
 from boxless.gan.networks import Discriminator
 from boxless.inference.localizer import Localizer
 from boxless.runtime import checkpoint
@@ -153,7 +153,9 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
     localizer = GanLocalizer(discriminator(), reading="ddt", finer="stride").prepare(pictures())
     options = {"discriminator": localizer.discriminator.options, "reading": localizer.options}
     checkpoint.save(tmp_path / "best.pt", {"options": options, "model": localizer.state_dict()})
-    loaded = from_checkpoint(checkpoint.read(tmp_path / "best.pt"))
+    content = checkpoint.read(tmp_path / "best.pt")
+    loaded = from_description(content)
+    loaded.load_state_dict(content["model"])
     images = to_network(pictures(2))
     assert torch.equal(loaded.heatmap(images), localizer.heatmap(images))
 

@@ -18,12 +18,12 @@ from boxless.gan import GANS
 from boxless.gan.augmentation import BRIGHTNESS, CONTRAST, GREY, LIGHTING, SATURATION, STRENGTH, Batches, _reflect
 from boxless.gan.checkpoint_selection import PATIENCE, CheckpointCriteria, Selection
 from boxless.gan.data import check_images, read_images
-from boxless.gan.localizer import from_checkpoint
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import GanTrainingRun, train_gan
 from boxless.gan.training_log import COLUMNS, Meter, d_wins
 from boxless.gan.training_step import TERMS, d_steps, seed_of
 from boxless.inference.factory import trained
+from boxless.inference.localizer import load
 from boxless.inference.predict_folder import predict_folder
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError
@@ -80,7 +80,7 @@ def test_training_moves_both_networks_and_leaves_a_whole_folder(gan: str, tmp_pa
     content = checkpoint.read(run / "best.pt")
     assert content["kind"] == "gan" and content["method"] == gan and "trainer" not in content
     assert not torch.equal(content["generator"]["linear.weight"], begun.generator.linear.weight)
-    heat = from_checkpoint(content).heatmap(torch.rand(2, 3, SIZE, SIZE))
+    heat = load(run).heatmap(torch.rand(2, 3, SIZE, SIZE))
     assert heat.shape == (2, 4, 4) and heat.isfinite().all()
     assert Image.open(run / "samples.png").size == (8 * SIZE, 8 * SIZE)
 
@@ -147,7 +147,7 @@ def test_label_free_choice_is_kept_and_resumed(tmp_path: Path) -> None:
     assert (whole / "criteria.csv").read_text() == (halves / "criteria.csv").read_text()
     best = [checkpoint.read(folder / "best.pt") for folder in (whole, halves)]
     assert best[0]["step"] == best[1]["step"] and same(best[0]["model"], best[1]["model"])
-    selection = Selection(whole / "criteria.csv", CheckpointCriteria(pictures(), from_checkpoint(best[0]), 0), 6)
+    selection = Selection(whole / "criteria.csv", CheckpointCriteria(pictures(), load(whole).network, 0), 6)
     assert [scores.step for scores in selection.scores] == [1, 2, 3, 4, 5, 6]
     assert selection.chosen() == best[0]["step"]
 
@@ -163,7 +163,7 @@ def test_losses_that_stop_being_numbers_end_the_run_and_keep_the_good_checkpoint
     train_gan("sn-dcgan", pictures(), tiny(iterations=2), tmp_path)
     good = (tmp_path / "last.pt").read_bytes()
     run = GanTrainingRun("sn-dcgan", pictures(), tiny(save_every=3), tmp_path)
-    run.load(checkpoint.read(tmp_path / "last.pt"))
+    run.load(run.folder.load())
     run.generator.linear.weight.data[0, 0] = float("nan")
     with pytest.raises(BoxlessError, match=r"d_loss .*iteration 3; .*last.pt is from before that"):
         run.train(lambda step, steps, row: None)
@@ -299,10 +299,10 @@ def test_winning_outright_is_seen_after_five_rows() -> None:
 
 def test_how_maps_are_read_is_kept_and_may_change_without_training_again(tmp_path: Path) -> None:
     train_gan("sn-dcgan", pictures(), tiny(iterations=2, sign=-1, finer="stride"), tmp_path)
-    before = from_checkpoint(checkpoint.read(tmp_path / "best.pt"))
+    before = load(tmp_path).network
     assert (before.sign, before.finer) == (-1, "stride")
     train_gan("sn-dcgan", pictures(), tiny(iterations=2, reading="border", layer=0), tmp_path, resume=True)
-    after = from_checkpoint(checkpoint.read(tmp_path / "best.pt"))
+    after = load(tmp_path).network
     assert (after.reading, after.finer, len(after.read_layers)) == ("border", "none", 1)
     assert same(before.discriminator.state_dict(), after.discriminator.state_dict())
     with pytest.raises(UsageError, match="no layer 9"):

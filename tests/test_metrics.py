@@ -32,7 +32,6 @@ def test_accuracy_over_images_and_over_classes():
     labels = np.array([0, 0, 0, 1])
     assert metrics.accuracy(hit) == 75.0
     assert metrics.accuracy(hit, labels) == 50.0
-    assert metrics.error(75.0) == 25.0
     assert np.isnan(metrics.accuracy(np.zeros(0, bool)))
 
 
@@ -47,18 +46,16 @@ def test_v2_lets_every_delta_choose_its_threshold():
     assert metrics.max_box_accuracy_v2(table(ious)) == pytest.approx((100 + 50 + 50) / 3)
 
 
-def test_top_k_localization_needs_class_and_box():
-    hit, labels = np.array([True, True, False]), np.array([0, 1, 2])
+def test_the_class_is_known_when_it_is_among_the_first_k():
+    labels = np.array([0, 1, 2])
     predictions = np.array([[0, 1], [0, 1], [2, 0]])
-    assert metrics.top_k_localization(hit, predictions, labels, 1) == pytest.approx(100 / 3)
-    assert metrics.top_k_localization(hit, predictions, labels, 2) == pytest.approx(200 / 3)
-    assert metrics.classification_error(predictions, labels, 1) == pytest.approx(100 / 3)
-    assert metrics.classification_error(predictions, labels, 2) == 0.0
-    assert metrics.gt_known(np.array([0.6, 0.4, 0.5], np.float32)) == pytest.approx(200 / 3)
+    assert metrics.in_top(predictions, labels, 1).tolist() == [True, False, True]
+    assert metrics.in_top(predictions, labels, 2).all()
 
 
-def test_corloc_is_strict_and_means_over_classes():
-    assert metrics.corloc(np.array([0.5, 0.6, 0.6], np.float32), np.array([0, 0, 1])) == 75.0
+def test_a_strict_hit_exceeds_its_delta():
+    hit = metrics.hits(np.array([0.5, 0.6, 0.6], np.float32), 0.5, strictly=True)
+    assert metrics.accuracy(hit, np.array([0, 0, 1])) == 75.0
 
 
 @settings(max_examples=30, deadline=None)

@@ -8,9 +8,10 @@ import pytest
 
 from boxless.methods import TRAINED, method_class
 from boxless.methods.options import method_options, resolve_options
-from boxless.methods.settings import RunSettings, Training, read_settings, settings_text, training
+from boxless.methods.settings import Training, settings_text, training
 from boxless.runtime.class_source import class_summary
 from boxless.runtime.errors import UsageError
+from boxless.runtime.toml_settings import read_toml
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -49,9 +50,11 @@ def test_unknown_options_are_refused() -> None:
 
 
 def test_settings_read_back_as_written(tmp_path: Path) -> None:
-    written = RunSettings("cam", {"head": "conv"}, Training(lr=0.02, decay=(3, 4), stride=8))
-    (tmp_path / "settings.toml").write_text(settings_text(written))
-    assert read_settings(tmp_path / "settings.toml") == written
+    written = Training(lr=0.02, decay=(3, 4), stride=8)
+    (tmp_path / "settings.toml").write_text(settings_text("cam", {"head": "conv"}, written, "abc"))
+    content = read_toml(tmp_path / "settings.toml")
+    assert training(content.pop("training"), "here") == written
+    assert content == {"method": "cam", "data": "abc", "options": {"head": "conv"}}
 
 
 def test_unknown_and_ill_typed_settings_are_refused() -> None:

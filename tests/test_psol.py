@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from squares import SIDE, make_squares, part, quick, write_boxes
+from squares import SIDE, make_squares, part, quick, read_settings, write_boxes
 
 from boxless import load
 from boxless.backbones import build_backbone
@@ -24,7 +24,6 @@ from boxless.data.synthetic import make_scenes
 from boxless.evaluation.evaluate import evaluate
 from boxless.inference.factory import trained, untrained
 from boxless.methods.psol import Psol, level_map
-from boxless.methods.settings import read_settings
 from boxless.methods.training import train_classifier, train_regressor
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from squares import SMALL, make_squares, part, quick, two_runs
+from squares import SMALL, make_squares, part, quick, read_settings, two_runs
 
 from boxless import load
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.training_batches import TrainingBatch
 from boxless.methods import METHODS, TRAINED
 from boxless.methods.optimizer import make_optimizer, set_rates
-from boxless.methods.settings import Training, read_settings
+from boxless.methods.settings import Training
 from boxless.methods.training import TrainingRun, train_classifier
 from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, UsageError

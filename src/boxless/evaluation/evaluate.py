@@ -12,7 +12,6 @@ from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
 from boxless.evaluation.measure import Headline, Split, measure
 from boxless.evaluation.measurement import Measurement
-from boxless.evaluation.protocols import PROTOCOLS, Protocol
 from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress
@@ -81,7 +80,6 @@ def evaluate(
     fit: Dataset | None = None,
     untrained: Predictor | None = None,
     headline: Headline = "own",
-    protocol: Protocol = PROTOCOLS["boxless"],
     seed: int = 0,
 ) -> tuple[Measurement, HeatmapSet]:
     """Measure `predictor` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
@@ -109,7 +107,6 @@ def evaluate(
         classes=test.classes,
         names=[sample.name for sample in found.samples],
         headline=headline,
-        protocol=protocol,
         seed=seed,
     )
     return measured, found

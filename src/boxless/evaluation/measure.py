@@ -49,7 +49,6 @@ def measure(
     headline: Headline = "own",
     protocol: Protocol = PROTOCOLS["boxless"],
     seed: int = 0,
-    threads: int | None = None,
 ) -> Measurement:
     """Raw maps of images of `sizes` with half-open `truths` -> the measurement under `protocol`.
 
@@ -65,7 +64,7 @@ def measure(
     known = None if labels is None else np.asarray(labels)[chosen]
     if readout is not None and protocol.name == "boxless":
         protocol = replace(protocol, normalisation=readout.normalisation)
-    ground = _Ground(kept, protocol, known, threads)
+    ground = _Ground(kept, protocol, known)
     readouts = _readouts(ground, readout, fit, headline)
     table = ground.table(kept.maps, [r.threshold for r in readouts])
     rows = [_row("heat maps", "maps", table, r.threshold, r.origin) for r in readouts]
@@ -99,24 +98,16 @@ class _Ground:
     kept: Split
     protocol: Protocol
     labels: Labels | None
-    threads: int | None
 
     def table(self, maps: Sequence[Heatmap], extra: Sequence[float]) -> IouTable:
-        return metrics.iou_table(
-            maps,
-            self.kept.sizes,
-            self.kept.truths,
-            self.protocol,
-            extra=extra,
-            labels=self.labels,
-            threads=self.threads,
-        )
+        _, sizes, truths = self.kept
+        return metrics.iou_table(maps, sizes, truths, self.protocol, extra=extra, labels=self.labels)
 
     def boxes(self, row: Row) -> Boxes:
         """The boxes in original pixels at a row's threshold, of several at the one for IoU 0.5."""
         at = np.array([row.threshold[len(row.threshold) // 2]])
         (maps, sizes, truths), protocol = self.kept, self.protocol
-        found = metrics.each_image(lambda i: protocol.boxes(maps[i], sizes[i], at)[0], len(truths), self.threads)
+        found = metrics.each_image(lambda i: protocol.boxes(maps[i], sizes[i], at)[0], len(truths))
         return np.stack(found)
 
 
@@ -149,10 +140,10 @@ def _readouts(ground: _Ground, readout: Readout | None, fit: Split | None, headl
         found.append(readout)
     if fit is not None and len(fit.truths):
         at = len(found) if headline == "own" else 0
-        found.insert(at, thresholds.transferred(*fit, protocol, ground.threads))
+        found.insert(at, thresholds.transferred(*fit, protocol))
     maps, sizes, _ = ground.kept
-    found.append(thresholds.label_free(maps, protocol.normalisation, ground.threads))
-    return [*found, thresholds.area_matched(maps, sizes, protocol, threads=ground.threads)]
+    found.append(thresholds.label_free(maps, protocol.normalisation))
+    return [*found, thresholds.area_matched(maps, sizes, protocol)]
 
 
 def _row(name: str, kind: Any, table: IouTable, threshold: float, origin: str) -> Row:
@@ -205,11 +196,11 @@ def _saliency_row(
     """Saliency has a range of its own: beside a fair headline its threshold is transferred as well, or label-free."""
     if ground.protocol.normalisation == "none":  # which is for maps that lie in 0..1 as they are
         ground = replace(ground, protocol=replace(ground.protocol, normalisation="minmax"))
-    protocol, threads = ground.protocol, ground.threads
+    protocol = ground.protocol
     if headline.kind == "oracle":
         return _like(headline, "saliency", maps, ground)
     if fit is not None and fit_pictures is not None:
-        readout = thresholds.transferred(baselines.Salient(fit_pictures), fit.sizes, fit.truths, protocol, threads)
+        readout = thresholds.transferred(baselines.Salient(fit_pictures), fit.sizes, fit.truths, protocol)
     else:
-        readout = thresholds.label_free(maps, protocol.normalisation, threads)
+        readout = thresholds.label_free(maps, protocol.normalisation)
     return _row("saliency", "control", ground.table(maps, [readout.threshold]), readout.threshold, readout.origin)

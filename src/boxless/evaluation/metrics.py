@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int, Num, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import Boxes
-from boxless.evaluation.protocols import Protocol, Size, Thresholds
+from boxless.evaluation.protocols import DELTAS, Protocol, Size, Thresholds
 from boxless.runtime.progress import track
 
 Ious = Float32[np.ndarray, "image"]
@@ -81,11 +81,6 @@ def accuracy(
     return np.asarray(np.mean([100.0 * hit[labels == label].mean(axis=0) for label in np.unique(labels)], axis=0))
 
 
-def error(accuracy: float) -> float:
-    """The same number as an error: 100 - accuracy, as I2C and CAM print it."""
-    return 100.0 - accuracy
-
-
 def curve(table: IouTable, delta: float = 0.5) -> Float64[np.ndarray, "threshold"]:
     """Box accuracy in percent at every threshold; over classes where the protocol says so and they are known."""
     over = table.labels if table.protocol.mean_over == "classes" else None
@@ -99,34 +94,14 @@ def max_box_accuracy(table: IouTable, delta: float = 0.5) -> tuple[float, float]
     return float(accuracies[best]), float(table.thresholds[best])
 
 
-def max_box_accuracy_v2(table: IouTable, deltas: Sequence[float] = (0.3, 0.5, 0.7)) -> float:
-    """MaxBoxAccV2 (Choe et al., TPAMI 2022): the mean over deltas of each one's best, from a table of all contours."""
-    return float(np.mean([max_box_accuracy(table, delta)[0] for delta in deltas]))
-
-
-def gt_known(ious: Ious, delta: float = 0.5, strictly: bool = False) -> float:
-    """GT-known localization accuracy: the box of the true class's map hits, whatever was predicted."""
-    return float(accuracy(hits(ious, delta, strictly)))
+def max_box_accuracy_v2(table: IouTable) -> float:
+    """MaxBoxAccV2 (Choe et al., TPAMI 2022): from a table of all contours, the mean of the bests at three IoUs."""
+    return float(np.mean([max_box_accuracy(table, delta)[0] for delta in DELTAS]))
 
 
 def in_top(predictions: Int[np.ndarray, "image k"], labels: Labels, k: int) -> Hits:
     """Whether the true class is among the first `k` predicted."""
     return np.asarray((predictions[:, :k] == labels[:, None]).any(axis=1))
-
-
-def top_k_localization(hit: Hits, predictions: Int[np.ndarray, "image k"], labels: Labels, k: int = 1) -> float:
-    """Top-k Loc: class among the first k and its box right; the box of the true class is the same one GT-known asks."""
-    return float(accuracy(hit & in_top(predictions, labels, k)))
-
-
-def classification_error(predictions: Int[np.ndarray, "image k"], labels: Labels, k: int = 1) -> float:
-    """Percentage of images whose class is not among the first `k` predicted."""
-    return error(float(accuracy(in_top(predictions, labels, k))))
-
-
-def corloc(ious: Ious, labels: Labels) -> float:
-    """CorLoc (Deselaers et al., IJCV 2012): images whose box has IoU > 0.5 with some truth, averaged over classes."""
-    return float(accuracy(hits(ious, 0.5, strictly=True), labels))
 
 
 def score_histograms(

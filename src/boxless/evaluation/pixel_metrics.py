@@ -69,9 +69,7 @@ class PixelMeasurement:
         return np.array([pxap(pooled.reshape(2, -1)) for pooled in times @ flat])
 
 
-def measure_pixels(
-    maps: Sequence[Heatmap], masks: Sequence[Mask], *, seed: int = 0, threads: int | None = None
-) -> PixelMeasurement:
+def measure_pixels(maps: Sequence[Heatmap], masks: Sequence[Mask], *, seed: int = 0) -> PixelMeasurement:
     """Raw maps and masks (1 object, 0 background, 255 ignored; any size, resized nearest) -> PxAP and its controls.
 
     Raises BoxlessError when no mask has an object.
@@ -85,7 +83,7 @@ def measure_pixels(
         def one(i: int) -> Any:
             return score_histograms(protocol.warm(map_of(i), (1, 1)), small[i], protocol.thresholds)
 
-        return np.stack(each_image(one, images, threads))
+        return np.stack(each_image(one, images))
 
     centre = cv2.getGaussianKernel(7, 7 / 4)
     flat = {"constant map": np.array([[0.0]], np.float32), "centred Gaussian": (centre @ centre.T).astype(np.float32)}

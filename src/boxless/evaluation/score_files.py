@@ -41,7 +41,6 @@ def score(
     predictions: Path | None = None,
     masks: Path | None = None,
     seed: int = 0,
-    threads: int | None = None,
 ) -> Scores:
     """Saved maps (folder of .npy/.png or .npz) scored against a boxes.csv, COCO json, export, or data with boxes.
 
@@ -63,7 +62,7 @@ def score(
         if protocol.measures == "masks":
             if masks is None:
                 raise UsageError(f"{protocol.name} needs masks: add --masks with a folder of png files.")
-            found[protocol.name] = measure_pixels(heats, read_masks(masks, known.names), seed=seed, threads=threads)
+            found[protocol.name] = measure_pixels(heats, read_masks(masks, known.names), seed=seed)
             continue
         found[protocol.name] = measure(
             heats,
@@ -75,7 +74,6 @@ def score(
             names=known.names,
             protocol=protocol,
             seed=seed,
-            threads=threads,
         )
     return Scores(found, notes)
 

@@ -15,14 +15,9 @@ from boxless.evaluation.metrics import IouTable, curve, each_image, iou_table, m
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Protocol, Size
 
 
-def mean_curve(table: IouTable, deltas: Sequence[float] = DELTAS) -> Float64[np.ndarray, "threshold"]:
-    """Mean over IoU 0.3, 0.5 and 0.7 of the box accuracy at every threshold, in percent."""
-    return np.asarray(np.mean([curve(table, delta) for delta in deltas], axis=0))
-
-
 def best_threshold(table: IouTable) -> float:
     """The threshold with the best mean over IoU 0.3, 0.5 and 0.7; among equals, the middle one."""
-    accuracies = mean_curve(table)
+    accuracies = np.mean([curve(table, delta) for delta in DELTAS], axis=0)
     (best,) = np.nonzero(accuracies == accuracies.max())
     return float(table.thresholds[best[(best.size - 1) // 2]])
 
@@ -32,22 +27,21 @@ def transferred(
     sizes: Sequence[Size],
     truths: Sequence[Boxes],
     protocol: Protocol = PROTOCOLS["boxless"],
-    threads: int | None = None,
 ) -> Readout:
     """The threshold that is best on these images (mean over IoU 0.3, 0.5, 0.7), for use on others."""
-    table = iou_table(maps, sizes, truths, protocol, threads=threads)
+    table = iou_table(maps, sizes, truths, protocol)
     origin = f"transferred from {len(truths)} other images"
     return Readout(best_threshold(table), origin, protocol.normalisation)
 
 
-def oracle(table: IouTable, deltas: Sequence[float] = DELTAS) -> tuple[float, ...]:
-    """The best threshold for each delta on the very images it is scored on: an upper bound, never to stand alone."""
-    return tuple(max_box_accuracy(table, delta)[1] for delta in deltas)
+def oracle(table: IouTable) -> tuple[float, ...]:
+    """The best threshold at each IoU on the very images it is scored on: an upper bound, never to stand alone."""
+    return tuple(max_box_accuracy(table, delta)[1] for delta in DELTAS)
 
 
-def label_free(maps: Sequence[Heatmap], normalisation: Normalisation = "minmax", threads: int | None = None) -> Readout:
+def label_free(maps: Sequence[Heatmap], normalisation: Normalisation = "minmax") -> Readout:
     """One threshold for all images without any box: the median of the maps' Otsu thresholds."""
-    each = each_image(lambda i: otsu(maps[i], normalisation), len(maps), threads)
+    each = each_image(lambda i: otsu(maps[i], normalisation), len(maps))
     return Readout(float(np.median(each)), f"label-free: median of Otsu's over {len(maps)} maps", normalisation)
 
 
@@ -56,7 +50,6 @@ def area_matched(
     sizes: Sequence[Size],
     protocol: Protocol = PROTOCOLS["boxless"],
     share: float = 0.5,
-    threads: int | None = None,
 ) -> Readout:
     """One threshold for all images without any box: the one whose boxes cover `share` of the image on average."""
     grid = protocol.thresholds
@@ -65,6 +58,6 @@ def area_matched(
         boxes = protocol.boxes(maps[i], sizes[i], grid).astype(np.float64)
         return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / np.prod(sizes[i]))
 
-    shares = np.mean(each_image(covered, len(maps), threads), axis=0)
+    shares = np.mean(each_image(covered, len(maps)), axis=0)
     origin = f"label-free: boxes cover {share:.0%} of the image on average"
     return Readout(float(grid[np.argmin(np.abs(shares - share))]), origin, protocol.normalisation)

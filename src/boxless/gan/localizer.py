@@ -195,13 +195,6 @@ class GanLocalizer(nn.Module):
         return self.read_layers[-1].inside(images, 1 if self.finer == "stride" else None).float()
 
 
-def from_checkpoint(content: dict[str, Any]) -> GanLocalizer:
-    """The localizer that a checkpoint of kind "gan" holds, ready to read heat maps."""
-    localizer = from_description(content)
-    localizer.load_state_dict(content["model"])
-    return localizer
-
-
 def from_description(content: dict[str, Any]) -> GanLocalizer:
     """The localizer that a checkpoint of kind "gan" describes, with random weights."""
     options = content["options"]

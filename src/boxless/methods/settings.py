@@ -5,14 +5,13 @@ every value resolved, and read back with unknown keys refused.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, get_type_hints
 
 from boxless.data.resizing import Resizing
 from boxless.runtime.device_options import Precision, current_names
 from boxless.runtime.errors import UsageError
-from boxless.runtime.toml_settings import check_values, read_toml, refuse_unknown, require_positive, to_toml
+from boxless.runtime.toml_settings import check_values, require_positive, to_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,32 +79,11 @@ class Training:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What settings.toml holds."""
-
-    method: str
-    options: dict[str, Any] = field(default_factory=dict)
-    training: Training = field(default_factory=Training)
-    data: str | None = None
-    """Hash of the images and labels that the run learnt from."""
-
-
-def settings_text(settings: RunSettings) -> str:
-    """`settings` as TOML; what is None is left out, which reads back as None."""
-    tables = {"options": settings.options, "training": asdict(settings.training)}
-    text = to_toml({"method": settings.method, "data": settings.data})
+def settings_text(method: str, options: Mapping[str, Any], training: Training, data: str) -> str:
+    """settings.toml of a run on data of that hash; what is None is left out, which reads back as None."""
+    tables = {"options": options, "training": asdict(training)}
+    text = to_toml({"method": method, "data": data})
     return text + "".join(f"\n[{name}]\n{to_toml(values)}" for name, values in tables.items())
-
-
-def read_settings(path: Path) -> RunSettings:
-    """Read what `settings_text` gave; raises BoxlessError for no or broken TOML, UsageError for unknown keys."""
-    content = read_toml(path)
-    refuse_unknown(content, ["method", "data", "options", "training"], str(path))
-    if not isinstance(content.get("method"), str):
-        raise UsageError(f'{path} names no method. Expected a first line such as: method = "cam".')
-    options, trained = content.get("options", {}), training(content.get("training", {}), str(path))
-    return RunSettings(content["method"], options, trained, content.get("data"))
 
 
 def training(values: Mapping[str, Any], origin: str) -> Training:

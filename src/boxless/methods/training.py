@@ -34,7 +34,7 @@ from boxless.methods.batch_norm import running_statistics
 from boxless.methods.method import Method
 from boxless.methods.optimizer import load_state, make_optimizer, set_rates
 from boxless.methods.options import resolve_options
-from boxless.methods.settings import RunSettings, Training, plain, settings_text
+from boxless.methods.settings import Training, plain, settings_text
 from boxless.methods.validation import classification_accuracy
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named, launch_fabric
@@ -160,7 +160,7 @@ class TrainingRun:
             out,
             {**described, **more},
             {**plain(settings), "processes": devices * nodes},  # however they lie on machines, it is the same run
-            toml=settings_text(RunSettings(method, options, settings, described["data"])),
+            toml=settings_text(method, options, settings, described["data"]),
             may_change=MAY_CHANGE,
         )
         self.epoch = self.step = 0
