@@ -13,7 +13,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,11 +45,8 @@ from boxless.runtime.run_folder import MetricsTable, RunFolder, check_run_folder
 
 log = logging.getLogger("boxless")
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LOOK = 100
 """Steps between two looks at whether the loss is still a number; only then, and after an epoch, the host waits."""
-
-
 MAY_CHANGE = frozenset({"epochs", "workers", "memory", "save_minutes", "weights", "devices", "nodes"})
 """Settings that a resumed run may have other values for; all others make it another run."""
 _STATE = ("epoch", "step", "terms", "sums", "history", "seconds", "best")
@@ -91,7 +87,7 @@ def train_network(
     validation: Dataset | None,
     settings: Training,
     out: Path,
-    more: Mapping[str, Any] = _NOTHING,
+    more: Mapping[str, Any] | None = None,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -123,7 +119,7 @@ class TrainingRun:
         validation: Dataset | None,
         settings: Training,
         out: Path,
-        more: Mapping[str, Any] = _NOTHING,
+        more: Mapping[str, Any] | None = None,
         *,
         resume: bool,
         fabric: Fabric | None = None,
@@ -158,7 +154,7 @@ class TrainingRun:
         self.marks = marks(train.source, self.pictures.names)
         self.folder = RunFolder(
             out,
-            {**described, **more},
+            described | dict(more or {}),
             {**plain(settings), "processes": devices * nodes},  # however they lie on machines, it is the same run
             toml=settings_text(method, options, settings, described["data"]),
             may_change=MAY_CHANGE,
