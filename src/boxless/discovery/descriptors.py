@@ -49,18 +49,23 @@ class Moments:
         self.border = self.border + border.sum(0)
         self.border_places += len(border)
 
-    def principal_direction(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
-        """Mean and first principal direction of what was added, pointing from the images' borders to their inside."""
+    def mean_and_covariance(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d d"]]:
+        """Of all places that were added, in double precision."""
         if self.shift is None:
             raise ValueError("no descriptors were added")
         mean = self.total / self.places
-        direction = torch.linalg.eigh(self.outer / self.places - torch.outer(mean, mean)).eigenvectors[:, -1]
+        return self.shift + mean, self.outer / self.places - torch.outer(mean, mean)
+
+    def principal_direction(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+        """Mean and first principal direction of what was added, pointing from the images' borders to their inside."""
+        mean, covariance = self.mean_and_covariance()
+        direction = torch.linalg.eigh(covariance).eigenvectors[:, -1]
         inner_places = self.places - self.border_places
         if inner_places:
             inside, outside = (self.total - self.border) / inner_places, self.border / self.border_places
             if (inside - outside) @ direction < 0:
                 direction = -direction
-        return (self.shift + mean).float(), direction.float()
+        return mean.float(), direction.float()
 
 
 def away_from_border(maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:

@@ -4,13 +4,14 @@ On close-up photographs the whole image or one centred box scores higher than pu
 nothing of its image still knows that objects are in the middle. A method's worth is its lift over the controls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
+from boxless.boxes.iou import box_ious
 from boxless.data.dataset import Boxes
 from boxless.discovery.spectral_residual import saliency
 from boxless.evaluation.protocols import DELTAS, Size
@@ -36,16 +37,10 @@ def fit_centred_box(sizes: Sequence[Size], truths: Sequence[Boxes], steps: int =
     shares = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)  # (share, 2)
     won = np.zeros(len(shares))
     for size, boxes in zip(sizes, truths, strict=True):
-        best = np.zeros(len(shares))
-        far = np.array(size) * (1 + shares) / 2
-        near = np.array(size) * (1 - shares) / 2
-        for box in boxes.astype(np.float64):
-            overlap = np.clip(np.minimum(far, box[2:]) - np.maximum(near, box[:2]), 0, None).prod(axis=1)
-            union = (far - near).prod(axis=1) + (box[2:] - box[:2]).prod() - overlap
-            best = np.maximum(best, overlap / union)
-        won += sum(best >= delta for delta in DELTAS) + best / (
-            len(sizes) + 1
-        )  # all IoUs together weigh less than a hit
+        centred = np.hstack([np.array(size) * (1 - shares) / 2, np.array(size) * (1 + shares) / 2])
+        best = box_ious(centred, boxes, 0, size)
+        # All IoUs together weigh less than a hit.
+        won += sum(best >= delta for delta in DELTAS) + best / (len(sizes) + 1)
     across, down = shares[int(np.argmax(won))]
     return float(across), float(down)
 
@@ -58,27 +53,24 @@ def derangement(images: int, seed: int = 0) -> Int[np.ndarray, "image"]:
     return other
 
 
-class Reordered(Sequence[Item]):
-    """Some of the items (maps, pictures) in another order, still read one at a time."""
+class Lazy(Sequence[Item]):
+    """`make(i)` of every index below `count`, made when it is asked for."""
 
-    def __init__(self, items: Sequence[Item], order: Int[np.ndarray, "image"]) -> None:
-        self.items, self.order = items, order
+    def __init__(self, make: Callable[[int], Item], count: int) -> None:
+        self._make, self._count = make, count
 
     def __len__(self) -> int:
-        return len(self.order)
+        return self._count
 
     def __getitem__(self, index: int) -> Item:  # type: ignore[override]
-        return self.items[int(self.order[index])]
+        return self._make(index)
 
 
-class Salient(Sequence[Heatmap]):
+def reordered(items: Sequence[Item], order: Int[np.ndarray, "image"]) -> Lazy[Item]:
+    """Some of the items (maps, pictures) in another order, still read one at a time."""
+    return Lazy(lambda index: items[int(order[index])], len(order))
+
+
+def salient(pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> Lazy[Heatmap]:
     """The saliency map of each picture, made when it is asked for."""
-
-    def __init__(self, pictures: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> None:
-        self.pictures = pictures
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> Heatmap:  # type: ignore[override]
-        return saliency(self.pictures[index])
+    return Lazy(lambda index: saliency(pictures[index]), len(pictures))

@@ -1,6 +1,5 @@
 """A predictor and two splits -> a measurement: threshold and centred box from one, scores on the other."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +9,7 @@ from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.annotations import check_size
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
+from boxless.evaluation.baselines import Lazy
 from boxless.evaluation.measure import Headline, Split, measure
 from boxless.evaluation.measurement import Measurement
 from boxless.inference.predictors import Predictor
@@ -42,18 +42,10 @@ class HeatmapSet:
         return Split(self.heats, self.sizes, [boxes for boxes in self.truths if boxes is not None])
 
 
-class LazyPictures(Sequence[UInt8[np.ndarray, "h w 3"]]):
+def small_pictures(dataset: Dataset, samples: list[Sample], size: int = 64) -> Lazy[UInt8[np.ndarray, "h w 3"]]:
     """The pictures of some samples, small, read when asked for."""
-
-    def __init__(self, dataset: Dataset, samples: list[Sample], size: int = 64) -> None:
-        self.dataset, self.samples, self.size = dataset, samples, size
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:  # type: ignore[override]
-        name = self.samples[index].name
-        return read_resized(self.dataset.source.read(name), name, self.size)[0]
+    names = [sample.name for sample in samples]
+    return Lazy(lambda index: read_resized(dataset.source.read(names[index]), names[index], size)[0], len(names))
 
 
 def compute_heatmaps(predictor: Predictor, dataset: Dataset, progress: Progress) -> HeatmapSet:
@@ -100,8 +92,8 @@ def evaluate(
         readout=predictor.readout,
         fit=other.split() if other else None,
         untrained=compute_heatmaps(untrained, test, progress).heats if untrained is not None else None,
-        pictures=LazyPictures(test, found.samples),
-        fit_pictures=LazyPictures(fit, other.samples) if fit is not None and other else None,
+        pictures=small_pictures(test, found.samples),
+        fit_pictures=small_pictures(fit, other.samples) if fit is not None and other else None,
         labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,
         predictions=np.array(found.ranked) if known and all(found.ranked) and len(predictor.classes) > 1 else None,
         classes=test.classes,

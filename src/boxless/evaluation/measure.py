@@ -60,7 +60,7 @@ def measure(
     """
     chosen = _measurable(maps, sizes, truths)
     keep = [int(i) for i in chosen]
-    kept = Split(baselines.Reordered(maps, chosen), [sizes[i] for i in keep], [_boxes(truths[i]) for i in keep])
+    kept = Split(baselines.reordered(maps, chosen), [sizes[i] for i in keep], [_boxes(truths[i]) for i in keep])
     known = None if labels is None else np.asarray(labels)[chosen]
     if readout is not None and protocol.name == "boxless":
         protocol = replace(protocol, normalisation=readout.normalisation)
@@ -72,10 +72,10 @@ def measure(
     rows = [best, *rows] if protocol.name != "boxless" and protocol.threshold is None else [*rows, best]
     rows += _constant_rows(ground, fit) + _map_rows(ground, rows[0], seed)
     if untrained is not None:
-        rows.append(_like(rows[0], "untrained network", baselines.Reordered(untrained, chosen), ground))
+        rows.append(_like(rows[0], "untrained network", baselines.reordered(untrained, chosen), ground))
     if pictures is not None:
-        salient = baselines.Salient(baselines.Reordered(pictures, chosen))
-        rows.append(_saliency_row(rows[0], salient, ground, fit, fit_pictures))
+        maps_of_pictures = baselines.salient(baselines.reordered(pictures, chosen))
+        rows.append(_saliency_row(rows[0], maps_of_pictures, ground, fit, fit_pictures))
     return Measurement(
         protocol=protocol,
         rows=rows,
@@ -178,7 +178,7 @@ def _map_rows(ground: _Ground, headline: Row, seed: int) -> list[Row]:
     images = len(ground.kept.truths)
     if images < 2:
         return []
-    other = baselines.Reordered(ground.kept.maps, baselines.derangement(images, seed))
+    other = baselines.reordered(ground.kept.maps, baselines.derangement(images, seed))
     return [_like(headline, "shuffled maps", other, ground)]
 
 
@@ -200,7 +200,7 @@ def _saliency_row(
     if headline.kind == "oracle":
         return _like(headline, "saliency", maps, ground)
     if fit is not None and fit_pictures is not None:
-        readout = thresholds.transferred(baselines.Salient(fit_pictures), fit.sizes, fit.truths, protocol)
+        readout = thresholds.transferred(baselines.salient(fit_pictures), fit.sizes, fit.truths, protocol)
     else:
         readout = thresholds.label_free(maps, protocol.normalisation)
     return _row("saliency", "control", ground.table(maps, [readout.threshold]), readout.threshold, readout.origin)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
-from boxless.evaluation.baselines import Reordered, derangement
+from boxless.evaluation.baselines import derangement, reordered
 from boxless.evaluation.metrics import each_image, pxap, score_histograms
 from boxless.evaluation.protocols import PROTOCOLS, Protocol, Thresholds
 from boxless.runtime.errors import BoxlessError
@@ -89,7 +89,7 @@ def measure_pixels(maps: Sequence[Heatmap], masks: Sequence[Mask], *, seed: int 
     flat = {"constant map": np.array([[0.0]], np.float32), "centred Gaussian": (centre @ centre.T).astype(np.float32)}
     found = {name: histograms(lambda i, heat=heat: heat) for name, heat in flat.items()}  # type: ignore[misc]
     if images > 1:
-        other = Reordered(maps, derangement(images, seed))
+        other = reordered(maps, derangement(images, seed))
         found["shuffled maps"] = histograms(other.__getitem__)
     return PixelMeasurement(protocol, histograms(maps.__getitem__), found, protocol.thresholds, seed)
 

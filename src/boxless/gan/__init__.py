@@ -6,6 +6,7 @@ is "Generative Adversarial Networks for Unsupervised Object Co-localization" (Ch
 authors trained it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -110,73 +111,57 @@ def check_combination(recipe: Recipe) -> list[str]:
 
     Raises UsageError for combinations that cannot work at all.
     """
-    for reason, refused in _refusals(recipe):
-        if refused:
-            raise UsageError(reason)
-    return [reason for reason, doubtful in _doubts(recipe) if doubtful]
+    for reason in _refusals(recipe):
+        raise UsageError(reason)
+    return list(_doubts(recipe))
 
 
-def _refusals(r: Recipe) -> list[tuple[str, bool]]:
-    return [
-        (
+def _refusals(r: Recipe) -> Iterator[str]:
+    if r.loss == "wasserstein" and r.penalty == "none" and not r.clip and not r.spectral:
+        yield (
             "The Wasserstein loss needs a critic of bounded slope, and this one has no penalty, no clipping and no "
-            "spectral normalisation: its loss would fall without end. Choose one of the three.",
-            r.loss == "wasserstein" and r.penalty == "none" and not r.clip and not r.spectral,
-        ),
-        (
+            "spectral normalisation: its loss would fall without end. Choose one of the three."
+        )
+    if r.clip > 0 and r.spectral:
+        yield (
             "Clipping weights does nothing under spectral normalisation, which divides their scale out again. "
-            "Choose one of the two.",
-            r.clip > 0 and r.spectral,
-        ),
-        (
-            f"The penalty weight is {r.penalty_weight}; expected more than 0.",
-            r.penalty != "none" and r.penalty_weight <= 0,
-        ),
-        (f"D steps per G step are {r.d_steps}; expected at least 1.", r.d_steps < 1),
-        (f"The batch size is {r.batch_size}; expected at least 2.", r.batch_size < 2),
-        (f"The learning rate is {r.lr}; expected more than 0.", r.lr <= 0),
-    ]
+            "Choose one of the two."
+        )
+    if r.penalty != "none" and r.penalty_weight <= 0:
+        yield f"The penalty weight is {r.penalty_weight}; expected more than 0."
+    if r.d_steps < 1:
+        yield f"D steps per G step are {r.d_steps}; expected at least 1."
+    if r.batch_size < 2:
+        yield f"The batch size is {r.batch_size}; expected at least 2."
+    if r.lr <= 0:
+        yield f"The learning rate is {r.lr}; expected more than 0."
 
 
-def _doubts(r: Recipe) -> list[tuple[str, bool]]:
-    return [
-        (
+def _doubts(r: Recipe) -> Iterator[str]:
+    if r.penalty != "none" and r.norm == "bn":
+        yield (
             "A gradient penalty needs the gradient of each image alone, and batch normalisation mixes the images of a "
-            "batch, so what is penalised is not the slope of D; layer normalisation (norm = ln) keeps them apart.",
-            r.penalty != "none" and r.norm == "bn",
-        ),
-        (
-            "The paper reports that DRAGAN with spectral normalisation generates no meaningful image.",
-            r.penalty == "dragan" and r.spectral,
-        ),
-        (
-            "The paper reports that SN-WGAN-GP cannot be trained without layer normalisation.",
-            r.penalty == "wgan-gp" and r.spectral and r.norm == "none",
-        ),
-        (
-            "Batch normalisation rescales what spectral normalisation has bounded, so D's slope is not bounded.",
-            r.spectral and r.norm == "bn",
-        ),
-        (
+            "batch, so what is penalised is not the slope of D; layer normalisation (norm = ln) keeps them apart."
+        )
+    if r.penalty == "dragan" and r.spectral:
+        yield "The paper reports that DRAGAN with spectral normalisation generates no meaningful image."
+    if r.penalty == "wgan-gp" and r.spectral and r.norm == "none":
+        yield "The paper reports that SN-WGAN-GP cannot be trained without layer normalisation."
+    if r.spectral and r.norm == "bn":
+        yield "Batch normalisation rescales what spectral normalisation has bounded, so D's slope is not bounded."
+    if r.loss == "wasserstein" and r.penalty == "none" and r.spectral:
+        yield (
             "Spectral normalisation alone bounds the reshaped weights and not the slope of the convolution, so the "
-            "Wasserstein critic is only roughly Lipschitz.",
-            r.loss == "wasserstein" and r.penalty == "none" and r.spectral,
-        ),
-        (
+            "Wasserstein critic is only roughly Lipschitz."
+        )
+    if r.loss == "minimax":
+        yield (
             "The minimax loss has no gradient for G once D tells its images apart with certainty; the non-saturating "
-            "loss keeps one.",
-            r.loss == "minimax",
-        ),
-        (
-            "WGAN's authors report that a clipped critic is unstable under an optimizer with momentum; take rmsprop.",
-            r.clip > 0 and r.optimizer == "adam" and r.beta1 > 0,
-        ),
-        (
-            "Weight clipping belongs to the Wasserstein loss and only weakens D under this one.",
-            r.clip > 0 and r.loss != "wasserstein",
-        ),
-        (
-            "Without normalisation, spectral normalisation or penalty D usually overpowers G in a few hundred steps.",
-            r.norm == "none" and not r.spectral and r.penalty == "none" and not r.clip,
-        ),
-    ]
+            "loss keeps one."
+        )
+    if r.clip > 0 and r.optimizer == "adam" and r.beta1 > 0:
+        yield "WGAN's authors report that a clipped critic is unstable under an optimizer with momentum; take rmsprop."
+    if r.clip > 0 and r.loss != "wasserstein":
+        yield "Weight clipping belongs to the Wasserstein loss and only weakens D under this one."
+    if r.norm == "none" and not r.spectral and r.penalty == "none" and not r.clip:
+        yield "Without normalisation, spectral normalisation or penalty D usually overpowers G in a few hundred steps."

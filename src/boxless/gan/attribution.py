@@ -8,7 +8,7 @@ in a form that those miss.
     density     log ratio of the densities of real and generated descriptors, as Fisher's linear discriminant has it
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from boxless.backbones.gradients import input_gradient
+from boxless.discovery.descriptors import Moments
 from boxless.gan.data import chunks
 from boxless.gan.networks import Discriminator
 
@@ -72,9 +73,11 @@ def density(
     w = S⁻¹ (mean of real - mean of generated descriptors), S the mean of their covariances: up to a constant the log
     ratio of their densities, if both are Gaussian with one covariance.
     """
-    (real_mean, real_spread), (fake_mean, fake_spread) = (
-        _moments(discriminator.maps(batch)[layer] for batch in chunks(images)) for images in (real, generated)
-    )
+    moments = Moments(), Moments()
+    for images, seen in zip((real, generated), moments, strict=True):
+        for batch in chunks(images):
+            seen.add(discriminator.maps(batch)[layer])
+    (real_mean, real_spread), (fake_mean, fake_spread) = (seen.mean_and_covariance() for seen in moments)
     spread = (real_spread + fake_spread) / 2
     ridge = RIDGE * spread.diagonal().mean().clamp(min=1e-12) * torch.eye(len(spread), device=spread.device)
     direction = torch.linalg.solve(spread + ridge, real_mean - fake_mean).float()
@@ -84,17 +87,6 @@ def density(
         return torch.einsum("bchw,c->bhw", discriminator.maps(2 * images - 1)[layer].float(), direction)
 
     return heatmap
-
-
-def _moments(maps: Iterable[Float[Tensor, "_batch c h w"]]) -> tuple[Float[Tensor, "c"], Float[Tensor, "c c"]]:
-    """Mean and covariance of all descriptors."""
-    count, total, outer = 0, torch.zeros(()), torch.zeros(())
-    for part in maps:
-        places = part.double().permute(1, 0, 2, 3).flatten(1)
-        count += places.shape[1]
-        total, outer = total + places.sum(1), outer + places @ places.t()
-    mean = total / count
-    return mean, outer / count - torch.outer(mean, mean)
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, distributed
 
@@ -138,9 +137,9 @@ def require_single_process(what: str) -> None:
 
 def world_and_rank() -> tuple[int, int]:
     """How many processes there are, and which one this is."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not (distributed.is_available() and distributed.is_initialized()):
         return 1, 0
-    return dist.get_world_size(), dist.get_rank()
+    return distributed.get_world_size(), distributed.get_rank()
 
 
 def rank_slice_rand(*shape: int, device: torch.device) -> Float[Tensor, "..."]:
@@ -155,5 +154,5 @@ def all_gather(part: Tensor) -> list[Tensor]:
     if world == 1:
         return [part]
     parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world)]
-    dist.all_gather(parts, part.contiguous())
+    distributed.all_gather(parts, part.contiguous())
     return parts

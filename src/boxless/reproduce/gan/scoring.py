@@ -104,7 +104,7 @@ def score_maps(asked: Split, fit: Split, *, seed: int) -> Result:
             for name, at in thresholds.items()
         }
 
-    return {"maps": scores(asked.maps), "shuffled": scores(baselines.Reordered(asked.maps, order))}
+    return {"maps": scores(asked.maps), "shuffled": scores(baselines.reordered(asked.maps, order))}
 
 
 def some_boxed(dataset: Dataset) -> Dataset:
