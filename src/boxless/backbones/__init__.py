@@ -29,47 +29,36 @@ class Entry:
     about: str
 
 
+_OWN = "boxless.backbones."
 BACKBONES = {
     "lite0": Entry(
-        "boxless.backbones.lite0:build",
+        f"{_OWN}lite0:build",
         (16, 8, 32),
-        "boxless.backbones.lite0:imagenet",
+        f"{_OWN}lite0:imagenet",
         "EfficientNet-Lite0, 1280 channels; its ImageNet weights come with pip",
     ),
-    "vgg16": Entry("boxless.backbones.vgg:build", (8, 16, 32), "boxless.backbones.vgg:imagenet", "VGG16, 512 channels"),
-    "resnet50": Entry(
-        "boxless.backbones.resnet:build", (8, 16, 32), "boxless.backbones.resnet:imagenet", "ResNet50, 2048 channels"
-    ),
+    "vgg16": Entry(f"{_OWN}vgg:build", (8, 16, 32), f"{_OWN}vgg:imagenet", "VGG16, 512 channels"),
+    "resnet50": Entry(f"{_OWN}resnet:build", (8, 16, 32), f"{_OWN}resnet:imagenet", "ResNet50, 2048 channels"),
     "inception_v3": Entry(
-        "boxless.backbones.inception:build",
-        (8, 16),
-        "boxless.backbones.inception:imagenet",
-        "InceptionV3 up to Mixed_6e, 768 channels",
+        f"{_OWN}inception:build", (8, 16), f"{_OWN}inception:imagenet", "InceptionV3 up to Mixed_6e, 768 channels"
     ),
-    "alexnet": Entry(
-        "boxless.backbones.alexnet:build", (16, 8, 32), "boxless.backbones.alexnet:imagenet", "AlexNet, 256 channels"
-    ),
+    "alexnet": Entry(f"{_OWN}alexnet:build", (16, 8, 32), f"{_OWN}alexnet:imagenet", "AlexNet, 256 channels"),
     "googlenet": Entry(
-        "boxless.backbones.googlenet:build",
-        (16, 8),
-        "boxless.backbones.googlenet:imagenet",
-        "GoogLeNet up to inception4e, 832 channels",
+        f"{_OWN}googlenet:build", (16, 8), f"{_OWN}googlenet:imagenet", "GoogLeNet up to inception4e, 832 channels"
     ),
     "resnet50_se": Entry(
-        "boxless.backbones.resnet:build_se",
+        f"{_OWN}resnet:build_se",
         (16, 8, 32),
-        "boxless.backbones.resnet:imagenet_se",
+        f"{_OWN}resnet:imagenet_se",
         "ResNet50 with squeeze-and-excitation, 2048 channels; weights of timm's seresnet50",
     ),
     "preresnet34": Entry(
-        "boxless.backbones.preresnet:build",
+        f"{_OWN}preresnet:build",
         (8, 4, 16, 32),
         "",
         "pre-activation ResNet-34 for images of 32 to 64 pixels, 512 channels; no ImageNet weights",
     ),
-    "tiny": Entry(
-        "boxless.backbones.tiny:build", (4, 8), "", "three convolutions, 64 channels: for tests and 32-pixel pictures"
-    ),
+    "tiny": Entry(f"{_OWN}tiny:build", (4, 8), "", "three convolutions, 64 channels: for tests and 32-pixel pictures"),
 }
 
 

@@ -41,16 +41,11 @@ def print_pixels(measurement: PixelMeasurement, console: Console) -> None:
     """PxAP with its interval, and the lift over each control."""
     content = measurement.to_dict()
     low, high = content["intervals"]["PxAP"]
-    console.print(
-        f"pxap: {content['images']} images, PxAP {measurement.value:.1f} ({low:.1f} to {high:.1f})", highlight=False
-    )
+    value = f"PxAP {measurement.value:.1f} ({low:.1f} to {high:.1f})"
+    console.print(f"pxap: {content['images']} images, {value}", highlight=False)
     for name, control in content["controls"].items():
-        lift = control["lift"]
-        console.print(
-            f"  {name} {control['metrics']['PxAP']:.1f}, lift {lift['difference']:+.1f} "
-            f"({lift['low']:+.1f} to {lift['high']:+.1f})",
-            highlight=False,
-        )
+        lift = "{difference:+.1f} ({low:+.1f} to {high:+.1f})".format(**control["lift"])
+        console.print(f"  {name} {control['metrics']['PxAP']:.1f}, lift {lift}", highlight=False)
 
 
 def print_scores(scores: Scores, console: Console) -> None:

@@ -82,18 +82,9 @@ def numbered(images: Sequence[str]) -> dict[str, int]:
 
 
 _DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-    cv2.error,
-)
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, KeyError, NotImplementedError,
+    RuntimeError, MemoryError, cv2.error,
+)  # fmt: skip
 """What NumPy, OpenCV and the modules below them raise over a damaged file: the last two where it claims to be huge."""
 
 

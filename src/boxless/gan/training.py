@@ -35,21 +35,10 @@ from boxless.runtime.toml_settings import to_toml
 
 log = logging.getLogger("boxless")
 
-MAY_CHANGE = frozenset(
-    {
-        "iterations",
-        "minutes",
-        "device",
-        "precision",
-        "graph",
-        "workers",
-        "log_every",
-        "save_every",
-        "stop",
-        "judge_every",
-        *READING,
-    }
-)
+MAY_CHANGE = {
+    "iterations", "minutes", "device", "precision", "graph", "workers", "log_every", "save_every", "stop",
+    "judge_every", *READING,
+}  # fmt: skip
 """Options that a resumed run may have other values for; all others make it another run."""
 
 

@@ -27,15 +27,9 @@ BUILDERS = {
 """What makes the network that a checkpoint of each kind describes."""
 
 FIELDS = {
-    "kind": str,
-    "method": str,
-    "options": dict,
-    "backbone": dict,
-    "classes": list,
-    "size": int,
-    "readout": dict,
+    "kind": str, "method": str, "options": dict, "backbone": dict, "classes": list, "size": int, "readout": dict,
     "model": dict,
-}
+}  # fmt: skip
 """What every checkpoint holds, and as what."""
 
 SIZES = range(8, 4097)

@@ -114,15 +114,8 @@ def _differences(against: str, by: Mapping[str, Seeds]) -> list[str]:
         up = int(np.greater(*(hits.mean(axis=(1, 2)) for hits in pair)).sum())
         entries = [entry for one in (half, mean) for entry in (signed(one), f"{one.p:.2g}")]
         rows.append([variant, str(len(seeds)), *entries, f"{up} of {len(seeds)}"])
-    columns = (
-        f"minus {against}, in points",
-        "seeds",
-        "IoU 0.5 (95 %)",
-        "p",
-        "mean of the three (95 %)",
-        "p",
-        "seeds up",
-    )
+    minus = f"minus {against}, in points"
+    columns = (minus, "seeds", "IoU 0.5 (95 %)", "p", "mean of the three (95 %)", "p", "seeds up")
     return [*markdown_table(columns, rows, text=1), "", *([_verdict(against, means), ""] if means else [])]
 
 

@@ -63,16 +63,11 @@ TABLES: tuple[ClassifierTable, ...] = (
 
 
 def _ours(results: Sequence[TrialResult]) -> list[list[str]]:
-    return [
-        [
-            "",
-            "",
-            title,
-            str(len(results)),
-            *(f"{error:.2f}" for error in np.mean([r.errors(o) for r in results], axis=0)),
-        ]
-        for title, o in ((OURS, "headline"), (ORACLE, "oracle"))
-    ]
+    rows = []
+    for title, origin in ((OURS, "headline"), (ORACLE, "oracle")):
+        errors = np.mean([result.errors(origin) for result in results], axis=0)
+        rows.append(["", "", title, str(len(results)), *(f"{error:.2f}" for error in errors)])
+    return rows
 
 
 def _absent(row: published.PublishedRow) -> str:
