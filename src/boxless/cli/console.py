@@ -53,29 +53,11 @@ EVERY = 30.0
 """Seconds between two lines of progress where no bar can be drawn."""
 
 
-class _Bars:
-    """All bars of this process in one display: it is there while work is going on, and gone before results are."""
-
-    def __init__(self) -> None:
-        self.columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-        self.display: RichProgress | None = None
-        self.open = 0
-
-    def enter(self) -> RichProgress:
-        if self.display is None:
-            self.display = RichProgress(*self.columns, console=notes, transient=True, disable=not notes.is_terminal)
-            self.display.start()
-        self.open += 1
-        return self.display
-
-    def leave(self) -> None:
-        self.open -= 1
-        if not self.open and self.display is not None:
-            self.display.stop()
-            self.display = None
-
-
-_bars = _Bars()
+_bars = RichProgress(
+    TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"),
+    console=notes, transient=True, disable=not notes.is_terminal,
+)  # fmt: skip
+"""All bars of this process in one display: it is there while work is going on, and gone before results are."""
 
 
 @contextmanager
@@ -87,8 +69,10 @@ def counting(title: str, total: int = 0) -> Iterator[Progress]:
     if quiet():
         yield Progress(total=total)
         return
-    display = _bars.enter()
-    task = display.add_task(title, total=None, words="")
+    outermost = not _bars.live.is_started
+    if outermost:
+        _bars.start()
+    task = _bars.add_task(title, total=None, words="")
     began = noted = time.monotonic()
     before: int | None = None
     try:
@@ -99,7 +83,7 @@ def counting(title: str, total: int = 0) -> Iterator[Progress]:
             if before is None:  # a run that is taken up does not begin at 0; its first step began when we did
                 before = done - 1 if done else 0
             words = _words(done, total, done - before, now - began, latest)
-            display.update(task, completed=done, total=total, words=words)
+            _bars.update(task, completed=done, total=total, words=words)
             if not notes.is_terminal and (now - noted > EVERY or (done == total and now - began > EVERY)):
                 noted = now
                 note(f"{title}: {words}")
@@ -107,8 +91,9 @@ def counting(title: str, total: int = 0) -> Iterator[Progress]:
         progress = Progress(step, total)
         yield progress
     finally:
-        display.remove_task(task)
-        _bars.leave()
+        _bars.remove_task(task)
+        if outermost:
+            _bars.stop()
     for reason in progress.broken.values():
         note(f"skipped: {reason}")
 

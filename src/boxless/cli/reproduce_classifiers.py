@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from boxless.cli import console
-from boxless.cli.reproduce_options import ClassifierFlags, print_page, seed_list
+from boxless.cli.reproduce_options import ClassifierFlags, print_page, seed_list, words
 
 if TYPE_CHECKING:
     from boxless.reproduce.classifier_tables import ClassifierTable
@@ -68,7 +68,7 @@ def wsol_table(*, flags: ClassifierFlags, methods: str | None = None, backbones:
     from boxless.methods import METHODS
     from boxless.reproduce.wsol_table import WsolTable
 
-    table = WsolTable(methods=_words(methods) or list(METHODS), backbones=_words(backbones))
+    table = WsolTable(methods=words(methods) or list(METHODS), backbones=words(backbones))
     return _run(table, flags, EVERY_SEED, "quick", Path("runs/wsol"))
 
 
@@ -91,7 +91,3 @@ def _run(table: "ClassifierTable", flags: ClassifierFlags, seeds: str, recipe: s
         **flags.settings(recipe),
     )
     return print_page(page, out, as_json=flags.json)
-
-
-def _words(given: str | None) -> list[str]:
-    return [word.strip() for word in given.split(",")] if given else []

@@ -8,7 +8,7 @@ from cyclopts import App
 
 from boxless.cli import console
 from boxless.cli.flags import Switch
-from boxless.cli.reproduce_options import GanFlags, print_page, seed_list
+from boxless.cli.reproduce_options import GanFlags, print_page, seed_list, words
 
 if TYPE_CHECKING:
     from boxless.reproduce.gan.run import GanTrial
@@ -52,7 +52,7 @@ def gan_table_3(*, flags: GanFlags, seeds: str = "0") -> int:
 
     budget = TimeBudget(flags.minutes)
     training = GanTraining(size=flags.size or 64, log_every=50, **flags.settings())
-    chosen = _names(flags.groups) if flags.groups else groups_in(flags.data)
+    chosen = words(flags.groups) if flags.groups else groups_in(flags.data)
     trials = table_3_trials(
         chosen, _gans(flags.gans or "sn-dcgan,dcgan,cam,position", "cam", "position"), seed_list(seeds)
     )
@@ -69,7 +69,7 @@ def _figure(name: str, about: str) -> Callable[..., int]:
         budget = TimeBudget(flags.minutes)
         training = GanTraining(seed=seed, size=flags.size or FIGURES[name].size, log_every=50, **flags.settings())
         gans = _gans(flags.gans) if flags.gans else ()
-        groups = _names(flags.groups) if flags.groups else ()
+        groups = words(flags.groups) if flags.groups else ()
         out = flags.out or Path("runs") / f"gan-figures-{flags.data.stem}"
         page = run_figure(name, flags.data, training, out, budget, _begun, gans=gans, groups=groups)
         return print_page(page, out, as_json=flags.json)
@@ -147,18 +147,14 @@ def gan_stopping(*, data: Path, out: Path = TABLE, json: Switch = False) -> int:
     return print_page(validate(out, data.name), out, as_json=json)
 
 
-def _names(listed: str) -> list[str]:
-    return [name.strip() for name in listed.split(",")]
-
-
 def _gans(listed: str, *references: str) -> list[str]:
     """The named methods; raises UsageError for one that is neither a GAN nor among the `references`."""
     from boxless.gan import recipe
 
-    for gan in _names(listed):
+    for gan in words(listed):
         if gan not in references:
             recipe(gan)
-    return _names(listed)
+    return words(listed)
 
 
 def _begun(trial: "GanTrial") -> None:

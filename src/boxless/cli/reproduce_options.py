@@ -90,6 +90,11 @@ class GanFlags(Running):
         return {name: getattr(self, name) for name in names}
 
 
+def words(listed: str | None) -> list[str]:
+    """What stands between the commas; nothing for nothing."""
+    return [word.strip() for word in listed.split(",")] if listed else []
+
+
 def seed_list(seeds: str) -> list[int]:
     """Seeds as they are typed; raises UsageError for anything else."""
     if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
