@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,10 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxless.backbones import build_backbone
-from boxless.discovery.auto import FEWEST, Auto, accord, agreement, separation, steadiness
+from boxless.data.folder import read_data
+from boxless.data.inference_batches import stream
+from boxless.data.synthetic import make_scenes
+from boxless.discovery.auto import FEWEST, PLACED, Auto, Signs, choose
 from boxless.discovery.discriminant import CUT, Discriminant, upper_otsu, with_cut_at_half
 from boxless.discovery.pictures import EvenSample
+from boxless.discovery.signs import agreement, border_margin, explained_by_place, floor_and_cut, separation
 from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.progress import Progress
 
 IMAGES, SIDE = 12, 18
 PLACES = [(3 + i % 4, 4 + (5 * i) % 7) for i in range(IMAGES)]
@@ -23,20 +30,20 @@ def backbone():
 def planted(seed=0, *, hill=False, shared_background=False, distinct=False, images=IMAGES):
     """Descriptors of two steps and of colour in which one direction each is the object's.
 
-    With `hill` the shallow step shows a gentle hill instead; with `shared_background` it shows something else, in
-    places that have nothing to do with the object. Colours tell the object where it is `distinct`.
+    With `hill` both steps show one gentle hill instead; with `shared_background` the shallow one shows something else,
+    in places that have nothing to do with the object. Colours tell the object where it is `distinct`.
     """
     random = torch.Generator().manual_seed(seed)
     parts = [0.2 * torch.randn(images, d, SIDE, SIDE, generator=random) for d in (192, 320, 35)]
-    colour = 3 if distinct else 0
     down = torch.linspace(-1, 1, SIDE)
     for i, (top, left) in enumerate(PLACES[:images]):
         mask = torch.zeros(SIDE, SIDE)
         mask[top : top + 5, left : left + 5] = 1
-        for part, strength in zip(parts, (3, 3, colour), strict=True):
+        for part, strength in zip(parts, (3, 3, 3 if distinct else 0), strict=True):
             part[i, :8] += strength * mask
         if hill:
-            parts[0][i, :8] = 3 * torch.exp(-0.3 * (down[:, None] ** 2 + down**2))
+            for part in parts[:2]:
+                part[i, :8] = 3 * torch.exp(-(down[:, None] ** 2 + down**2))
         if shared_background:
             parts[0][i, :8] = 0
             parts[0][i, 8:16] += 3 * torch.eye(SIDE)[:, torch.randperm(SIDE, generator=random)].cumsum(0)
@@ -65,7 +72,7 @@ def boxes_hit(heat):
     return good / len(heat)
 
 
-def test_ddt_is_kept_where_two_steps_agree_and_the_box_is_steady(backbone):
+def test_ddt_is_kept_where_no_sign_speaks_against_it(backbone):
     method = finished(Auto, backbone, planted())
     assert method.chosen == "ddt" and "no sign" in method.choice
     assert boxes_hit(method.heatmap(planted())) == 1
@@ -74,14 +81,14 @@ def test_ddt_is_kept_where_two_steps_agree_and_the_box_is_steady(backbone):
 def test_a_first_direction_that_the_next_step_contradicts_is_not_taken(backbone):
     descriptors = planted(shared_background=True, distinct=True)
     method = finished(Auto, backbone, descriptors)
-    assert method.chosen == "discriminant" and "do not agree" in method.choice
+    assert method.chosen == "discriminant and contrast" and "do not agree" in method.choice
     assert boxes_hit(method.heatmap(descriptors)) == 1
 
 
 def test_an_object_of_colours_of_its_own_is_left_for_the_discriminant(backbone):
     descriptors = planted(distinct=True)
     method = finished(Auto, backbone, descriptors)
-    assert method.chosen == "discriminant" and "colours" in method.choice
+    assert method.chosen == "discriminant and contrast" and "colours" in method.choice
     assert boxes_hit(method.heatmap(descriptors)) == 1
 
 
@@ -93,11 +100,60 @@ def test_separation_is_of_the_boxes_and_not_of_the_images():
     assert separation(whole, colours) == separation(0 * whole, colours) == 0
 
 
-def test_a_gentle_hill_is_left_for_the_discriminant(backbone):
+def test_one_hill_in_every_image_says_where_and_not_what(backbone):
     descriptors = planted(hill=True)
     method = Auto(backbone)
     method.partial_fit(descriptors)
-    assert steadiness(method.first_direction(descriptors, 0)) < steadiness(method.first_direction(descriptors, 1))
+    hills, objects = (explained_by_place(method.first_direction(x, 0)) for x in (descriptors, planted()))
+    assert hills > PLACED > objects
+    assert finished(Auto, backbone, descriptors).chosen not in ("ddt", "deeper ddt")
+
+
+PHOTOGRAPHS = Signs(agreement=0.8, margin=0.8, deeper_margin=0.9, explained=0.4, learnt_explained=0.3, separation=0.2)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ({}, "ddt"),
+        ({"separation": 0.6}, "discriminant and contrast"),
+        ({"agreement": -0.1, "separation": 0.35}, "discriminant and contrast"),
+        ({"agreement": -0.1}, "deeper ddt"),
+        ({"margin": 0.1}, "deeper ddt"),
+        ({"agreement": 0.1, "margin": 1.0}, "ddt"),
+        ({"agreement": -0.8, "margin": 0.1, "deeper_margin": 0.3}, "contrast"),
+        ({"explained": 0.9, "learnt_explained": 0.85}, "discriminant and place"),
+        ({"explained": 0.9}, "contrast"),
+        ({"explained": 1.0, "learnt_explained": 1.0}, "contrast"),
+        ({"agreement": 0.0, "deeper_margin": 0.1, "margin": 0.0, "learnt_explained": 0.97}, "contrast"),
+    ],
+    ids=[
+        "photographs",
+        "colours set the boxes apart",
+        "no agreement, but colours",
+        "no agreement",
+        "no sign of its own",
+        "no agreement, and the deeper step is the worse",
+        "no sign anywhere",
+        "framed alike",
+        "the place explains ddt alone",
+        "one blob at the centre of every image",
+        "an untrained network",
+    ],
+)
+def test_what_each_sign_leads_to_is_chosen_and_said(seen, expected):
+    chosen, words = choose(replace(PHOTOGRAPHS, **seen))
+    assert chosen == expected and words.startswith(f"{expected}: ") and "next would be" in words
+
+
+def test_an_untrained_network_does_not_win(backbone, tmp_path):
+    make_scenes(tmp_path / "scenes", 8, test=0, size=192)
+    data = read_data(tmp_path / "scenes", "train")
+    images = torch.from_numpy(np.concatenate([batch.pictures for batch in stream(data, 192, Progress())]))
+    method = Auto(backbone)
+    method.partial_fit(method.descriptors(images.permute(0, 3, 1, 2) / 255))
+    method.fit_done()
+    assert method.chosen not in ("ddt", "deeper ddt", "discriminant and place")
 
 
 def test_the_discriminant_learns_the_object_from_a_teacher(backbone):
@@ -135,16 +191,22 @@ def test_another_backbone_is_refused_with_what_to_do():
 def test_no_sign_is_fooled_by_maps_that_know_nothing():
     rng = np.random.default_rng(0)
     constant, noise = np.ones((20, 9, 9), np.float32), rng.random((20, 9, 9)).astype(np.float32)
+    blob = np.tile(np.outer(*2 * [np.hanning(9)]).astype(np.float32), (20, 1, 1))
     assert agreement(constant, noise) == 0 and abs(agreement(noise, noise[::-1])) < 0.2
     assert agreement(noise, noise) == pytest.approx(1)
-    assert steadiness(constant) == 0 and steadiness(noise) < 0.3
-    centred = np.tile(np.array([60, 60, 200, 200], np.float32), (20, 1))
-    assert accord(centred, centred) == 0
-    corners = rng.integers(0, 100, (200, 2)).astype(np.float32)
-    boxes = np.concatenate([corners, corners + 60], 1)
-    assert accord(boxes, boxes) == pytest.approx(1)
-    assert abs(accord(boxes, boxes[rng.permutation(200)])) < 0.05
-    assert accord(boxes[:1], boxes[:1]) == 0
+    assert border_margin(constant) == 0 and abs(border_margin(noise)) < 0.2 < border_margin(blob)
+    assert border_margin(-blob) == pytest.approx(-border_margin(blob))
+    assert explained_by_place(constant) == 1 and explained_by_place(blob) == pytest.approx(1)
+    assert explained_by_place(noise) < 0.1
+
+
+def test_the_floor_is_the_background_and_small_objects_are_cut_higher():
+    small, large = np.full((6, 20, 20), -1.0, np.float32), np.full((6, 20, 20), -3.0, np.float32)
+    small[:, 5:10, 5:10], large[:, 2:17, 2:17] = 5, 1
+    assert floor_and_cut(small)[0] == -1 and floor_and_cut(large)[0] == -3
+    assert floor_and_cut(small)[1] > floor_and_cut(large)[1]
+    assert floor_and_cut(7 * small) == pytest.approx((-7, floor_and_cut(small)[1]))
+    assert np.isfinite(floor_and_cut(0 * small)).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.95))

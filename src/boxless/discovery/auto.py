@@ -1,21 +1,24 @@
-"""The method for a category, chosen from its images alone: ddt, discriminant or contrast.
+"""The method for a category, chosen from its images alone, and the threshold with it.
 
-Deep descriptor transforming is the best of the three wherever the network's features know the objects, and finds
-nothing where they do not. Signs tell, without any box or label:
+Deep descriptor transforming is the best wherever the network's features know the objects, and finds nothing where they
+do not. Four signs speak against it, and none needs a box or a label (signs.py):
 
-- agreement: the first principal directions of two neighbouring steps of the network give the same map. Where they do
-  not, the direction is not the object's (the images share their background, and that is what it shows).
-- steadiness: the box hardly shrinks when the threshold rises. A map that is one gentle hill over the whole image has
-  no box to find.
+- agreement: the first principal directions of two neighbouring steps of the network give maps that do not agree. Then
+  the direction is not the object's (the images share their background, and that is what it shows).
+- margin: the inside of the images hardly lies above their border. Then nothing tells the direction's sign.
+- place: the place alone explains the maps. A map that is the same hill in every image says where, and not what.
 - separation: the colours and textures inside discriminant's boxes are far from those outside, as they seldom are in
   everyday photographs. Then a direction learnt from these very images is the better one, however good ddt's is.
 
-ddt is taken where no sign speaks against it. Where agreement is missing, discriminant if its boxes agree with those of
-contrast by more than the boxes of different images do; contrast if the two steps see the opposite of each other.
-Without steadiness, or with separation, discriminant. The descriptors are computed once for all three.
+Where none speaks against it, ddt. Else, where colours set discriminant's boxes apart, the mean of discriminant and
+contrast, which errs in other images. Where they do not: if the direction's sign is in doubt (agreement, margin), the
+one of the two steps that has the clearer sign; if the place explains the maps, discriminant weighed by its mean map, as
+long as there is more in them than that; contrast where neither is to be had.
 
-The signs and their limits were found on training halves: six sets that are no everyday photographs, 15 categories of
-Tiny ImageNet and ten of CUB-200-2011. With so few sets they are a rule of thumb, and what was chosen is always said.
+The descriptors are computed once for all. The signs and limits were found on training halves: six sets that are no
+everyday photographs, 28 categories of Tiny ImageNet and ten of CUB-200-2011. The gaps that the limits lie in are wide,
+but some are known from a single set: what is weighed by its mean map, from X-rays. With so few sets they are a rule of
+thumb, and what was chosen is always said.
 """
 
 from dataclasses import dataclass
@@ -23,37 +26,43 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 
-from boxless.boxes.from_heatmap import Heatmap, Readout, find_boxes
-from boxless.boxes.iou import box_ious
+from boxless.boxes.from_heatmap import Readout, normalise
+from boxless.boxes.otsu import otsu
 from boxless.discovery.contrast import Contrast
 from boxless.discovery.ddt import Ddt
 from boxless.discovery.discriminant import CUT, Discriminant, with_cut_at_half
+from boxless.discovery.signs import (
+    Maps,
+    agreement,
+    border_margin,
+    explained_by_place,
+    floor_and_cut,
+    largest_boxes,
+    separation,
+)
 
 FEWEST = 6
 """Images below which nothing is chosen: the category's directions and thresholds would be those of single images."""
 AGREEMENT = 0.4
 """Correlation of the two steps' maps, on average, above which the first direction is taken for the object's."""
-CONTRADICTION = -0.3
-"""Correlation below which the two steps see the opposite of each other, and neither is believed."""
-STEADINESS = 0.4
-"""Share of a box's area that is left when the threshold rises from .53 to .77, above which a map has a box to find."""
-ACCORD = 0.15
-"""Chance-corrected overlap of the boxes of discriminant and contrast, above which both are taken to see one object."""
-SEPARATION = 0.5
-"""Distance of colours inside discriminant's boxes from those outside, above which the images are not photographs."""
-LOW, HIGH = 0.53, 0.77
+MARGIN, CLEAR_MARGIN = 0.2, 0.4
+"""Margin below which ddt's direction has no sign, and above which a direction's sign is clear."""
+PLACED = 0.77
+"""Share of ddt's maps that the place may explain."""
+SEPARATION, COLOURED = 0.5, 0.3
+"""Separation above which the images are not photographs, and above which colours tell the object at all."""
+FRAMED_ALIKE, ONE_MAP = 0.7, 0.95
+"""Share of discriminant's maps that the place explains where images are framed alike, and where it knows no more."""
 CONTRAST_CUT = 0.25
-FRAME = (288, 288)
 
-Maps = Float32[np.ndarray, "image h w"]
-Choice = Literal["ddt", "discriminant", "contrast"]
+Choice = Literal["ddt", "deeper ddt", "discriminant and contrast", "discriminant and place", "contrast"]
 
 
 class Auto(Discriminant):
-    """The best of ddt, discriminant and contrast for each category, by what its images show; says what it chose."""
+    """The best of several methods for each category, by what its images show; says what it chose."""
 
     readout = Readout(CUT, "label-free: the category's own, for the method that was chosen for it", "none")
 
@@ -62,6 +71,9 @@ class Auto(Discriminant):
         super().reset()
         self.chosen: Choice = "ddt"
         self.choice = ""
+        self.levels = [(0.0, Ddt.readout.threshold)] * 2
+        self.place = np.ones((1, 1), np.float32)
+        self.placed_cut = CUT
 
     @torch.inference_mode()
     def fit_done(self) -> None:
@@ -72,133 +84,97 @@ class Auto(Discriminant):
         self.choice = f"ddt: {len(self.sampled.kept)} images are too few to choose by, expected {FEWEST} or more"
 
     def fit(self, descriptors: Float[Tensor, "image d h w"]) -> Maps:
-        """Choose by some images of the category, and fit -> the maps of the method that was chosen."""
+        """Choose by some images of the category, and fit -> discriminant's maps."""
         ddt, deeper = (self.first_direction(descriptors, stage) for stage in (0, 1))
-        maps = {"ddt": ddt, "discriminant": super().fit(descriptors), "contrast": self.contrast_maps(descriptors)}
-        boxes = _boxes(maps["discriminant"], self.cut)
+        self.levels = [floor_and_cut(maps) for maps in (ddt, deeper)]
+        learnt = super().fit(descriptors)
+        scaled = np.stack([normalise(heat) for heat in learnt])
+        self.place = scaled.mean(0) / max(float(scaled.mean(0).max()), 1e-9)
+        self.placed_cut = float(np.median([otsu(heat * self.place) for heat in scaled]))
         colours = torch.split(descriptors, self.parts, dim=1)[-1].numpy()
         signs = Signs(
             agreement=agreement(ddt, deeper),
-            steadiness=steadiness(ddt),
-            separation=separation(boxes, colours),
-            accord=accord(boxes, _boxes(maps["contrast"], CONTRAST_CUT)),
+            margin=border_margin(ddt),
+            deeper_margin=border_margin(deeper),
+            explained=explained_by_place(ddt),
+            learnt_explained=explained_by_place(learnt),
+            separation=separation(largest_boxes(learnt, self.cut), colours),
         )
         self.chosen, self.choice = choose(signs)
-        return maps[self.chosen]
-
-    def contrast_maps(self, descriptors: Float[Tensor, "image d h w"]) -> Maps:
-        """The maps of border contrast, from its part of the descriptors."""
-        return self.contrast.heatmap(torch.split(descriptors, self.parts, dim=1)[-1].float().cpu()).numpy()
+        return learnt
 
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:
         """Descriptors -> maps in 0..1 of the chosen method, rescaled so that its threshold lies at one half."""
-        if self.chosen == "discriminant":
-            return super().heatmap(descriptors)
-        if self.chosen == "ddt":
-            raw, cut, how = (
-                self.first_direction(descriptors.float(), 0),
-                Ddt.readout.threshold,
-                Ddt.readout.normalisation,
-            )
-        else:
-            raw, cut, how = self.contrast_maps(descriptors), CONTRAST_CUT, Contrast.readout.normalisation
-        return torch.from_numpy(np.stack([with_cut_at_half(heat, cut, how) for heat in raw]))
+        descriptors = descriptors.float().cpu()
+        if self.chosen == "contrast":
+            return self._contrast(descriptors)
+        if self.chosen in ("ddt", "deeper ddt"):
+            stage = 0 if self.chosen == "ddt" else 1
+            floor, cut = self.levels[stage]
+            raw = self.first_direction(descriptors, stage) - floor
+            return torch.from_numpy(np.stack([with_cut_at_half(heat, cut, "max") for heat in raw]))
+        if self.chosen == "discriminant and contrast":
+            return (super().heatmap(descriptors) + self._contrast(descriptors)) / 2
+        weighed = [normalise(heat) * self.place for heat in self.learnt_maps(descriptors)]
+        return torch.from_numpy(np.stack([with_cut_at_half(heat, self.placed_cut) for heat in weighed]))
+
+    def _contrast(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:
+        """The maps of border contrast, from its part of the descriptors, its threshold at one half."""
+        maps = self.contrast.heatmap(torch.split(descriptors, self.parts, dim=1)[-1]).numpy()
+        how = Contrast.readout.normalisation
+        return torch.from_numpy(np.stack([with_cut_at_half(heat, CONTRAST_CUT, how) for heat in maps]))
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What the images of a category say of the three methods."""
+    """What the images of a category say of the methods: of ddt, of the deeper step and of discriminant (learnt)."""
 
     agreement: float
-    steadiness: float
+    margin: float
+    deeper_margin: float
+    explained: float
+    learnt_explained: float
     separation: float
-    accord: float
 
 
 def choose(signs: Signs) -> tuple[Choice, str]:
     """The method, and in words why and what would have been next."""
-    if signs.agreement < AGREEMENT and signs.accord >= ACCORD:
+    against = _against_ddt(signs)
+    sign_in_doubt = signs.agreement < AGREEMENT or signs.margin < MARGIN
+    order: tuple[Choice, Choice]
+    if not against:
+        order = ("ddt", "discriminant and contrast")
         why = (
-            f"ddt's maps do not agree with the next step's ({signs.agreement:.2f}, limit {AGREEMENT}), and the boxes "
-            f"of discriminant and contrast share {signs.accord:.2f} beyond chance (limit {ACCORD})"
+            f"its maps agree with the next step's ({signs.agreement:.2f}), lie higher inside than along the border "
+            f"({signs.margin:.2f}) and are not explained by the place ({signs.explained:.2f}), and the boxes of "
+            f"discriminant do not set colours apart ({signs.separation:.2f}): no sign speaks against it"
         )
-        order = ("discriminant", "contrast")
-    elif signs.agreement < CONTRADICTION:
+    elif signs.separation >= COLOURED:
+        order = ("discriminant and contrast", "ddt")
+        why = f"{against}; discriminant's boxes set colours and textures apart ({signs.separation:.2f})"
+    elif not sign_in_doubt and FRAMED_ALIKE <= signs.learnt_explained < ONE_MAP:
+        order = ("discriminant and place", "contrast")
+        why = f"{against}; the place explains discriminant's maps, too ({signs.learnt_explained:.2f}): framed alike"
+    elif sign_in_doubt and max(signs.margin, signs.deeper_margin) >= CLEAR_MARGIN:
+        order = ("ddt", "deeper ddt") if signs.margin >= signs.deeper_margin else ("deeper ddt", "ddt")
         why = (
-            f"ddt's maps contradict the next step's ({signs.agreement:.2f}, limit {CONTRADICTION}), and the boxes of "
-            f"discriminant and contrast share no more than {signs.accord:.2f} beyond chance (limit {ACCORD})"
+            f"{against}; of the two steps it has the clearer difference of inside and border "
+            f"({signs.margin:.2f} for ddt, {signs.deeper_margin:.2f} for the deeper step)"
         )
-        order = ("contrast", "ddt")
-    elif signs.steadiness < STEADINESS:
-        why = f"ddt's boxes shrink when the threshold rises ({signs.steadiness:.2f} stays, limit {STEADINESS})"
-        order = ("discriminant", "ddt")
-    elif signs.separation >= SEPARATION:
-        why = f"its boxes set colours and textures apart ({signs.separation:.2f}, limit {SEPARATION})"
-        order = ("discriminant", "ddt")
     else:
-        why = (
-            f"agreement of its maps with the next step's {signs.agreement:.2f}, steadiness of its boxes "
-            f"{signs.steadiness:.2f}, separation by discriminant's boxes {signs.separation:.2f}, accord of these with "
-            f"contrast's {signs.accord:.2f}: no sign speaks against it"
-        )
-        order = ("ddt", "discriminant")
-    return order[0], f"{order[0]}: {why}; next would be {order[1]}"  # type: ignore[return-value]
+        order = ("contrast", "deeper ddt")
+        why = f"{against}, and neither colours nor the deeper step nor the framing tell the object"
+    return order[0], f"{order[0]}: {why}; next would be {order[1]}"
 
 
-def agreement(one: Maps, other: Maps) -> float:
-    """Mean correlation, over images, of two maps of the same image; a constant map agrees with none."""
-    return float(np.mean([_correlation(a, b) for a, b in zip(one, other, strict=True)]))
-
-
-def steadiness(maps: Maps, low: float = LOW, high: float = HIGH) -> float:
-    """Mean share of the box at threshold `low` that the box at `high` still covers, by area; 0 where there is none."""
-    first, last = (_areas(_boxes(maps, threshold)) for threshold in (low, high))
-    return float(np.mean(np.divide(last, first, out=np.zeros_like(last), where=first > 0)))
-
-
-def separation(boxes: Float32[np.ndarray, "image 4"], colours: Float32[np.ndarray, "image d h w"]) -> float:
-    """How far colours and textures inside the boxes are from those outside, on average over images.
-
-    The squared distance of the two means, as a share of the descriptors' variance over all places; 0 for no box.
-    """
-    images, _, h, w = colours.shape
-    scaled = (colours - colours.mean((0, 2, 3), keepdims=True)) / np.maximum(
-        colours.std((0, 2, 3), keepdims=True), 1e-6
-    )
-    across, down = ((np.arange(n) + 0.5) * side / n for n, side in ((w, FRAME[0]), (h, FRAME[1])))
-    distances = np.zeros(images)
-    for i, (x0, y0, x1, y1) in enumerate(boxes):
-        inside = np.outer((down >= y0) & (down < y1), (across >= x0) & (across < x1))
-        if inside.any() and not inside.all():
-            apart = scaled[i][:, inside].mean(1) - scaled[i][:, ~inside].mean(1)
-            distances[i] = float((apart**2).mean())
-    return float(distances.mean())
-
-
-def accord(one: Float32[np.ndarray, "image 4"], other: Float32[np.ndarray, "image 4"]) -> float:
-    """Mean IoU of two boxes of each image, corrected for chance: 0 for what boxes of different images share, at most 1.
-
-    Chance is the mean IoU with the other method's box of another image, over all other images.
-    """
-    ious = np.stack([box_ious(other, box[None], 0, FRAME) for box in one])  # (image, image)
-    same, count = float(np.trace(ious)), len(ious)
-    if count < 2:
-        return 0.0
-    chance = (ious.sum() - same) / (count * (count - 1))
-    return float((same / count - chance) / max(1 - chance, 1e-9))
-
-
-def _boxes(maps: Maps, threshold: float) -> Float32[np.ndarray, "image 4"]:
-    """The largest component's box of every map, in a frame of FRAME pixels; zeros for none."""
-    found = [find_boxes(heat, FRAME, threshold)[0] for heat in maps]
-    return np.stack([boxes[0] if len(boxes) else np.zeros(4, np.float32) for boxes in found])
-
-
-def _areas(boxes: Float32[np.ndarray, "image 4"]) -> Float32[np.ndarray, "image"]:
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
-
-
-def _correlation(a: Heatmap, b: Heatmap) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / size if size > 0 else 0.0
+def _against_ddt(signs: Signs) -> str:
+    """The first sign that speaks against ddt, in words; empty for none."""
+    if signs.agreement < AGREEMENT:
+        return f"ddt's maps do not agree with the next step's ({signs.agreement:.2f}, limit {AGREEMENT})"
+    if signs.margin < MARGIN:
+        return f"ddt's maps are no higher inside than along the border ({signs.margin:.2f}, limit {MARGIN})"
+    if signs.explained >= PLACED:
+        return f"the place alone explains ddt's maps ({signs.explained:.2f}, limit {PLACED})"
+    if signs.separation >= SEPARATION:
+        return f"these are no everyday photographs (separation by colours {signs.separation:.2f}, limit {SEPARATION})"
+    return ""

@@ -146,9 +146,12 @@ class Discriminant(Discoverer):
 
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:
         """Descriptors -> maps in 0..1, rescaled so that the category's threshold lies at one half."""
-        offset = self.mean @ self.weights
-        raw = torch.einsum("bdhw,d->bhw", descriptors.float().cpu(), self.weights) - offset
-        return torch.from_numpy(np.stack([with_cut_at_half(heat, self.cut) for heat in raw.numpy()]))
+        return torch.from_numpy(np.stack([with_cut_at_half(heat, self.cut) for heat in self.learnt_maps(descriptors)]))
+
+    def learnt_maps(self, descriptors: Float[Tensor, "batch d h w"]) -> Float32[np.ndarray, "batch h w"]:
+        """Descriptors -> raw maps of the fitted discriminant."""
+        raw = torch.einsum("bdhw,d->bhw", descriptors.float().cpu(), self.weights) - self.mean @ self.weights
+        return raw.numpy()
 
     def _scale(self, descriptors: Float[Tensor, "image d h w"]) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
         """The mean descriptor, and factors under which each kind of descriptor varies by one in all."""
