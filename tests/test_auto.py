@@ -13,6 +13,7 @@ from boxless.data.synthetic import make_scenes
 from boxless.discovery.auto import FEWEST, PLACED, Auto, Signs, choose
 from boxless.discovery.discriminant import CUT, Discriminant, upper_otsu, with_cut_at_half
 from boxless.discovery.pictures import EvenSample
+from boxless.discovery.products import DiscriminantContrast, DiscriminantDdt
 from boxless.discovery.signs import agreement, border_margin, explained_by_place, floor_and_cut, separation
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
@@ -238,3 +239,13 @@ def test_a_sample_is_bounded_and_evenly_taken(count):
 def test_upper_otsu_separates_the_surest_places():
     heat = np.concatenate([np.full(60, 0.0), np.full(20, 0.5), np.full(20, 1.0)]).reshape(10, 10).astype(np.float32)
     assert 0.5 < upper_otsu(heat) < 1
+
+
+@pytest.mark.parametrize("kind", [DiscriminantDdt, DiscriminantContrast])
+def test_a_product_is_what_both_maps_see(backbone, kind):
+    """It finds the planted objects, and is nothing where the discriminant is."""
+    descriptors = planted(distinct=True)
+    method = finished(kind, backbone, descriptors)
+    assert boxes_hit(method.heatmap(descriptors)) == 1
+    alone = Discriminant.heatmap(method, descriptors)
+    assert (method.heatmap(descriptors)[alone == 0] == 0).all()

@@ -36,9 +36,10 @@ def find(
     method
         auto, the default: ddt, discriminant or contrast, chosen for each category from its images alone. ddt: deep
         descriptor transforming over ImageNet features, for everyday photographs. discriminant: what tells the objects'
-        places from all others, learnt from the images themselves, for what ImageNet does not know. contrast: difference
-        from the image's own border, with no network at all. saliency: what stands out in each image by itself.
-        position: networks that learn in minutes, from these images alone, what their middles show.
+        places from all others, learnt from the images themselves, for what ImageNet does not know. discriminant-ddt,
+        discriminant-contrast: where both see it, at a threshold that `boxless calibrate` had better choose. contrast:
+        difference from the image's own border, with no network at all. saliency: what stands out in each image by
+        itself. position: networks that learn in minutes, from these images alone, what their middles show.
     config
         What `boxless calibrate` has chosen (its found.toml); flags that are given win over it.
     size

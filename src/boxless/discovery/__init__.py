@@ -19,6 +19,8 @@ DISCOVERERS = {
     "auto": "boxless.discovery.auto:Auto",
     "ddt": "boxless.discovery.ddt:Ddt",
     "discriminant": "boxless.discovery.discriminant:Discriminant",
+    "discriminant-ddt": "boxless.discovery.products:DiscriminantDdt",
+    "discriminant-contrast": "boxless.discovery.products:DiscriminantContrast",
     "contrast": "boxless.discovery.contrast:Contrast",
     "saliency": "boxless.discovery.saliency:Saliency",
     "position": "boxless.discovery.position:Position",

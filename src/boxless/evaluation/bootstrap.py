@@ -16,7 +16,7 @@ from jaxtyping import Float, Float64, Int, Num, Shaped
 DRAWS = 5_000
 FLIPS = 1024
 """Of signs, where there are too many to count them all."""
-SPREAD = 0.05
+SPREAD = 0.01
 """Added to a standard deviation, in the values' own unit: on a few images one of many has hardly any by chance."""
 
 

@@ -25,7 +25,7 @@ from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import ProgressFactory
 from boxless.runtime.toml_settings import to_toml
 
-METHODS = ("ddt", "discriminant", "contrast", "saliency")
+METHODS = ("ddt", "discriminant", "discriminant-ddt", "discriminant-contrast", "contrast", "saliency")
 """What boxes may choose between, beside other thresholds for the label-free method."""
 REFERENCE = "auto"
 """What chooses without boxes, and is kept where they choose nothing better."""
