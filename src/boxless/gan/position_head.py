@@ -19,7 +19,7 @@ from boxless.discovery.descriptors import centre_prior
 from boxless.discovery.pictures import Pictures
 from boxless.gan.networks import Layer
 
-STEPS, BATCH = 300, 16
+STEPS, BATCH = 150, 16
 """Batches that a head learns from, and images of each."""
 IMAGES = 2048
 """Images that it learns from at most, evenly taken."""
