@@ -197,7 +197,8 @@ def test_yolo_links_each_picture_to_where_a_trainer_finds_its_label(tmp_path):
     for name in names:
         (photos / name).write_text(name)
     made = [found(name, [[number, 0, 50, 50]]) for number, name in enumerate(names)]
-    write_boxes(made, tmp_path / "out", "yolo", ["bird"], pictures=photos)
+    write_boxes(made, tmp_path / "out", "yolo", ["bird", "a\nb"], pictures=photos)
+    assert (tmp_path / "out/classes.txt").read_text() == "bird\na b\n"
     links = [path for path in (tmp_path / "out/images").rglob("*") if path.is_symlink()]
     assert len(links) == 3
     for link in links:  # as ultralytics does: the last /images/ becomes /labels/, the extension .txt

@@ -58,6 +58,9 @@ def test_overwriting_never_deletes_what_an_export_did_not_write(tmp_path):
     for name, format in (("pictures", "yolo"), ("annotated", "voc"), ("readme", "csv")):
         with pytest.raises(UsageError, match="is kept"):
             check_folder(tmp_path / name, format, overwrite=True)
+    write_boxes([found("a.jpg", [])], tmp_path / "trained", "yolo", [])
+    (tmp_path / "trained/labels/a.cache").write_bytes(b"what ultralytics leaves behind")
+    check_folder(tmp_path / "trained", "yolo", overwrite=True)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="is a file"):
         check_folder(tmp_path / "file", "csv", overwrite=True)

@@ -3,6 +3,7 @@
 import json
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -283,3 +284,68 @@ def test_annotations_of_an_unknown_layout_are_named(tmp_path: Path) -> None:
     found = check(tmp_path)
     assert found.strange_annotations == ["instances.xml", "photos/0.txt", "photos/1.txt"]
     assert "3 files that look like annotations" in "\n".join(to_look_at(found)) and found.others == {".txt": 1}
+
+
+def written_from_zero(root: Path, place: str, images: str, boxes: Sequence[tuple[float, float, float, float]]) -> None:
+    """VOC's xml with x, y, x + width, y + height as they are."""
+    for number, (x0, y0, x1, y1) in enumerate(boxes):
+        picture(root / images / f"{number}.jpg", (60, 40))
+        sides = f"<xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
+        thing = f"<object><name>cat</name><bndbox>{sides}</bndbox></object>"
+        put(root / place / f"{number}.xml", f"<annotation><filename>{number}.jpg</filename>{thing}</annotation>")
+
+
+@pytest.mark.parametrize(("place", "images"), [("Annotations", "JPEGImages"), ("labels", "data"), ("a", "a")])
+def test_one_box_at_an_edge_tells_that_an_xml_counts_from_zero(place: str, images: str, tmp_path: Path) -> None:
+    boxes = [(3, 5, 9, 40), (0, 7.5, 60, 40)]
+    written_from_zero(tmp_path, place, images, boxes)
+    assert known(read_data(tmp_path)) == {f"{n}.jpg": ("cat", [list(box)]) for n, box in enumerate(boxes)}
+    assert not set(check(tmp_path).wrong_boxes) - {"tiny"}
+    written_from_zero(tmp_path, place, images, [(3, 5, 9, 40), (1, 1, 60, 40)])  # nothing begins at 0: from 1
+    assert known(read_data(tmp_path))["1.jpg"] == ("cat", [[0, 0, 60, 40]])
+    written_from_zero(tmp_path, place, images, [(3, 5, 9, 40), (-7, 5, 60, 40)])  # a box that reaches out tells nothing
+    assert known(read_data(tmp_path))["0.jpg"] == ("cat", [[2, 4, 9, 40]])
+
+
+def test_coco_of_label_studio_states_sizes_of_stored_pictures_and_boxes_of_upright_ones(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/1f__a b.jpg", exif=exif)
+    content = coco({"images/1f__a b.jpg": ((60, 40), [("cat", (5, 7, 30, 59))])})
+    put(tmp_path / "result.json", content)
+    found = recognise(tmp_path)
+    assert found is not None and found.name == "Label Studio COCO"
+    assert known(read_data(tmp_path)) == {"1f__a b.jpg": ("cat", [[5, 7, 30, 59]])}
+    assert read_truth(tmp_path).sizes == [(40, 60)]
+    with pytest.raises(BoxlessError, match=r"has 40 x 60 pixels once it is turned upright, .* says 60 x 40"):
+        read_truth(tmp_path / "result.json")  # any json: what reaches out of the stated size is never just cut off
+
+
+def test_labels_json_of_fiftyone_is_truth_and_its_images_are_listed(tmp_path: Path) -> None:
+    picture(tmp_path / "data/a.jpg", (60, 40))
+    put(tmp_path / "labels.json", coco({"a.jpg": ((60, 40), [("cat", (5, 7, 30, 39))])}))
+    truth, data = read_truth(tmp_path), read_data(tmp_path)
+    assert truth.names == [sample.name for sample in data.samples] and truth.sizes == [(60, 40)]
+    found = check(tmp_path)
+    assert found.boxes == 1 and not found.unlisted
+    picture(tmp_path / "data/b.jpg", (60, 40))
+    assert check(tmp_path).unlisted == 1
+
+
+def test_yolo_of_darknet_names_its_lists_in_obj_data(tmp_path: Path) -> None:
+    for name, line in (("a b", "1 .5 .5 .2 .4\n"), ("none", "")):
+        picture(tmp_path / f"obj_train_data/x y/{name}.jpg", (100, 50))
+        put(tmp_path / f"obj_train_data/x y/{name}.txt", line)
+    put(tmp_path / "train.txt", "data/obj_train_data/x y/a b.jpg\ndata/obj_train_data/x y/none.jpg\n")
+    put(tmp_path / "obj.names", "cat\nred dog\n")
+    put(tmp_path / "obj.data", "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n")
+    data = read_data(tmp_path, "train")
+    assert known(data) == {"a b.jpg": ("red dog", [[40, 15, 60, 35]]), "none.jpg": (None, [])}
+    assert not check(tmp_path).strange_annotations
+
+
+def test_a_mask_of_labelme_has_its_last_pixel_inside(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (60, 40))
+    put(tmp_path / "a.json", {"shapes": [{"label": "a", "points": [[3, 5], [9, 39]], "shape_type": "mask"}]})
+    assert known(read_data(tmp_path))["a.jpg"] == ("a", [[3, 5, 10, 40]])

@@ -29,8 +29,8 @@ class Truth:
     classes: list[str]
 
 
-EXPORTS = ("boxes.csv", "boxes.json")
-"""What `find` and `predict` write into a folder that they name; voc and yolo fill it."""
+EXPORTS = ("boxes.csv", "boxes.json", "labels.json")
+"""What `find` and `predict` write into a folder that they name (voc and yolo fill it), and what FiftyOne does."""
 
 
 def parse_annotations(path: Path, images: Source | None = None) -> Dataset:

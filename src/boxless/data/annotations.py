@@ -82,6 +82,11 @@ def fault(box: Box, size: Size | None) -> str:
     return "outside" if size and (x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0) else ""
 
 
+def _reaches_out(box: Box, size: Size | None) -> bool:
+    """Whether more of a box is beyond its picture than a pixel, which rounding explains."""
+    return size is not None and (min(box[:2]) < -1 or box[2] > size[0] + 1 or box[3] > size[1] + 1)
+
+
 def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, where: str) -> Box:
     """A half-open box in pixels, cut off at the edges of the picture where its (width, height) is known.
 
@@ -127,7 +132,7 @@ def faults_of(dataset: Dataset) -> list[str]:
 
 
 def _checked(sample: Sample, source: Source) -> Sample:
-    if any(fault(one.box, sample.size) == "outside" for one in sample.written):
+    if any(_reaches_out(one.box, sample.size) for one in sample.written):
         with suppress(BrokenImageError):  # it may be that the size is wrong and the box is right
             check_size(sample, read_size(source.read(sample.name), sample.name))
     boxes = [checked_box(*one.box, sample.size, one.where) for one in sample.written]

@@ -131,7 +131,9 @@ def check(path: Path, *, workers: int = 4) -> Findings:
         findings.splits[split] = len(dataset)
         findings.images += len(dataset)
         findings.classes |= {name: {} for name in dataset.classes if name not in findings.classes}
-        named.update(sample.name for sample in dataset.samples)
+        root = dataset.source.root
+        below = f"{root.relative_to(path).as_posix()}/" if path in root.parents else ""
+        named.update(below + sample.name for sample in dataset.samples)
         title = f"reading {split}" if split else "reading"
         for look in track(_looks(dataset, findings, workers), title, len(dataset)):
             if look is not None:

@@ -3,6 +3,7 @@
 annotations/instances_train2017.json    train2017/ or images/train2017/, images/train/, images/, ...
 annotations/instances_default.json      images/ (CVAT); not divided
 train/_annotations.coco.json            train/ (Roboflow)
+result.json                             images/ (Label Studio)
 """
 
 import re
@@ -21,10 +22,11 @@ from boxless.runtime.errors import BoxlessError, brief
 
 INSTANCES = re.compile(r"annotations/instances_(?P<part>[^/]+)\.json")
 ROBOFLOW = "_annotations.coco.json"
+LABEL_STUDIO = "result.json"
 
 
 def recognise(source: Source, names: Sequence[str]) -> Layout | None:
-    """One of the two layouts, if annotations/instances_*.json or _annotations.coco.json are there."""
+    """One of the three layouts, if annotations/instances_*.json, _annotations.coco.json or result.json are there."""
     found = {name: match["part"] for name in names if (match := INSTANCES.fullmatch(name))}
     if found:
         splits = _split_names(list(found.values()))
@@ -36,6 +38,8 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
         return Layout(
             "Roboflow COCO", ordered_splits(split for split, _ in parts.values()), partial(_read, source, parts)
         )
+    if LABEL_STUDIO in names and {"images", "annotations"} <= parsed_json(source, LABEL_STUDIO).keys():
+        return Layout("Label Studio COCO", (), partial(_read, source, {LABEL_STUDIO: ("", ["", "images/"])}))
     return None
 
 
@@ -76,7 +80,7 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
         unused = _headings(parsed_json(source, name)) if name.endswith(ROBOFLOW) else set()
         classes |= dict.fromkeys(one for one in parsed.classes if one not in unused)
         if split in (None, part):
-            read.append((parsed, place))
+            read.append((_without_sizes(parsed) if name == LABEL_STUDIO else parsed, place))
             faults += parsed.faults
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
@@ -89,6 +93,11 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
         for sample in parsed.samples
     ]
     return Dataset(source, sorted(samples, key=lambda sample: sample.name), list(classes), split, faults)
+
+
+def _without_sizes(parsed: Dataset) -> Dataset:
+    """Label Studio states the size of the stored picture beside boxes of the upright one: the picture's own counts."""
+    return replace(parsed, samples=[replace(sample, size=None) for sample in parsed.samples])
 
 
 def _headings(content: dict[str, Any]) -> set[str]:

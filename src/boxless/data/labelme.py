@@ -1,8 +1,8 @@
 """labelme's layout (https://github.com/wkentaro/labelme): a json beside each image -> half-open boxes.
 
 Its coordinates are places in the upright picture, 0 at the left edge and the width at the right one, so that they are
-half-open already. A rectangle is two opposite corners, a circle its centre and a point on it; of polygons and lines
-the box is read, and single points have none.
+half-open already. A rectangle is two opposite corners, a circle its centre and a point on it, a mask the first and the
+last pixel of its rectangle; of polygons and lines the box is read, and single points have none.
 """
 
 import math
@@ -66,6 +66,8 @@ def _objects(shapes: list[Any], where: str) -> Iterator[tuple[str, WrittenBox]]:
             (x, y), edge = places
             radius = math.dist((x, y), edge)
             places = [[x - radius, y - radius], [x + radius, y + radius]]
+        if shape.get("shape_type") == "mask" and len(places) == 2:
+            places[1] = [side + 1 for side in places[1]]
         if len(places) > 1:
             across, down = zip(*places, strict=True)
             yield label, WrittenBox((min(across), min(down), max(across), max(down)), place)

@@ -3,8 +3,10 @@
     Annotations/a/b.xml         the image is JPEGImages/a/b.jpg, images/a/b.jpg or a/b.jpg
     ImageSets/Main/train.txt    the stems of a split's images; without these lists a split is the first folder
     train/b.xml train/b.jpg     or an xml beside each image (Roboflow, labelImg)
+    labels/b.xml data/b.jpg     or as FiftyOne lays it out
 
-An xml without a size is read, and so is one whose size is 0.
+An xml without a size is read, and so is one whose size is 0. Several programs write x, y, x + width, y + height as they
+have them, from 0: pixels that are counted from 1 have no 0, so that one box at an edge tells it of the whole data set.
 """
 
 import re
@@ -24,12 +26,13 @@ from boxless.data.annotated_images import (
 from boxless.data.annotations import numbers, text_of
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import SPLITS, SUFFIXES, is_image
-from boxless.data.sources import Source
+from boxless.data.sources import Source, warn_once
 from boxless.runtime.errors import BoxlessError, brief
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-PLACES = ("JPEGImages/", "images/", "")
-APART = re.compile(r"(?P<base>.*/|)Annotations/(?P<stem>.+)\.xml")
+PLACES = ("JPEGImages/", "images/", "data/", "")
+APART = re.compile(r"(?P<base>(?:.*/|)(?=Annotations/)|(?=labels/))(?:Annotations|labels)/(?P<stem>.+)\.xml")
+"""An xml in a folder of its own; labels/ is one at the top only, as it may be a folder of photographs elsewhere."""
 
 
 def recognise(source: Source, names: Sequence[str]) -> Layout | None:
@@ -83,6 +86,11 @@ def _half_open(corners: list[str | None], where: str) -> WrittenBox:
     return WrittenBox((xmin - 1, ymin - 1, xmax, ymax), where)
 
 
+def _from_zero(written: WrittenBox) -> WrittenBox:
+    x0, y0, x1, y1 = written.box
+    return written._replace(box=(x0 + 1, y0 + 1, x1, y1))
+
+
 def _stem(name: str) -> str:
     """The path of an xml file below Annotations, without its extension."""
     apart = APART.fullmatch(name)
@@ -118,6 +126,10 @@ def _read(source: Source, images: set[str], files: Sequence[str], splits: dict[s
     for name in (file for file in files if file in splits):
         tree, where = parsed_xml(source, name), f"{name} in {source.root}"
         read.append(told_by(tree, where, _image_of(tree, name, where, images), splits[name]))
+    if any(-1 <= side < 0 for image in read for _, written in image.objects for side in written.box[:2]):
+        warn_once(f"The boxes in {source.root} count pixels from 0, as some begin there; Pascal VOC counts from 1.")
+        for image in read:
+            image.objects = [(label, _from_zero(written)) for label, written in image.objects]
     taken = {image.name for image in read}
     if len(splits) == len(files):  # no list says which images count: those without an xml are images all the same
         read += [AnnotatedImage(name, split=_split_of_image(name)) for name in images - taken]

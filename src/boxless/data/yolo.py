@@ -3,6 +3,7 @@
     data.yaml                   names, and for train, val and test a folder, a list of images, or several of them
     images/train/a/b.jpg        its label is labels/train/a/b.txt: the last /images/ becomes /labels/
     classes.txt                 in the place of data.yaml (Label Studio): a class a line; no splits
+    obj.data                    in the place of data.yaml (Darknet, CVAT): `names`, `train` and `valid` name lists
 
 A line of a label is `class cx cy w h` in fractions of width and height, a polygon `class x y x y x y ...`, whose box is
 read, or with `kpt_shape` in data.yaml a box and key points. Fractions have six digits: a side that is nearer to a whole
@@ -27,6 +28,7 @@ from boxless.data.sources import Source
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 SPLIT_KEYS = ("train", "val", "test")
+DARKNET = "obj.data"
 ROUNDED = 1e-6
 """What two rounded fractions are off at most, in widths of the picture."""
 
@@ -99,7 +101,17 @@ def _config(source: Source, names: Sequence[str]) -> tuple[str, dict[str, Any]] 
             raise BoxlessError(f"{name} in {source.root} is not YAML: {' '.join(str(error).split())}.") from error
         if isinstance(content, dict) and content.get("names") and any(content.get(key) for key in SPLIT_KEYS):
             return name, content
-    return None
+    return _darknet(source, names) if DARKNET in names else None
+
+
+def _darknet(source: Source, names: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+    pairs = (line.partition("=") for line in text_of(source, DARKNET).splitlines())
+    config: dict[str, Any] = {key.strip(): value.strip() for key, _, value in pairs}
+    listed = _inside(config.get("names", ""), set(names))
+    if listed is None:
+        return None
+    classes = [line.strip() for line in text_of(source, listed).splitlines() if line.strip()]
+    return DARKNET, {"names": classes, "train": config.get("train"), "val": config.get("valid")}
 
 
 def _classes(config: dict[str, Any], file: str, source: Source) -> list[str]:

@@ -115,8 +115,12 @@ def _mark(format: str) -> str:
 
 
 def _written_here(entry: Path) -> bool:
-    """Whether a folder holds nothing but what exports put there; a user's pictures among it must never be deleted."""
-    return all(path.is_dir() or path.is_symlink() or path.suffix in {".txt", ".xml"} for path in entry.rglob("*"))
+    """Whether a folder holds nothing but what exports put there; a user's pictures among it must never be deleted.
+
+    ultralytics leaves labels/NAME.cache behind where it has trained.
+    """
+    ours = {".txt", ".xml", ".cache"}
+    return all(path.is_dir() or path.is_symlink() or path.suffix in ours for path in entry.rglob("*"))
 
 
 def _checked(found: Iterable[Detections], classes: list[str], tally: _Tally) -> Iterator[Detections]:

@@ -12,7 +12,7 @@ from boxless.boxes.from_heatmap import Detections
 from boxless.data.yolo import label_file
 from boxless.export import sidecar_files
 
-ENTRIES = {"labels", "images", "data.yaml"}
+ENTRIES = {"labels", "images", "data.yaml", "classes.txt"}
 NOTE = (
     "labels/: one text file per picture with a line `class cx cy w h` per box, as fractions of width and height; empty "
     "if nothing was found. The format has no place for scores. images/ links to the pictures; if it is missing, put "
@@ -25,7 +25,7 @@ NOTE = (
 def write(
     found: Iterable[Detections], folder: Path, classes: list[str], *, note: str, pictures: Path | None = None
 ) -> None:
-    """Write labels/, data.yaml and, when the folder `pictures` is given, images/ with a link to every picture."""
+    """Write labels/, data.yaml, classes.txt and, given the folder `pictures`, images/ with a link to every picture."""
     index = {name: number for number, name in enumerate(classes)}
     (folder / "labels").mkdir()
     for one in found:
@@ -36,6 +36,8 @@ def write(
             link = place.with_name(f"{label.name}{place.suffix}")
             _link(folder / link, pictures.resolve() / one.name)
     (folder / "data.yaml").write_text(_yaml(classes, note), encoding="utf-8")
+    lines = "".join(f"{' '.join(name.split())}\n" for name in classes)  # for labelling programs, which ask for it
+    (folder / "classes.txt").write_text(lines, encoding="utf-8")
 
 
 def _lines(one: Detections, label: int) -> str:
