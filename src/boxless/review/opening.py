@@ -46,8 +46,10 @@ class Opened:
 
 
 @contextmanager
-def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
+def opened(target: Path, photos: Path, out: Path, *, strict: bool = False) -> Iterator[Opened]:
     """Open the boxes of `target` over `photos` for review in the folder `out`, for this process alone.
+
+    With `strict` one box that cannot be refuses them all.
 
     Raises UsageError for boxes that are not there, and for an `out` that another process has open, that holds other
     boxes, or that the boxes themselves are from.
@@ -60,7 +62,7 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
     if (out / "boxes.csv").exists() and not (out / "review.jsonl").exists():
         raise UsageError(f"{out / 'boxes.csv'} was not written by a review and is kept. Choose another --out.")
     data = read_data(photos, "all")
-    listed = proposals(boxes, data)
+    listed = proposals(boxes, data, strict=strict)
     kept = [one for one in listed if lies_inside(data.source, one.name)]
     if not kept:
         raise BoxlessError(
