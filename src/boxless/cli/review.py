@@ -58,6 +58,11 @@ def review(
     with opened(boxes, photos, out, strict=reading.strict) as review:
         if review.links:
             console.note(f"{review.links} images are links that lead out of {photos}; they are left out.")
+        if replaced := review.review.replaced:
+            first = review.review.proposals[replaced[0]].name
+            console.note(
+                f"{len(replaced)} photographs were replaced since you decided on them and wait again: {first} ..."
+            )
         if export is None:
             serve(review, port, lambda address: _announce(address, browse=open), _find_again(photos, review))
         else:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from boxless.data.folder import read_data
+from boxless.data.marks import marks
 from boxless.data.sources import FolderSource
 from boxless.export import write_boxes
 from boxless.review.decisions import Review
@@ -69,6 +71,8 @@ def opened(target: Path, photos: Path, out: Path, *, strict: bool = False) -> It
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
     with folder_lock(out), Journal(out / "review.jsonl") as journal:
-        review = Review(kept, out, journal, lambda found: proposals(boxes_file(found), data))
+        review = Review(
+            kept, out, journal, lambda found: proposals(boxes_file(found), data), partial(marks, data.source)
+        )
         pictures = Pictures(data.source, [one.name for one in kept])
         yield Opened(review, pictures, boxes, photos, len(listed) - len(kept))
