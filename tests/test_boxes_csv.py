@@ -1,5 +1,6 @@
 """boxes.csv has one reader: whoever asks, the verdict on a row is the same one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,10 +30,10 @@ def photos(tmp_path: Path) -> Path:
 
 def bare(photos: Path) -> Dataset:
     """The photographs without their csv."""
-    text = (photos / "boxes.csv").read_text()
+    text = (photos / "boxes.csv").read_bytes()
     (photos / "boxes.csv").unlink()
     data = read_data(photos)
-    (photos / "boxes.csv").write_text(text)
+    (photos / "boxes.csv").write_bytes(text)
     return data
 
 
@@ -123,3 +124,66 @@ def test_what_other_programs_make_of_a_csv_is_read(photos: Path, case: str, read
     truth = read_truth(photos / "boxes.csv")
     assert boxes is not None and boxes.tolist() == [[1, 2, 30, 20]]
     assert truth.names == ["a/1.png"] and truth.boxes[0] is not None and truth.boxes[0].tolist() == [[1, 2, 30, 20]]
+
+
+STRICT: dict[str, Callable[[Path], object]] = {
+    "evaluate": lambda photos: read_data(photos, strict=True),
+    "score": lambda photos: read_truth(photos / "boxes.csv", strict=True),
+    "review": lambda photos: proposals(photos / "boxes.csv", bare(photos), strict=True),
+}
+BAD = {case: REFUSED[case] for case in ("no height", "a size of 0", "an empty box", "a box outside", "no number")}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_one_bad_row_of_many_is_left_out_and_named_unless_it_is_strict(
+    photos: Path, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text, words = BAD[case]
+    good = "".join(f"a/2.png,a,60,40,{x0},2,40,20\n" for x0 in range(9))
+    (photos / "boxes.csv").write_text(text + good)
+    for read in READERS.values():
+        caplog.clear()
+        read(photos)
+        assert "1 of 10 boxes cannot be and are left out. boxes.csv in " in caplog.text and words in caplog.text
+    for read in STRICT.values():
+        with pytest.raises(BoxlessError) as error:
+            read(photos)
+        assert words in str(error.value)
+    for contradiction in ("a row twice", "two classes", "two sizes"):
+        (photos / "boxes.csv").write_text(REFUSED[contradiction][0] + good)
+        with pytest.raises(BoxlessError):
+            read_data(photos)
+    assert found_bad(photos, text + good) == 1
+
+
+def found_bad(photos: Path, text: str) -> int:
+    """What `check` says of the rows, which are the same for it."""
+    (photos / "boxes.csv").write_text(text)
+    found = check(photos)
+    return len(found.unreadable) + sum(len(names) for kind, names in found.wrong_boxes.items() if kind != "tiny")
+
+
+def test_an_image_that_is_not_there_is_one_bad_row(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [f"a/2.png,a,60,40,{x0},2,40,20\n" for x0 in range(38)]
+    bad = [f"a/{number}.png,a,60,40,1,2,30,20\n" for number in range(3, 7)]
+    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *rows, *bad]))
+    boxes = read_data(photos).samples[1].boxes
+    assert boxes is not None and len(boxes) == 38
+    assert "4 of 42 boxes" in caplog.text and "line 40 names the image 'a/3.png'" in caplog.text
+    assert "line 42" in caplog.text and "line 43" not in caplog.text and "Then 1 more." in caplog.text
+    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *rows, *bad, *bad[:1]]))
+    with pytest.raises(BoxlessError, match=r"line 40 names the image 'a/3\.png'"):  # so many are no slips
+        read_data(photos)
+
+
+def test_a_name_that_is_not_utf8_stands_in_the_file_with_its_bytes(photos: Path) -> None:
+    name = os.fsdecode(b"a/caf\xe9.png")
+    (photos / "a" / "1.png").rename(photos / name)
+    rows = ROW.replace("a/1.png", name).encode(errors="surrogateescape")
+    (photos / "boxes.csv").write_bytes(f"{HEAD}\n".encode() + rows + b"\n")
+    for read in (*READERS.values(), *STRICT.values()):
+        read(photos)
+    assert [sample.name for sample in read_data(photos).samples if sample.boxes is not None] == [name]
+    (photos / "boxes.csv").write_bytes(f"{HEAD}\n".encode() + rows.replace(b",a,", b",\xe9t\xe9,") + b"\n")
+    with pytest.raises(BoxlessError, match=r"line 2 is not UTF-8 text"):
+        read_data(photos)

@@ -1,5 +1,6 @@
 """Whatever boxless writes, every command that takes boxes reads: formats times commands, on photographs it found."""
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -29,6 +30,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deep = folder / "train" / "beetle" / "images"
     deep.mkdir()
     first = next(folder.glob("train/star/*.jpg"))
+    name = os.fsdecode(b"caf\xe9.jpg")  # not UTF-8
+    next(folder.glob("test/beetle/*.jpg")).rename(folder / "test" / "beetle" / name)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(first).resize((64, 48)).save(deep / "turned.jpg", exif=exif)

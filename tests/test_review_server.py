@@ -118,6 +118,11 @@ def test_decisions_undo_and_exports(paths):
         ({"index": 0, "accepted": True, "boxes": [[1, 2, float("nan"), 4]]}, 409),
         ({"index": 0, "accepted": True, "boxes": [[70, 2, 80, 4]]}, 409),
         ({"index": 0, "accepted": True, "boxes": [[5, 5, 5, 9]]}, 409),
+        ({"index": 0, "accepted": True, "boxes": [[9, 5, 5, 9]]}, 409),
+        ({"index": 0, "accepted": True, "boxes": [[-4, 5, 5, 9]]}, 409),
+        ({"index": 0, "accepted": True, "boxes": [[4, 5, 61, 9]]}, 409),
+        ({"index": 0, "accepted": True, "boxes": [[1, 2, 1e12, 4]]}, 409),
+        ({"index": 0, "accepted": True, "boxes": [[1, 2, True, 4]]}, 409),
         ([], 400),
     ],
 )
@@ -125,6 +130,69 @@ def test_decisions_that_are_none_change_nothing(paths, content, status):
     ((found, _, body),) = asked(paths, ("POST", f"/{TOKEN}/decide", {"data": json.dumps(content), "headers": JSON}))
     assert found == status and body
     assert (paths[2] / "review.jsonl").read_bytes() == b""
+
+
+def test_what_two_windows_decide_is_seen_by_both_and_not_lost(paths):
+    def turn(answer):
+        return max(image["turn"] for image in json.loads(answer[2]))
+
+    def sent(index, turn, boxes=()):
+        content = {"index": index, "accepted": True, "boxes": list(boxes), "turn": turn}
+        return ("POST", f"/{TOKEN}/decide", {"json": content})
+
+    listed, mine, theirs, same, seen, again, early, undone, left = asked(
+        paths,
+        ("GET", f"/{TOKEN}/images"),
+        sent(0, 0, [[5, 6, 30, 26]]),
+        sent(1, 0),
+        sent(0, 0),  # the other window has not seen what the first one decided
+        ("GET", f"/{TOKEN}/images?since=0"),
+        sent(0, 1),
+        ("POST", f"/{TOKEN}/undo", {"json": {"turn": 2}}),
+        ("POST", f"/{TOKEN}/undo", {"json": {"turn": 3}}),
+        ("GET", f"/{TOKEN}/images?since=3"),
+    )
+    assert turn(listed) == 0 and mine[0] == theirs[0] == again[0] == undone[0] == 200
+    assert same[0] == 409 and b"bee/0.png was decided on in another window" in same[2]
+    assert [image["name"] for image in json.loads(seen[2])] == ["bee/0.png", "bee/1.png"] and turn(seen) == 2
+    assert early[0] == 409 and b"Another window has decided meanwhile" in early[2]
+    assert [image["boxes"] for image in json.loads(left[2])] == [[[5, 6, 30, 26, True]]]
+    text = (paths[2] / "boxes.csv").read_text()
+    assert "bee/0.png,bee,60,40,5,6,30,26" in text and "bee/1.png,bee,60,40,,,,,,reviewed" in text
+
+
+def test_a_photograph_that_is_replaced_meanwhile_waits_again(paths):
+    def replace(color):
+        Image.new("RGB", (60, 40), color).save(paths[1] / "bee/0.png")
+
+    async def work():
+        async with serving(paths) as client:
+            answers = []
+            for color in (None, "red"):
+                if color:
+                    replace(color)
+                async with client.post(f"/{TOKEN}/decide", json={"index": 0, "accepted": True, "boxes": []}) as answer:
+                    answers.append((answer.status, await answer.text()))
+            return answers
+
+    asked(paths, decision(1, []), decision(0, []), decision(2, []))
+    (first, _), (second, text) = asyncio.run(work())
+    assert first == 200 and second == 409 and "bee/0.png was replaced while the review was open" in text
+    for replaced in ([0], []):
+        with opened(*paths) as one:
+            assert one.review.replaced == replaced and one.review.decision(0) is None
+            assert one.review.decision(1) is not None and "bee/0.png" not in (paths[2] / "boxes.csv").read_text()
+    with opened(*paths) as one:
+        assert one.review.undo() == 2 and one.review.undo() == 1 and one.review.undo() is None
+    with opened(*paths) as one:
+        assert one.review.counts() == {"to review": 6}
+
+
+def test_a_proposed_box_that_reaches_out_is_cut_off(paths):
+    name = paths[0] / "boxes.csv"
+    name.write_text("image,class,x0,y0,x1,y1\nbee/0.png,bee,-3,2,99,20\n")
+    ((status, _, body),) = asked(paths, decision(0, [[-3, 2, 99, 20]]))
+    assert status == 200 and json.loads(body)["boxes"] == [[0, 2, 60, 20, True]]
 
 
 def test_a_picture_of_another_size_is_not_decided_on(paths):
@@ -144,6 +212,8 @@ def test_a_picture_of_another_size_is_not_decided_on(paths):
         (f"/{TOKEN}/images", {"headers": {"Host": "evil.example:80"}}, 403),
         (f"/{TOKEN}/images", {"headers": {"Host": "127.0.0.1.evil.example"}}, 403),
         (f"/{TOKEN}/images", {"headers": {"Host": "localhost"}}, 200),
+        (f"/{TOKEN}/images", {"headers": {"Origin": "http://evil.example"}}, 403),
+        (f"/{TOKEN}/images?since=x", {}, 400),
         (f"/{TOKEN}/thumbnail/6", {}, 404),
         (f"/{TOKEN}/thumbnail/-1", {}, 404),
         (f"/{TOKEN}/thumbnail/1e3", {}, 404),

@@ -1,6 +1,7 @@
 """The command line: parse, call, print. No verb imports torch before its work begins, so that help is instant."""
 
 import errno
+import io
 import json
 import logging
 import os
@@ -124,4 +125,6 @@ def main() -> None:
     # Threads that wait for each other should sleep, not spin: two training runs on two cores take 1.5 times as long as
     # one instead of 10 times, for 8 % on an idle machine. It must be set before torch starts its threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name may hold what the terminal cannot show
     sys.exit(app.meta())

@@ -3,12 +3,18 @@
 from pathlib import Path
 
 from boxless.cli import console
-from boxless.cli.flags import Inference, Switch
+from boxless.cli.flags import Inference, Reading, Switch
 from boxless.runtime.errors import UsageError
 
 
 def calibrate(
-    photos: Path, *, boxes: Path, out: Path = Path("found.toml"), json: Switch = False, flags: Inference = Inference()
+    photos: Path,
+    *,
+    boxes: Path,
+    out: Path = Path("found.toml"),
+    json: Switch = False,
+    flags: Inference = Inference(),
+    reading: Reading = Reading(),
 ) -> int:
     """Choose method and threshold by ten to fifty boxed images, and say what to expect on the others.
 
@@ -26,6 +32,8 @@ def calibrate(
         Print the choice and its numbers as JSON.
     flags
         What commands that run a method have in common.
+    reading
+        What commands that read boxes have in common.
 
     """
     from boxless.data.folder import read_data
@@ -36,7 +44,8 @@ def calibrate(
 
     if flags.threshold is not None:
         raise UsageError("The threshold is what calibrate chooses. Leave --threshold out.")
-    data = with_boxes(restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category), boxes)
+    images = restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category)
+    data = with_boxes(images, boxes, strict=reading.strict)
     found = calibrated(data, lambda method: discoverer(method, **flags.options()), console.counting)
     write_text_atomic(out, [found.to_toml()], "the settings")
     if json:

@@ -1,6 +1,5 @@
 """What the verbs print with: results on stdout, progress and notes on stderr, nothing but results when quiet."""
 
-import json
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
+from boxless.runtime.files import json_text
 from boxless.runtime.progress import Progress
 
 
@@ -46,7 +46,7 @@ def line(text: str) -> None:
 
 def result(content: dict[str, Any]) -> None:
     """A result for machines: one JSON document on stdout."""
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(content))
 
 
 EVERY = 30.0

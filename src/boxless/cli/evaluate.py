@@ -1,8 +1,9 @@
 """`boxless evaluate`: how good are the boxes, beside what no method at all would score."""
 
 from pathlib import Path
+from typing import Any
 
-from boxless.cli.flags import Inference, Switch
+from boxless.cli.flags import Inference, Reading, Switch
 
 
 def evaluate(
@@ -16,6 +17,7 @@ def evaluate(
     seed: int = 0,
     json: Switch = False,
     flags: Inference = Inference(),
+    reading: Reading = Reading(),
 ) -> int:
     """Measure a trained run or a training-free method on images with known boxes.
 
@@ -45,12 +47,15 @@ def evaluate(
         Print the result as JSON.
     flags
         What commands that run a finished method have in common.
+    reading
+        What commands that read boxes have in common.
 
     """
     from boxless.cli import console
     from boxless.data.splits import splits_for
 
-    test, other = splits_for(data, split=split, fit=fit, classes=flags.classes, one_category=flags.one_category)
+    restrict: dict[str, Any] = {"classes": flags.classes, "one_category": flags.one_category}
+    test, other = splits_for(data, split=split, fit=fit, strict=reading.strict, **restrict)
     from boxless.cli.measurement_tables import print_measurement
     from boxless.evaluation.evaluate import evaluate as measure  # torch, once the arguments are known to be good
     from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps

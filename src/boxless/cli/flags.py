@@ -11,7 +11,16 @@ from boxless.runtime.device_options import Precision
 from boxless.runtime.toml_settings import require_positive
 
 Switch = Annotated[bool, Parameter(negative="")]
+STRICT = "Refuse boxes of which a single one cannot be, such as an empty one, instead of leaving it out and naming it."
 SHORT = {"batch_size": "-b", "workers": "-j"}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How boxes are read that somebody else has drawn or found."""
+
+    strict: Annotated[bool, Parameter(negative="", help=STRICT)] = False
 
 
 @Parameter(name="*")

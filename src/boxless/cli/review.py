@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from boxless.cli import console
-from boxless.cli.flags import Switch
+from boxless.cli.flags import Reading, Switch
 
 if TYPE_CHECKING:
     from boxless.review.again import FindAgain
@@ -21,6 +21,7 @@ def review(
     port: int = 0,
     open: Switch = False,
     json: Switch = False,
+    reading: Reading = Reading(),
 ) -> int:
     """Accept, reject or correct boxes with mouse and keyboard, in the browser of this machine.
 
@@ -45,6 +46,8 @@ def review(
         Open the page in the browser.
     json
         Print the counts as JSON when the review ends.
+    reading
+        What commands that read boxes have in common.
 
     """
     from boxless.review.opening import opened
@@ -52,9 +55,14 @@ def review(
 
     if (boxes / "best.pt").is_file():
         boxes = _predicted(boxes, photos, out / "found")
-    with opened(boxes, photos, out) as review:
+    with opened(boxes, photos, out, strict=reading.strict) as review:
         if review.links:
             console.note(f"{review.links} images are links that lead out of {photos}; they are left out.")
+        if replaced := review.review.replaced:
+            first = review.review.proposals[replaced[0]].name
+            console.note(
+                f"{len(replaced)} photographs were replaced since you decided on them and wait again: {first} ..."
+            )
         if export is None:
             serve(review, port, lambda address: _announce(address, browse=open), _find_again(photos, review))
         else:

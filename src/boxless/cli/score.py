@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from boxless.cli import console
-from boxless.cli.flags import Switch
+from boxless.cli.flags import Reading, Switch
 
 
 def score(
@@ -15,6 +15,7 @@ def score(
     masks: Path | None = None,
     out: Path | None = None,
     json: Switch = False,
+    reading: Reading = Reading(),
 ) -> int:
     """Score heat maps that any program made, under one protocol or several side by side.
 
@@ -36,13 +37,15 @@ def score(
         File for the result as JSON; default: none.
     json
         Print the result as JSON.
+    reading
+        What commands that read boxes have in common.
 
     """
     from boxless.cli.measurement_tables import print_scores
     from boxless.evaluation.score_files import score as measure
     from boxless.runtime.files import write_json
 
-    scores = measure(maps, truth, protocols=protocol, predictions=predictions, masks=masks)
+    scores = measure(maps, truth, protocols=protocol, predictions=predictions, masks=masks, strict=reading.strict)
     if out is not None:
         write_json(out, scores.to_dict())
     if json:

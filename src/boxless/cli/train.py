@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from boxless.cli import console
 from boxless.cli.config import read_config
-from boxless.cli.flags import SHORT, RunFlags
+from boxless.cli.flags import SHORT, STRICT, RunFlags, Switch
 from boxless.discovery import DISCOVERERS
 from boxless.discovery.position_settings import PositionTraining
 from boxless.gan import GANS
@@ -43,10 +43,14 @@ def _train_classifier(method: str, data: Path, out: Path, run: RunFlags, values:
 
 
 def _train_regressor(method: str, data: Path, out: Path, run: RunFlags, values: dict[str, Any]) -> None:
-    boxes = values.pop("boxes")
+    from boxless.data.annotation_files import read_truth
+
+    boxes, strict = values.pop("boxes"), values.pop("strict")
     values["resize"] = values["resize"] or values["size"]
     options, settings = _parted(method, values)
     train = _all_or_train(data, run)
+    if strict:
+        read_truth(boxes, train.source, strict=True)
     from boxless.methods.training import train_regressor  # torch, once the data is known to be good
 
     train_regressor(method, options, train, boxes, settings, out, resume=run.resume, overwrite=run.overwrite)
@@ -156,6 +160,7 @@ _BOXES = Option(
     Argument.empty,
     "Boxes to learn from: the folder that find or predict wrote, in any format, a boxes.csv, or a COCO json.",
 )
+_STRICT = Option("strict", Switch, False, STRICT)
 _UNCUT = Option(
     "resize",
     int | None,
@@ -168,7 +173,7 @@ for _name in METHODS:
     _command(_train_classifier, _name, class_summary(TRAINED[_name]), [*method_options(_name), *_TRAINING])
 for _name in REGRESSORS:
     _uncut = [_UNCUT if option.name == "resize" else option for option in _TRAINING]
-    _command(_train_regressor, _name, class_summary(TRAINED[_name]), [_BOXES, *method_options(_name), *_uncut])
+    _command(_train_regressor, _name, class_summary(TRAINED[_name]), [_BOXES, _STRICT, *method_options(_name), *_uncut])
 for _name, _recipe in GANS.items():
     _command(_train_gan, _name, _recipe.summary, _options(GanTraining))
 _command(_train_position, "position", class_summary(DISCOVERERS["position"]), _options(PositionTraining))

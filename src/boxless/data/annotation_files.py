@@ -54,19 +54,19 @@ def parse_annotations(path: Path, images: Source | None = None) -> Dataset:
     )
 
 
-def read_truth(path: Path, images: Source | None = None) -> Truth:
+def read_truth(path: Path, images: Source | None = None, *, strict: bool = False) -> Truth:
     """Names, sizes, boxes (half-open, cut off at the image's edges) and labels from one of the three formats.
 
-    A size that the file does not state is that of the picture in `images`, or beside the file. Raises BoxlessError with
-    the file and the line for what cannot be: no size, a box that is empty or outside, the same box twice, two sizes or
-    two classes of one image.
+    A size that the file does not state is that of the picture in `images`, or beside the file. `strict` is as for
+    `checked`, of which this raises what it raises: BoxlessError with the file and the line for the same box twice, two
+    sizes or two classes of one image; and for an image without a size.
     """
     parsed = parse_annotations(path, images)
-    if not parsed.samples and not parsed.faults:
+    if not parsed.samples and not parsed.bad_rows:
         raise BoxlessError(f"{path} has no rows. Expected a row for each box.")
     sizes = [sample.size or _size(sample.name, path, images or parsed.source) for sample in parsed.samples]
     sized = [replace(sample, size=size) for sample, size in zip(parsed.samples, sizes, strict=True)]
-    samples = checked(replace(parsed, samples=sized)).samples
+    samples = checked(replace(parsed, samples=sized), strict=strict).samples
     return Truth(
         [sample.name for sample in samples],
         sizes,

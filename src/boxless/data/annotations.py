@@ -5,6 +5,7 @@ Annotation files are written by other programs and by hand. Whatever is wrong wi
 names the file and the place in it.
 """
 
+import logging
 import math
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,14 +20,23 @@ from boxless.data.images import read_size
 from boxless.data.sources import Source, open_source
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
+log = logging.getLogger(__name__)
+
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
 
 MOST_CLASSES = 1_000_000
 """A class with a higher number is damage; a list of so many names would fill the memory."""
 
+FEW_BAD, NAMED = 10, 3
+"""Rows of which one may be bad; bad ones that are named."""
+
 LARGEST = 1e9
 """No pixel, side or label of a picture is beyond this; float32, in which boxes are kept, has no place for it either."""
+
+
+class ContradictionError(BoxlessError):
+    """Two rows of annotations that cannot both be right."""
 
 
 def numbers(values: Sequence[object], where: str) -> list[float]:
@@ -110,18 +120,34 @@ def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size:
     return Sample(name, label, stacked(one.box for one in written), size, tuple(written))
 
 
-def checked(dataset: Dataset) -> Dataset:
+def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     """What a parser gave, with the boxes cut off at the edges of their pictures.
 
-    Raises BoxlessError for the first fault of the annotations, and for a box that is empty or outside of its picture.
+    A row that cannot be (no numbers, an image that is not there, a box that is empty or outside of its picture) is left
+    out, counted and logged with its place. Raises BoxlessError for the first contradiction of the annotations, and for
+    such a row with `strict`, or where it is more than one in FEW_BAD: then the whole is not what it is taken for.
     """
-    for sentence in faults_of(dataset):
+    for sentence in contradictions(dataset):
         raise BoxlessError(sentence)
-    return replace(dataset, samples=[_checked(one, dataset.source) if one.written else one for one in dataset.samples])
+    bad, samples = list(dataset.bad_rows), []
+    for sample in dataset.samples:
+        samples.append(_checked(sample, dataset.source, bad) if sample.written else sample)
+    rows = len(dataset.bad_rows) + sum(len(sample.written) for sample in dataset.samples)
+    if bad and (strict or len(bad) * FEW_BAD > rows):
+        raise BoxlessError(bad[0])
+    if bad:
+        more = f" Then {len(bad) - NAMED} more." if len(bad) > NAMED else ""
+        log.warning("%d of %d boxes cannot be and are left out. %s%s", len(bad), rows, " ".join(bad[:NAMED]), more)
+    return replace(dataset, samples=samples, bad_rows=())
 
 
 def faults_of(dataset: Dataset) -> list[str]:
     """What is wrong with the annotations as a whole and line by line, but for boxes and their pictures."""
+    return [*contradictions(dataset), *dataset.bad_rows]
+
+
+def contradictions(dataset: Dataset) -> list[str]:
+    """What is wrong with the annotations as a whole."""
     written = [one for sample in dataset.samples for one in sample.written]
     if written and all(0 <= min(one.box) < max(one.box) <= 1 for one in written):
         within = next((one for one in written if any(side % 1 for side in one.box)), None)
@@ -131,12 +157,22 @@ def faults_of(dataset: Dataset) -> list[str]:
     return list(dataset.faults)
 
 
-def _checked(sample: Sample, source: Source) -> Sample:
+def _checked(sample: Sample, source: Source, bad: list[str]) -> Sample:
     if any(_reaches_out(one.box, sample.size) for one in sample.written):
         with suppress(BrokenImageError):  # it may be that the size is wrong and the box is right
             check_size(sample, read_size(source.read(sample.name), sample.name))
-    boxes = [checked_box(*one.box, sample.size, one.where) for one in sample.written]
+    boxes = []
+    for one in sample.written:
+        try:
+            boxes.append(checked_box(*one.box, sample.size, one.where))
+        except BoxlessError as error:
+            bad.append(str(error))
     return replace(sample, boxes=stacked(boxes), written=())
+
+
+def sound_boxes(sample: Sample) -> list[WrittenBox]:
+    """Those of the boxes as they are written that `checked` keeps."""
+    return [one for one in sample.written if not fault(one.box, sample.size)]
 
 
 def check_size(sample: Sample, size: Size) -> None:

@@ -9,17 +9,20 @@ tabs; names may have back slashes or begin with ./, as those in COCO json.
 import csv
 import io
 import math
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxless.data.annotations import Box, Size, annotated, numbers, plain_name, score_of, text_of, whole
+from boxless.data.annotations import Box, ContradictionError, Size, annotated, numbers, plain_name, score_of, whole
 from boxless.data.dataset import Dataset, Sample, WrittenBox
 from boxless.data.sources import FolderSource, Source
 from boxless.runtime.errors import BoxlessError, brief
 
 COLUMNS = ("image", "class", "width", "height", "x0", "y0", "x1", "y1")
+FOREIGN = re.compile("[\udc80-\udcff]")
+"""Bytes that are no UTF-8, as Python has them in the names of files."""
 REQUIRED = ("image", "x0", "y0", "x1", "y1")
 
 
@@ -39,25 +42,28 @@ class Annotation:
 def parse_boxes_csv(path: Path) -> Dataset:
     """The images of a boxes.csv in its order, without looking for them; raises BoxlessError for another file."""
     source = FolderSource(path.parent)
-    known, faults = read_rows(source, [path.name], None)
+    known, faults, bad_rows = read_rows(source, [path.name], None)
     classes = sorted({one.label[0] for one in known.values()} - {""})
     index = {name: label for label, name in enumerate(classes)}
     samples = [one.sample(name, index.get(one.label[0])) for name, one in known.items()]
-    return Dataset(source, samples, classes, faults=tuple(faults))
+    return Dataset(source, samples, classes, faults=tuple(faults), bad_rows=tuple(bad_rows))
 
 
 def read_rows(
     source: Source, files: Iterable[str], pictures: Collection[str] | None
-) -> tuple[defaultdict[str, Annotation], list[str]]:
-    """What csv files say of each image, and a sentence for every row that cannot be; `pictures` are the images there.
+) -> tuple[defaultdict[str, Annotation], list[str], list[str]]:
+    """What csv files say of each image, and a sentence for every contradiction and for every row that cannot be.
+
+    `pictures` are the images there.
 
     A file may repeat what another one says, but not itself. Raises BoxlessError for a file that is not csv.
     """
     known: defaultdict[str, Annotation] = defaultdict(Annotation)
-    faults: list[str] = []
+    faults, bad_rows = list[str](), list[str]()
     for file in files:
         where, lines = f"{file} in {source.root}", dict[tuple[str, Box], int]()
-        text = text_of(source, file)
+        text = source.read(file).decode("utf-8-sig", "surrogateescape")  # a name has the bytes that its file has
+        foreign = FOREIGN.search(text) is not None
         head = text.partition("\n")[0]
         separator = next((mark for mark in ";\t" if mark in head and "," not in head), ",")
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -67,14 +73,23 @@ def read_rows(
                 raise BoxlessError(f"{where} has no column {', '.join(lacking)}. Expected {','.join(COLUMNS)}.")
             for values in rows:
                 if values:
+                    if foreign and not _readable(values, pictures):
+                        raise BoxlessError(f"{where}, line {rows.line_num} is not UTF-8 text. Save it as UTF-8.")
                     row = dict.fromkeys((*COLUMNS, "score", "source"), "") | dict(zip(columns, values, strict=False))
                     try:
                         _add(row, where, rows.line_num, known, lines, pictures)
                     except BoxlessError as error:
-                        faults.append(str(error))
+                        (faults if isinstance(error, ContradictionError) else bad_rows).append(str(error))
         except csv.Error as error:
             raise BoxlessError(f"{where}, line {rows.line_num}: not csv ({error}).") from error
-    return known, faults
+    return known, faults, bad_rows
+
+
+def _readable(values: list[str], pictures: Collection[str] | None) -> bool:
+    """Whether a row is UTF-8, but for the name of an image that has such bytes itself, and a class out of that."""
+    foreign = [cell for cell in values if FOREIGN.search(cell)]
+    names = [cell for cell in foreign if pictures is None or cell in pictures]
+    return all(any(cell in name for name in names) for cell in foreign)
 
 
 def _add(
@@ -95,12 +110,12 @@ def _add(
     x0, y0, x1, y1 = numbers(sides, where) if any(sides) else [math.nan] * 4
     one = known[name]
     if row["class"] and one.label[0] not in ("", row["class"]):
-        raise BoxlessError(
+        raise ContradictionError(
             f"{where}: {name} is of class {row['class']!r} here, and of {one.label[0]!r} in {one.label[1]}. "
             "Expected one class per image."
         )
     if size and one.size[0] not in (None, size):
-        raise BoxlessError(
+        raise ContradictionError(
             f"{where}: {name} is {size[0]} x {size[1]} here, and of another size in {one.size[1]}. "
             "Expected one size per image."
         )
@@ -109,7 +124,7 @@ def _add(
     if any(sides):
         box = x0, y0, x1, y1
         if (name, box) in lines:
-            raise BoxlessError(f"{where} repeats the box of line {lines[name, box]}. Remove one of them.")
+            raise ContradictionError(f"{where} repeats the box of line {lines[name, box]}. Remove one of them.")
         lines[name, box] = line
         one.boxes.setdefault(box, WrittenBox(box, where, row["source"], score_of(row["score"])))
 

@@ -61,7 +61,7 @@ def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
         raise BoxlessError(f"{path} lists the image {brief(twice, 200)} under two ids. Expected one entry per image.")
     categories = _by_id(content.get("categories", []), f"{path}, a category")
     ids = sorted(categories, key=lambda key: whole([key], f"{path}, categories"))
-    labels, boxes, faults = _annotations(content, path, names, {key: label for label, key in enumerate(ids)})
+    labels, boxes, bad_rows = _annotations(content, path, names, {key: label for label, key in enumerate(ids)})
     samples = [
         annotated(
             name,
@@ -72,7 +72,7 @@ def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
         for key, name in names.items()
     ]
     classes = [str(_field(categories[key], "name", f"{path}, a category")) for key in ids]
-    return Dataset(source, samples, classes, faults=tuple(faults))
+    return Dataset(source, samples, classes, bad_rows=tuple(bad_rows))
 
 
 def _by_id(entries: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:
@@ -110,7 +110,7 @@ def _annotations(
     """The labels and the boxes of every image id, and a sentence for every annotation that cannot be."""
     labels: dict[Any, set[int]] = defaultdict(set)
     boxes: dict[Any, list[WrittenBox]] = defaultdict(list)
-    faults = []
+    bad_rows = []
     for entry in content.get("annotations", []):
         where = f"{path}, annotation {brief(entry.get('id'))}"
         try:
@@ -123,8 +123,8 @@ def _annotations(
             if (box := _box(entry, where)) is not None:
                 boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score"))))
         except BoxlessError as error:
-            faults.append(str(error))
-    return labels, boxes, faults
+            bad_rows.append(str(error))
+    return labels, boxes, bad_rows
 
 
 def _box(entry: dict[str, Any], where: str) -> Box | None:

@@ -67,7 +67,7 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
     there = set(source.names())
     read: list[tuple[Dataset, str]] = []
     classes = dict[str, None]()
-    faults: tuple[str, ...] = ()
+    bad_rows: tuple[str, ...] = ()
     for name, (part, places) in parts.items():
         where = f"{name} in {source.root}"
         parsed = parse_coco_text(text_of(source, name), where, source)
@@ -81,7 +81,7 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
         classes |= dict.fromkeys(one for one in parsed.classes if one not in unused)
         if split in (None, part):
             read.append((_without_sizes(parsed) if name == LABEL_STUDIO else parsed, place))
-            faults += parsed.faults
+            bad_rows += parsed.bad_rows
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
         replace(
@@ -92,7 +92,7 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
         for parsed, place in read
         for sample in parsed.samples
     ]
-    return Dataset(source, sorted(samples, key=lambda sample: sample.name), list(classes), split, faults)
+    return Dataset(source, sorted(samples, key=lambda sample: sample.name), list(classes), split, bad_rows=bad_rows)
 
 
 def _without_sizes(parsed: Dataset) -> Dataset:

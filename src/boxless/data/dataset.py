@@ -49,7 +49,9 @@ class Dataset:
     classes: list[str] = field(default_factory=list)
     split: str | None = None
     faults: tuple[str, ...] = ()
-    """What is wrong with the annotations, in sentences; data that was checked has none."""
+    """What in the annotations contradicts itself, in sentences; data that was checked has none."""
+    bad_rows: tuple[str, ...] = ()
+    """The same for single rows that cannot be, and that were left out."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -71,5 +73,5 @@ def data_hash(dataset: Dataset) -> str:
     for sample in sorted(dataset.samples, key=lambda sample: sample.name):
         boxes = "" if sample.boxes is None else np.asarray(sample.boxes, np.float32).tolist()
         label = "" if sample.label is None else dataset.classes[sample.label]
-        digest.update(f"{sample.name}\0{label}\0{boxes}\n".encode())
+        digest.update(f"{sample.name}\0{label}\0{boxes}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

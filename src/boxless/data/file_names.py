@@ -46,6 +46,9 @@ SPLITS = ("train", "val", "valid", "validation", "test")
 WRITTEN = "Boxes found by boxless"
 """How the README.txt of a folder begins that an export wrote; the format follows in parentheses."""
 
+NO_CHARACTER = "\ufffd"
+"""What stands in an XML file for what XML cannot hold, such as a byte of a name that is not UTF-8."""
+
 LARGEST_FILE = 2**29
 """Bytes of one file; a larger one is refused before it is read: it is no photograph, and may be an unpacking bomb."""
 

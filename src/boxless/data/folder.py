@@ -36,14 +36,14 @@ LABELS_JSON = "labels.json"
 LISTS = (LABELS_JSON, wsol_lists.IDS)
 
 
-def read_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
+def read_data(path: Path, split: str | None = None, *, images: Path | None = None, strict: bool = False) -> Dataset:
     """The samples of one split of a data set, sorted by name; the classes are those of all its splits, in order.
 
     `split` is one of `splits(path)`, "all", or None for data without splits; `images` says where the images of a json
     or of lists are, if not beside them. Raises UsageError for a split that is missing or must be chosen, BoxlessError
-    for data that cannot be read.
+    for data that cannot be read. `strict` is as for `checked`.
     """
-    return checked(parse_data(path, split, images=images))
+    return checked(parse_data(path, split, images=images), strict=strict)
 
 
 def parse_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
@@ -142,7 +142,7 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
         warn_once(f"{len(others)} files of {source.root} are not read, such as {others[0]}. Save them as jpg or png.")
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
-    known, faults = read_rows(source, boxes_files(names), set(pictures))
+    known, faults, bad_rows = read_rows(source, boxes_files(names), set(pictures))
     divided = split_folders(pictures)
     class_of = {name: class_folder(name, divided) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
@@ -152,7 +152,7 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
         for name in pictures
         if split is None or name.startswith(f"{split}/")
     ]
-    return Dataset(source, samples, classes, split, tuple(faults))
+    return Dataset(source, samples, classes, split, tuple(faults), tuple(bad_rows))
 
 
 def boxes_files(names: Iterable[str]) -> list[str]:

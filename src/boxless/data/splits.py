@@ -19,10 +19,12 @@ def splits_for(
     fit: str | None = None,
     classes: str | None = None,
     one_category: bool = False,
+    strict: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """The split to score (default: test, else val, else all there is) and the one to fit on (default: train, if any).
 
-    Raises UsageError for a split that does not exist, or when both would be the same images.
+    `strict` is as for `read_data`. Raises UsageError for a split that does not exist, or when both would be the same
+    images.
     """
     there = splits(data)
     test = split or split_named(there, "test", "val", "valid", "validation")
@@ -31,8 +33,11 @@ def splits_for(
     other = None if fit == "none" else fit or (train if (train := split_named(there, "train")) != test else None)
     if other is not None and other == test:
         raise UsageError(f"The split {test} cannot be scored with a threshold fitted on itself. Choose another --fit.")
-    scored = restricted(read_data(data, test), classes, one_category=one_category)
-    return scored, None if other is None else restricted(read_data(data, other), classes, one_category=one_category)
+
+    def chosen(name: str | None) -> Dataset:
+        return restricted(read_data(data, name, strict=strict), classes, one_category=one_category)
+
+    return chosen(test), None if other is None else chosen(other)
 
 
 def split_named(there: list[str], *names: str) -> str | None:

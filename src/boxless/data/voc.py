@@ -25,7 +25,7 @@ from boxless.data.annotated_images import (
 )
 from boxless.data.annotations import numbers, text_of
 from boxless.data.dataset import Dataset, WrittenBox
-from boxless.data.file_names import SPLITS, SUFFIXES, is_image
+from boxless.data.file_names import NO_CHARACTER, SPLITS, SUFFIXES, is_image
 from boxless.data.sources import Source, warn_once
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -98,7 +98,12 @@ def _stem(name: str) -> str:
 
 
 def _file_name(tree: ElementTree.Element, name: str) -> str:
-    return PurePosixPath((tree.findtext("filename") or "").replace("\\", "/")).name or _stem(name)
+    """The image's name; the file's own where XML could not hold it."""
+    file = PurePosixPath((tree.findtext("filename") or "").replace("\\", "/"))
+    if file.name and NO_CHARACTER not in file.name:
+        return file.name
+    stem = PurePosixPath(_stem(name)).name
+    return stem if stem.endswith(file.suffix) else stem + file.suffix
 
 
 def _lists(source: Source, names: Sequence[str], files: Sequence[str]) -> dict[str, str]:

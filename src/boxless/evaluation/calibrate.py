@@ -116,12 +116,12 @@ class Calibration:
         }
 
 
-def with_boxes(data: Dataset, path: Path) -> Dataset:
-    """The folder's images with the boxes of an annotation file and no others.
+def with_boxes(data: Dataset, path: Path, *, strict: bool = False) -> Dataset:
+    """The folder's images with the boxes of an annotation file and no others; `strict` is as for `read_truth`.
 
     Raises BoxlessError for boxes that cannot be, boxes of images that are not there, and fewer than FEWEST images.
     """
-    truth = read_truth(path, data.source)
+    truth = read_truth(path, data.source, strict=strict)
     boxed = {
         name: (boxes, size)
         for name, boxes, size in zip(truth.names, truth.boxes, truth.sizes, strict=True)

@@ -41,13 +41,15 @@ def score(
     predictions: Path | None = None,
     masks: Path | None = None,
     seed: int = 0,
+    strict: bool = False,
 ) -> Scores:
     """Saved maps (folder of .npy/.png or .npz) scored against a boxes.csv, COCO json, export, or data with boxes.
 
-    Raises UsageError for an unknown protocol and for pxap without masks, BoxlessError for input that cannot be scored.
+    `strict` is as for `read_truth`. Raises UsageError for an unknown protocol and for pxap without masks,
+    BoxlessError for input that cannot be scored.
     """
     wanted = [protocol_named(name) for name in protocols]
-    known = read_truth(truth)
+    known = read_truth(truth, strict=strict)
     heats = MapFiles(maps, known.names)
     notes = _counts(heats, known)
     classes = list(known.classes)

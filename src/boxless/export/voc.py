@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from boxless.boxes.from_heatmap import Detections
+from boxless.data.file_names import NO_CHARACTER
 from boxless.export import sidecar_files
 
 ENTRIES = {"Annotations"}
@@ -83,4 +84,4 @@ def _object(name: str, box: np.ndarray, size: tuple[int, int]) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})  # a parser turns a bare \r into \n
+    return escape(NOT_XML.sub(NO_CHARACTER, text), {"\r": "&#13;"})  # a parser turns a bare \r into \n

@@ -40,22 +40,38 @@ class Decision:
     size: tuple[int, int]
     proposed: tuple[SourcedBox, ...]
     """What the finder had proposed when it was made."""
+    mark: str = ""
+    """What the photograph's file was by then, as `data.marks` says it."""
 
 
 Reader = Callable[[Path], Sequence[Proposal]]
+Marks = Callable[[Sequence[str]], str]
 
 
 class Review:
-    """Proposals and the decisions on them, in the folder `out`; `read` gives the proposals of a folder of boxes."""
+    """Proposals and the decisions on them, in the folder `out`.
 
-    def __init__(self, found: Sequence[Proposal], out: Path, journal: Journal, read: Reader) -> None:
+    `read` gives the proposals of a folder of boxes, `mark` what tells a photograph from one that takes its place.
+    """
+
+    def __init__(self, found: Sequence[Proposal], out: Path, journal: Journal, read: Reader, mark: Marks) -> None:
         self.proposals, self.out, self._journal, self._read = list(found), out, journal, read
+        self._mark = mark
+        self._marks = [mark([one.name]) for one in self.proposals]
+        self.turns = [0] * len(self.proposals)
+        """When each image was changed last, counted in changes: by it a page knows what it has not seen."""
         self._index = {one.name: index for index, one in enumerate(self.proposals)}
         self._decisions: dict[int, Decision] = {}
         self._undo: list[tuple[int, Decision | None]] = []
         self._lines: dict[int, str] = {}
+        self._turn = 0
         for number, entry in enumerate(journal.read(), 1):
             self._replay(entry, f"{journal.path}, line {number}")
+        self.replaced = [index for index, made in self._decisions.items() if made.mark not in ("", self._marks[index])]
+        """Images that were decided on and whose photographs are others now: they wait again."""
+        for index in self.replaced:
+            self._journal.append({"replaced": self.proposals[index].name, "time": _now()})
+            self._forget(index)
         self._save()
 
     def decision(self, index: int) -> Decision | None:
@@ -90,11 +106,17 @@ class Review:
         return dict(Counter(map(self.status, range(len(self.proposals)))))
 
     def decide(self, index: int, accepted: bool, places: Sequence[Place], size: tuple[int, int]) -> None:
-        """Save a decision; boxes that are where a method put them stay that method's, with their score."""
+        """Save a decision; boxes that are where a method put them stay that method's, with their score.
+
+        Raises BoxlessError for a photograph that was replaced since the review was opened.
+        """
+        name = self.proposals[index].name
+        if self._mark([name]) != self._marks[index]:
+            raise BoxlessError(f"{name} was replaced while the review was open. Start the review again to see it.")
         theirs, before = self.proposals[index].boxes, self._decisions.get(index)
         known = theirs if before is None else (*theirs, *before.boxes)
-        made = Decision(accepted, tuple(_sourced(place, known) for place in places), size, theirs)
-        self._journal.append({"image": self.proposals[index].name, **_entry(made), "time": _now()})
+        made = Decision(accepted, tuple(_sourced(place, known) for place in places), size, theirs, self._marks[index])
+        self._journal.append({"image": name, **_entry(made), "time": _now()})
         self._set(index, made)
         self._save()
 
@@ -136,15 +158,27 @@ class Review:
             if (index := self._index.get(one.name)) is not None:
                 before = self.proposals[index]
                 self.proposals[index] = replace(before, boxes=one.boxes, size=one.size or before.size)
+                if index not in self._decisions:
+                    self._change(index)
 
     def _set(self, index: int, made: Decision) -> None:
         self._undo.append((index, self._decisions.get(index)))
         self._decisions[index] = made
+        self._change(index)
+
+    def _change(self, index: int) -> None:
         self._lines.pop(index, None)
+        self._turn += 1
+        self.turns[index] = self._turn
+
+    def _forget(self, index: int) -> None:
+        self._decisions.pop(index, None)
+        self._undo = [done for done in self._undo if done[0] != index]
+        self._change(index)
 
     def _take_back(self) -> None:
         index, before = self._undo.pop()
-        self._lines.pop(index, None)
+        self._change(index)
         if before is None:
             del self._decisions[index]
         else:
@@ -154,7 +188,7 @@ class Review:
         if "proposals" in entry:
             self._propose(self._read(self.out / str(entry["proposals"])))
             return
-        name = entry.get("image", entry.get("undo"))
+        name = entry.get("image", entry.get("undo", entry.get("replaced")))
         if name not in self._index:
             raise UsageError(
                 f"{where} is about the image {name!r}, which is not in these photos. Give the photos that the review "
@@ -162,6 +196,8 @@ class Review:
             )
         if "undo" in entry and self._undo and self._undo[-1][0] == self._index[name]:
             self._take_back()
+        elif "replaced" in entry:
+            self._forget(self._index[name])
         elif "image" in entry:
             index = self._index[name]
             self._set(index, _decision(entry, self.proposals[index].boxes, where))
@@ -196,7 +232,7 @@ def _iou(one: Place, other: Place) -> float:
 
 def _entry(made: Decision) -> dict[str, Any]:
     boxes = [{"box": box.place, "source": box.source, "score": box.score} for box in made.boxes]
-    return {"accepted": made.accepted, "size": made.size, "boxes": boxes}
+    return {"accepted": made.accepted, "size": made.size, "boxes": boxes, "mark": made.mark}
 
 
 def _decision(entry: dict[str, Any], proposed: tuple[SourcedBox, ...], where: str) -> Decision:
@@ -206,7 +242,7 @@ def _decision(entry: dict[str, Any], proposed: tuple[SourcedBox, ...], where: st
             x0, y0, x1, y1 = map(float, box["box"])
             boxes.append(SourcedBox((x0, y0, x1, y1), str(box["source"]), box["score"]))
         width, height = map(int, entry["size"])
-        return Decision(bool(entry["accepted"]), tuple(boxes), (width, height), proposed)
+        return Decision(bool(entry["accepted"]), tuple(boxes), (width, height), proposed, str(entry.get("mark", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise BoxlessError(f"{where}: expected a decision with accepted, size and boxes. Remove the line.") from error
 

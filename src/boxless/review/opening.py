@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from boxless.data.folder import read_data
+from boxless.data.marks import marks
 from boxless.data.sources import FolderSource
 from boxless.export import write_boxes
 from boxless.review.decisions import Review
@@ -46,8 +48,10 @@ class Opened:
 
 
 @contextmanager
-def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
+def opened(target: Path, photos: Path, out: Path, *, strict: bool = False) -> Iterator[Opened]:
     """Open the boxes of `target` over `photos` for review in the folder `out`, for this process alone.
+
+    With `strict` one box that cannot be refuses them all.
 
     Raises UsageError for boxes that are not there, and for an `out` that another process has open, that holds other
     boxes, or that the boxes themselves are from.
@@ -60,13 +64,15 @@ def opened(target: Path, photos: Path, out: Path) -> Iterator[Opened]:
     if (out / "boxes.csv").exists() and not (out / "review.jsonl").exists():
         raise UsageError(f"{out / 'boxes.csv'} was not written by a review and is kept. Choose another --out.")
     data = read_data(photos, "all")
-    listed = proposals(boxes, data)
+    listed = proposals(boxes, data, strict=strict)
     kept = [one for one in listed if lies_inside(data.source, one.name)]
     if not kept:
         raise BoxlessError(
             f"All {len(listed)} images of {photos} are links that lead out of it. Give their own folder."
         )
     with folder_lock(out), Journal(out / "review.jsonl") as journal:
-        review = Review(kept, out, journal, lambda found: proposals(boxes_file(found), data))
+        review = Review(
+            kept, out, journal, lambda found: proposals(boxes_file(found), data), partial(marks, data.source)
+        )
         pictures = Pictures(data.source, [one.name for one in kept])
         yield Opened(review, pictures, boxes, photos, len(listed) - len(kept))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boxless.data.annotation_files import parse_annotations
-from boxless.data.annotations import checked
+from boxless.data.annotations import checked, sound_boxes
 from boxless.data.dataset import NO_CLASS, Dataset
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -46,20 +46,21 @@ def boxes_file(target: Path) -> Path:
     )
 
 
-def proposals(path: Path, photos: Dataset) -> list[Proposal]:
+def proposals(path: Path, photos: Dataset, *, strict: bool = False) -> list[Proposal]:
     """All images of `photos` in their order, with their boxes from the file `path`, who found them and how surely.
 
-    Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image.
+    Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image;
+    `strict` is as for `checked`.
     """
     parsed, method = parse_annotations(path, photos.source), _method(path)
     named: dict[str, Proposal] = {}
-    for sample, written in zip(checked(parsed).samples, parsed.samples, strict=True):
+    for sample, written in zip(checked(parsed, strict=strict).samples, parsed.samples, strict=True):
         if sample.label is None and sample.boxes is not None and parsed.classes:
             raise BoxlessError(f"{path}: {sample.name} has boxes of several classes. Expected one class per image.")
         places = [] if sample.boxes is None else sample.boxes.tolist()
         boxes = tuple(
             SourcedBox((x0, y0, x1, y1), one.source or method, one.score)
-            for (x0, y0, x1, y1), one in zip(places, written.written, strict=True)
+            for (x0, y0, x1, y1), one in zip(places, sound_boxes(written), strict=True)
         )
         label = "" if sample.label is None else parsed.classes[sample.label]
         named[sample.name] = Proposal(sample.name, label, boxes, sample.size)

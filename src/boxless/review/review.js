@@ -46,6 +46,19 @@ function absorb(fresh) {
   }
 }
 
+// What other windows have decided; an image with a decision of this one under way waits for its answer.
+async function look() {
+  if (document.hidden || unsaved) return;
+  const fresh = await ask(`images?since=${seen()}`).catch(() => []);
+  const others = fresh.filter((one) => !images[one.index].later);
+  others.forEach(absorb);
+  if (!others.length) return;
+  progress();
+  if (dialog.open && others.some((one) => one.index === shown[at].index)) view(at);
+}
+
+const seen = () => images.reduce((latest, image) => Math.max(latest, image.turn), 0);
+
 function settled() {
   progress();
   if (dialog.open) view(at);
@@ -134,8 +147,9 @@ function decide(accepted, boxes) {
   Object.assign(image, { boxes: boxes.map((box) => [...box]), outcome, later }); // the server says which more exactly
   const places = image.boxes.map((box) => box.slice(0, 4));
   queue(async () => {
-    const fresh = await ask("decide", { index: image.index, accepted, boxes: places }).finally(() => { image.later -= 1; });
-    if (!image.later) absorb(fresh);
+    const fresh = await ask("decide", { index: image.index, accepted, boxes: places, turn: image.turn }).finally(() => { image.later -= 1; });
+    if (image.later) image.turn = fresh.turn;
+    else absorb(fresh);
     settled();
   });
 }
@@ -151,7 +165,7 @@ function settle(accepted) {
 
 function undo() {
   queue(async () => {
-    const image = await ask("undo", {});
+    const image = await ask("undo", { turn: seen() });
     if (!image) return;
     absorb(image);
     const position = shown.indexOf(images[image.index]);
@@ -211,4 +225,5 @@ ask("images").then((all) => {
   start(all, { panels: 1, pictures, facts, view });
   progress();
   findAgain();
+  setInterval(look, 2000);
 }).catch((error) => trouble(error.message));

@@ -19,7 +19,7 @@ from aiohttp import web
 from boxless.data.annotations import checked_box, numbers
 from boxless.report.pages import render
 from boxless.review.again import FindAgain, SecondSearch
-from boxless.review.decisions import PERSON, Place
+from boxless.review.decisions import PERSON, SAME, Place
 from boxless.review.opening import Export, Opened
 from boxless.review.pictures import THUMBNAIL, VIEW
 from boxless.runtime.errors import BoxlessError, BrokenImageError, UsageError
@@ -92,10 +92,8 @@ def _guard(token: str) -> Any:
             return web.Response(status=403, text="This review is for this machine alone.", headers=HEADERS)
         if not hmac.compare_digest(request.match_info.get("token", "").encode(), token.encode()):
             return web.Response(status=404, headers=HEADERS)
-        if request.method == "POST" and (
-            request.content_type != "application/json"
-            or request.headers.get("Origin", f"http://{request.host}") != f"http://{request.host}"
-        ):
+        foreign = request.headers.get("Origin", f"http://{request.host}") != f"http://{request.host}"
+        if foreign or (request.method == "POST" and request.content_type != "application/json"):
             return web.Response(status=403, text="Only the page of this review may decide.", headers=HEADERS)
         try:
             response = await handler(request)
@@ -135,7 +133,12 @@ class _Pages:
         return web.Response(text=text.encode(errors="replace").decode(), content_type="text/html")
 
     async def images(self, request: web.Request) -> web.Response:
-        return web.json_response([self._image(index) for index in range(len(self.review.proposals))])
+        """All of them, or with ?since=N those that changed after the turn N, as another window may have decided."""
+        since = request.query.get("since", "-1")
+        if not since.removeprefix("-").isdecimal():
+            raise web.HTTPBadRequest(reason="expected since=N")
+        changed = [index for index, turn in enumerate(self.review.turns) if turn > int(since)]
+        return web.json_response([self._image(index) for index in changed])
 
     async def picture(self, request: web.Request) -> web.Response:
         longest = {"thumbnail": THUMBNAIL, "view": VIEW}[request.match_info["kind"]]
@@ -148,7 +151,8 @@ class _Pages:
         return web.json_response(self.pictures.size(self._index(request)))
 
     async def decide(self, request: web.Request) -> web.Response:
-        match await _json(request):
+        content = await _json(request)
+        match content:
             case {"index": int(index), "accepted": bool(accepted), "boxes": list(boxes)} if (
                 0 <= index < len(self.review.proposals) and len(boxes) <= BOXES_LIMIT
             ):
@@ -160,10 +164,18 @@ class _Pages:
                 f"{one.name} has {size[0]} x {size[1]} pixels, but its boxes were found in a picture of "
                 f"{one.size[0]} x {one.size[1]}. Find the boxes again."
             )
-        self.review.decide(index, accepted, [_place(box, size, one.name) for box in boxes], size)
+        turn = self.review.turns[index]
+        if self.review.decision(index) is not None and content.get("turn", turn) != turn:
+            raise BoxlessError(f"{one.name} was decided on in another window. Look at that, and decide again.")
+        proposed = [list(box.place) for box in one.boxes]
+        self.review.decide(index, accepted, [_place(box, size, one.name, proposed) for box in boxes], size)
         return web.json_response(self._image(index))
 
     async def undo(self, request: web.Request) -> web.Response:
+        turn = max(self.review.turns)
+        match await _json(request):
+            case {"turn": seen} if seen != turn:
+                raise BoxlessError("Another window has decided meanwhile. Undo once more to take that back.")
         index = self.review.undo()
         return web.json_response(None if index is None else self._image(index))
 
@@ -200,6 +212,7 @@ class _Pages:
             "score": scores[0] if scores else None,
             "outcome": self.review.status(index),
             "boxes": [[*box.place, box.source == PERSON] for box in boxes],
+            "turn": self.review.turns[index],
             "finders": sorted({box.source for box in boxes} - {PERSON}),
         }
 
@@ -211,8 +224,14 @@ async def _json(request: web.Request) -> Any:
         raise web.HTTPBadRequest(reason="expected JSON") from error
 
 
-def _place(box: Any, size: tuple[int, int], name: str) -> Place:
+def _place(box: Any, size: tuple[int, int], name: str, proposed: list[list[float]]) -> Place:
+    """A box of a person, which must lie in the picture; one that was proposed is cut off at its edges."""
     if not isinstance(box, list) or len(box) != 4:
         raise web.HTTPBadRequest(reason="expected boxes of x0, y0, x1, y1")
     x0, y0, x1, y1 = numbers(box, name)
-    return checked_box(x0, y0, x1, y1, size, name)
+    place = checked_box(x0, y0, x1, y1, size, name)
+    if box not in proposed and max(abs(a - b) for a, b in zip(place, (x0, y0, x1, y1), strict=True)) > SAME:
+        raise BoxlessError(
+            f"{name}: the box {x0:g},{y0:g},{x1:g},{y1:g} reaches out of the picture of {size[0]} x {size[1]} pixels."
+        )
+    return place

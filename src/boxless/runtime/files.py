@@ -98,4 +98,10 @@ def _holder(out: Path) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a result whole or not at all; raises BoxlessError when the file cannot be written."""
-    write_text_atomic(path, [json.dumps(content, indent=1, ensure_ascii=False) + "\n"], "the result")
+    write_text_atomic(path, [json_text(content)], "the result")
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """The document, in lines; the bytes of a name that is not UTF-8 as JSON's escapes, which read back."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()
