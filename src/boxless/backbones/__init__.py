@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boxless.runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from boxless.backbones.backbone import Backbone
 
 
@@ -25,11 +27,12 @@ class Entry:
     strides: tuple[int, ...]
     """Pixels of the input per pixel of the map that it can be built for; the first one is the default."""
     weights: str
-    """Import path of the function () -> state dict of its ImageNet weights; empty where there are none."""
+    """Where its ImageNet weights are from: a URL, or the import path of torchvision's enumeration or of a function
+    () -> state dict; empty where there are none."""
     about: str
 
 
-_OWN = "boxless.backbones."
+_OWN, _THEIRS = "boxless.backbones.", "torchvision.models:"
 BACKBONES = {
     "lite0": Entry(
         f"{_OWN}lite0:build",
@@ -37,19 +40,25 @@ BACKBONES = {
         f"{_OWN}lite0:imagenet",
         "EfficientNet-Lite0, 1280 channels; its ImageNet weights come with pip",
     ),
-    "vgg16": Entry(f"{_OWN}vgg:build", (8, 16, 32), f"{_OWN}vgg:imagenet", "VGG16, 512 channels"),
-    "resnet50": Entry(f"{_OWN}resnet:build", (8, 16, 32), f"{_OWN}resnet:imagenet", "ResNet50, 2048 channels"),
+    "vgg16": Entry(f"{_OWN}vgg:build", (8, 16, 32), f"{_THEIRS}VGG16_Weights", "VGG16, 512 channels"),
+    "resnet50": Entry(f"{_OWN}resnet:build", (8, 16, 32), f"{_THEIRS}ResNet50_Weights", "ResNet50, 2048 channels"),
     "inception_v3": Entry(
-        f"{_OWN}inception:build", (8, 16), f"{_OWN}inception:imagenet", "InceptionV3 up to Mixed_6e, 768 channels"
+        f"{_OWN}inception:build",
+        (8, 16),
+        f"{_THEIRS}Inception_V3_Weights",
+        "InceptionV3 up to Mixed_6e, 768 channels",
     ),
-    "alexnet": Entry(f"{_OWN}alexnet:build", (16, 8, 32), f"{_OWN}alexnet:imagenet", "AlexNet, 256 channels"),
+    "alexnet": Entry(f"{_OWN}alexnet:build", (16, 8, 32), f"{_THEIRS}AlexNet_Weights", "AlexNet, 256 channels"),
     "googlenet": Entry(
-        f"{_OWN}googlenet:build", (16, 8), f"{_OWN}googlenet:imagenet", "GoogLeNet up to inception4e, 832 channels"
+        f"{_OWN}googlenet:build",
+        (16, 8),
+        f"{_THEIRS}GoogLeNet_Weights",
+        "GoogLeNet up to inception4e, 832 channels",
     ),
     "resnet50_se": Entry(
         f"{_OWN}resnet:build_se",
         (16, 8, 32),
-        f"{_OWN}resnet:imagenet_se",
+        "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/seresnet50_ra_224-8efdb4bb.pth",
         "ResNet50 with squeeze-and-excitation, 2048 channels; weights of timm's seresnet50",
     ),
     "preresnet34": Entry(
@@ -96,10 +105,20 @@ def _build_own(name: str, stride: int | None, *, pretrained: bool) -> Backbone:
     if pretrained:
         from boxless.backbones.weights import fill
 
-        fill(backbone, _resolve(entry.weights)(), "imagenet")
+        fill(backbone, _imagenet(entry.weights), "imagenet")
     return backbone
 
 
-def _resolve(path: str):  # type: ignore[no-untyped-def]  # whatever the path names
+def _imagenet(source: str) -> dict[str, Tensor]:
+    from boxless.backbones.weights import download
+
+    if source.startswith("https://"):
+        return download(source)
+    named = _resolve(source)
+    return download(named.IMAGENET1K_V1.url) if source.startswith(_THEIRS) else named()
+
+
+def _resolve(path: str) -> Any:
+    """What an import path, module:name, names."""
     module, _, attribute = path.partition(":")
     return getattr(import_module(module), attribute)

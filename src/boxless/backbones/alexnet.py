@@ -9,12 +9,11 @@ from collections.abc import Iterator
 import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
-from torch import Tensor, nn
-from torchvision.models import AlexNet_Weights, alexnet
+from torch import nn
+from torchvision.models import alexnet
 
 from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.vgg import IMAGENET_MEAN, IMAGENET_STD
-from boxless.backbones.weights import download
 
 _GROUPS = {"conv1": (0, 2), "pool1": (2, 3), "conv2": (3, 5), "pool2": (5, 6)} | {
     "conv3": (6, 8), "conv4": (8, 10), "conv5": (10, 12), "pool5": (12, 13)
@@ -25,11 +24,6 @@ _REACHED = {"pool2": 16, "pool5": 32}
 def build(stride: int) -> Backbone:
     """AlexNet with random weights, 256 channels: 14x14 at 224 pixels and stride 16."""
     return Backbone(AlexNet(stride), name="alexnet", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
-def imagenet() -> dict[str, Tensor]:
-    """ImageNet weights from torchvision."""
-    return download(AlexNet_Weights.IMAGENET1K_V1.url)
 
 
 class AlexNet(nn.Module):

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
-from torch import Tensor, nn
-from torchvision.models import GoogLeNet_Weights, googlenet
+from torch import nn
+from torchvision.models import googlenet
 
 from boxless.backbones.backbone import Backbone, Stage
-from boxless.backbones.weights import download
 
 _COARSE = ("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3")
 _STEPS = (*_COARSE, "inception4a", "inception4b", "inception4c", "inception4d", "inception4e")
@@ -23,11 +22,6 @@ def build(stride: int) -> Backbone:
     """GoogLeNet with random weights, 832 channels: 14x14 at 224 pixels and stride 16."""
     half = (0.5, 0.5, 0.5)
     return Backbone(GoogLeNet(stride), name="googlenet", stride=stride, mean=half, std=half)
-
-
-def imagenet() -> dict[str, Tensor]:
-    """ImageNet weights from torchvision."""
-    return download(GoogLeNet_Weights.IMAGENET1K_V1.url)
 
 
 class GoogLeNet(nn.Module):

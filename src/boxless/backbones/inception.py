@@ -12,11 +12,10 @@ import boxless.runtime.torchvision_compat  # noqa: F401
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import Inception_V3_Weights, inception_v3
+from torchvision.models import inception_v3
 from torchvision.models.inception import BasicConv2d, InceptionB
 
 from boxless.backbones.backbone import Backbone, Stage
-from boxless.backbones.weights import download
 
 _BEFORE_POOL1 = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3")
 _BEFORE_POOL2 = ("Conv2d_3b_1x1", "Conv2d_4a_3x3")
@@ -28,11 +27,6 @@ def build(stride: int) -> Backbone:
     """InceptionV3 with random weights, 768 channels: 28x28 at 224 pixels and stride 8, 40x40 at 320."""
     half = (0.5, 0.5, 0.5)
     return Backbone(InceptionV3(stride), name="inception_v3", stride=stride, mean=half, std=half)
-
-
-def imagenet() -> dict[str, Tensor]:
-    """ImageNet weights from torchvision."""
-    return download(Inception_V3_Weights.IMAGENET1K_V1.url)
 
 
 class Mixed6a(InceptionB):

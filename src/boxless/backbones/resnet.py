@@ -14,17 +14,11 @@ import boxless.runtime.torchvision_compat  # noqa: F401
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.ops.misc import SqueezeExcitation
 
 from boxless.backbones.backbone import Backbone, Stage
 from boxless.backbones.vgg import IMAGENET_MEAN, IMAGENET_STD
-from boxless.backbones.weights import download
-
-_SE_WEIGHTS = (
-    "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/seresnet50_ra_224-8efdb4bb.pth"
-)
 
 
 def build(stride: int) -> Backbone:
@@ -37,16 +31,6 @@ def build_se(stride: int) -> Backbone:
     """ResNet50-SE with random weights, 2048 channels: 14x14 at 224 pixels and stride 16, as in ADL."""
     net = ResNet50(stride, SeBottleneck)
     return Backbone(net, name="resnet50_se", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
-def imagenet() -> dict[str, Tensor]:
-    """ImageNet weights from torchvision, version 1."""
-    return download(ResNet50_Weights.IMAGENET1K_V1.url)
-
-
-def imagenet_se() -> dict[str, Tensor]:
-    """ImageNet weights of timm's seresnet50.ra2_in1k (Apache-2.0)."""
-    return download(_SE_WEIGHTS)
 
 
 class SeBottleneck(Bottleneck):

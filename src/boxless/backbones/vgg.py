@@ -9,12 +9,10 @@ from itertools import groupby
 import boxless.runtime.torchvision_compat  # noqa: F401
 
 # isort: split
-from torch import Tensor, nn
-from torchvision.models import VGG16_Weights
+from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from boxless.backbones.backbone import Backbone, Stage
-from boxless.backbones.weights import download
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -22,11 +20,6 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def build(stride: int) -> Backbone:
     """VGG16 with random weights, 512 channels: 28x28 at 224 pixels and stride 8."""
     return Backbone(Vgg16(stride), name="vgg16", stride=stride, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
-def imagenet() -> dict[str, Tensor]:
-    """ImageNet weights from torchvision."""
-    return download(VGG16_Weights.IMAGENET1K_V1.url)
 
 
 class Vgg16(nn.Module):
