@@ -17,11 +17,11 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, batch_accuracy, class_maps, new_head
+from boxless.methods.method import Features, Heatmaps, Images, Labels, Logits
 from boxless.runtime.errors import UsageError
 
 
@@ -52,7 +52,7 @@ class Acol(Cam):
         self.second_neck, self.second_fc = new_head(head, backbone, classes)
         self.threshold = threshold
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> AcolLosses:  # type: ignore[override]
+    def loss(self, images: Images, labels: Labels) -> AcolLosses:  # type: ignore[override]
         """Both cross entropies; the second one for features erased where the label's class is seen."""
         features = self.backbone(images)
         hidden = self.neck(features)
@@ -62,9 +62,7 @@ class Acol(Cam):
         return AcolLosses(first + second, first, second, batch_accuracy(logits, labels))
 
     @torch.no_grad()
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The larger of both maps of the labels' classes (of the best classes without labels), and A's scores.
 
         What is erased depends on the images alone: the labels choose which map is returned, and nothing else.
@@ -78,14 +76,12 @@ class Acol(Cam):
         first, second = self.class_maps(hidden, wanted), class_maps(self.second_fc, rest, wanted)
         return torch.maximum(scaled(first), scaled(second)), logits
 
-    def erase(
-        self, features: Float[Tensor, "batch k h w"], heat: Float[Tensor, "batch h w"]
-    ) -> Float[Tensor, "batch k h w"]:
+    def erase(self, features: Features, heat: Heatmaps) -> Features:
         """The features without the places where the map, scaled to 0..1, reaches the threshold."""
         return features * (scaled(heat) < self.threshold)[:, None]
 
 
-def scaled(heat: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
+def scaled(heat: Heatmaps) -> Heatmaps:
     """Each map to 0..1 by its range; a constant one to zeros."""
     low, high = heat.float().flatten(1).aminmax(dim=1)
     return (heat.float() - low[:, None, None]) / (high - low).clamp(min=1e-12)[:, None, None]

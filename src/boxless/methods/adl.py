@@ -23,11 +23,12 @@ plain mean, .78 and .91 with the magnitude.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, CamLosses, Head, batch_accuracy
+from boxless.methods.method import Features, Images, Labels
 from boxless.runtime.errors import UsageError
 
 NECK = "neck"
@@ -81,20 +82,20 @@ class Adl(Cam):
         self.positions, self.drop_rate = positions_here, drop_rate
         self.threshold = threshold if threshold is not None else 0.8 if backbone.name == "vgg16" else 0.9
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
+    def loss(self, images: Images, labels: Labels) -> CamLosses:
         """Cross entropy of the labels, through the layers."""
         hooks = {name: self.attend for name in self.positions if name != NECK}
         logits = self.classify(self.through_neck(self.backbone(images, hooks=hooks)))
         return CamLosses(F.cross_entropy(logits, labels), batch_accuracy(logits, labels))
 
-    def through_neck(self, features: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch k h w"]:
+    def through_neck(self, features: Float[Tensor, "batch channels h w"]) -> Features:
         """The head's convolutions, with a layer before their last dropout where there should be one."""
         *layers, last = self.neck.children() if NECK in self.positions else (self.neck,)
         for layer in layers:
             features = layer(features)
         return last(self.attend(features) if layers else features)  # type: ignore[no-any-return]
 
-    def attend(self, features: Float[Tensor, "batch k h w"]) -> Float[Tensor, "batch k h w"]:
+    def attend(self, features: Features) -> Features:
         """The layer: features times the drop mask, or times the importance map. Waits for no device."""
         attention = features.abs().mean(1, keepdim=True)
         mask = (attention < self.threshold * attention.amax((2, 3), keepdim=True)).to(attention.dtype)

@@ -20,13 +20,12 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import Cam
 from boxless.methods.gradcam import class_slopes
+from boxless.methods.method import Heatmaps, Images, Labels, Logits
 from boxless.runtime.errors import UsageError
 
 
@@ -56,16 +55,14 @@ class Backprop(Cam):
         self.cell = backbone.stride if cell is None else cell
 
     @torch.no_grad()
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The maps of the labels' classes, or of the best classes where no labels are given."""
         slopes, logits = class_slopes(self.classify_images, images, labels)
         saliency = slopes.float().abs().amax(1, keepdim=True)
         height, width = (max(1, round(side / self.cell)) for side in saliency.shape[2:])
         return F.adaptive_avg_pool2d(saliency, (height, width)).squeeze(1), logits
 
-    def classify_images(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch class"]:
+    def classify_images(self, images: Images) -> Logits:
         """Images 0..1 -> logits, differentiable down to the pixels, in full precision.
 
         Slopes add up the rounding of all layers: with Lite0 in bf16 the maps of 40 birds correlate with those of fp32

@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
-from boxless.methods.method import Method
+from boxless.methods.method import Features, Heatmaps, Images, Labels, Logits, Method
 from boxless.runtime.errors import UsageError
 
 Head = Literal["linear", "conv", "published"]
@@ -49,39 +49,33 @@ class Cam(Method):
         self.backbone = backbone
         self.neck, self.fc = new_head(head, backbone, classes)
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch class"]:
+    def forward(self, images: Images) -> Logits:
         """Images 0..1 -> logits."""
         return self.classify(self.neck(self.backbone(images)))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
+    def loss(self, images: Images, labels: Labels) -> CamLosses:
         """Cross entropy of the labels."""
         logits = self(images)
         return CamLosses(F.cross_entropy(logits, labels), batch_accuracy(logits, labels))
 
     @torch.no_grad()
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The maps of the labels' classes, or of the best classes where no labels are given; still one forward pass."""
         features = self.neck(self.backbone(images))
         logits = self.classify(features)
         return self.class_maps(features, logits.argmax(1) if labels is None else labels), logits
 
-    def classify(self, features: Float[Tensor, "batch k h w"]) -> Float[Tensor, "batch class"]:
+    def classify(self, features: Features) -> Logits:
         """S_c for every class (Eq. 1)."""
         logits: Tensor = self.fc(features.mean((2, 3)))
         return logits
 
-    def class_maps(
-        self, features: Float[Tensor, "batch k h w"], labels: Int[Tensor, "batch"]
-    ) -> Float[Tensor, "batch h w"]:
+    def class_maps(self, features: Features, labels: Labels) -> Heatmaps:
         """M_c for one class of each image (Eq. 2), without the bias, which has no place."""
         return class_maps(self.fc, features, labels)
 
 
-def class_maps(
-    fc: nn.Linear, features: Float[Tensor, "batch k h w"], labels: Int[Tensor, "batch"]
-) -> Float[Tensor, "batch h w"]:
+def class_maps(fc: nn.Linear, features: Features, labels: Labels) -> Heatmaps:
     """M_c (Eq. 2) of the labels' classes for the features that `fc` classifies."""
     with torch.autocast(features.device.type, enabled=False):  # einsum would round what float() had widened
         return torch.einsum("bkhw,bk->bhw", features.float(), fc.weight[labels])
@@ -123,6 +117,6 @@ def conv_neck(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Dropout())
 
 
-def batch_accuracy(logits: Float[Tensor, "batch class"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+def batch_accuracy(logits: Logits, labels: Labels) -> Float[Tensor, ""]:
     """Fraction of the batch whose best class is the label."""
     return (logits.detach().argmax(1) == labels).float().mean()

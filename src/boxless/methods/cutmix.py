@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, CamLosses, Head, batch_accuracy
+from boxless.methods.method import Images, Labels
 from boxless.runtime.distributed import all_gather, world_and_rank
 from boxless.runtime.errors import UsageError
 
@@ -35,8 +34,8 @@ class CutBox(NamedTuple):
 class Pasted(NamedTuple):
     """Images with a box of others, the labels of those others, and the fraction of the area that is the images' own."""
 
-    images: Float[Tensor, "batch 3 H W"]
-    others: Int[Tensor, "batch"]
+    images: Images
+    others: Labels
     own: float
 
 
@@ -69,7 +68,7 @@ class CutMix(Cam):
         super().__init__(backbone, classes, head=head)
         self.alpha, self.probability = alpha, probability
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
+    def loss(self, images: Images, labels: Labels) -> CamLosses:
         """The cross entropies (and accuracies) of both labels, weighted by area."""
         if float(torch.rand(())) >= self.probability:
             return super().loss(images, labels)
@@ -88,7 +87,7 @@ def draw_box(width: int, height: int, alpha: float) -> CutBox:
     return CutBox(left, top, min(x + across // 2, width), min(y + down // 2, height))
 
 
-def paste(images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"], box: CutBox) -> Pasted:
+def paste(images: Images, labels: Labels, box: CutBox) -> Pasted:
     """Each image with the box of another one of the batch (Eq. 1); an image may be its own partner."""
     world, rank = world_and_rank()
     batch, _, height, width = images.shape

@@ -26,14 +26,14 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import batch_accuracy
 from boxless.methods.class_hierarchy import parsed, resolved
-from boxless.methods.method import Method
+from boxless.methods.method import Features, Heatmaps, Images, Labels, Logits, Method
 from boxless.runtime.errors import UsageError
 
 
@@ -85,9 +85,7 @@ class Head(nn.Module):
         scores: Tensor = self.fc(hidden.mean((2, 3)))
         return scores.view(-1, self.groups, self.maps).mean(2)
 
-    def compute_heatmaps(
-        self, hidden: Float[Tensor, "batch c h w"], groups: Int[Tensor, "batch"]
-    ) -> Float[Tensor, "batch k h w"]:
+    def compute_heatmaps(self, hidden: Float[Tensor, "batch c h w"], groups: Labels) -> Features:
         """The K maps of one group of each image; the bias belongs to them, because they are rectified one by one."""
         weight = self.fc.weight.view(self.groups, self.maps, -1)[groups]
         bias = self.fc.bias.view(self.groups, self.maps)[groups]
@@ -142,11 +140,11 @@ class Danet(Method):
         """The options with the hierarchy of these classes in numbers; raises BoxlessError where it fits them not."""
         return {**options, "hierarchy": resolved(options["hierarchy"], classes)}
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch class"]:
+    def forward(self, images: Images) -> Logits:
         """Images 0..1 -> logits of the classes; families and orders are not computed."""
         return self.child.score(self.child.neck(self.backbone(images)))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> DanetLosses:
+    def loss(self, images: Images, labels: Labels) -> DanetLosses:
         """Half of the three cross entropies, and alpha times the likeness of half of the maps."""
         hidden = self.hidden(images)
         root, parent, child = (head.score(level) for head, level in zip(self.heads, hidden, strict=True))
@@ -158,9 +156,7 @@ class Danet(Method):
         return DanetLosses(total, loss_child, loss_parent, loss_root, likeness, batch_accuracy(child, labels))
 
     @torch.no_grad()
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The maps of each label's class (without labels: of the best one), family and order, added up; one pass."""
         hidden = self.hidden(images)
         logits = self.child.score(hidden[2])
@@ -172,12 +168,12 @@ class Danet(Method):
         """Root, parent and child, in the order in which the backbone comes to them."""
         return self.root, self.parent, self.child
 
-    def hidden(self, images: Float[Tensor, "batch 3 H W"]) -> list[Tensor]:
+    def hidden(self, images: Images) -> list[Tensor]:
         """What each head classifies, (batch, c, h, w) each; one pass through the backbone."""
         features = self.backbone.intermediates(images, *self.read)
         return [head.neck(level) for head, level in zip(self.heads, features, strict=True)]
 
-    def level_maps(self, hidden: list[Tensor], labels: Int[Tensor, "batch"]) -> list[Float[Tensor, "batch k h w"]]:
+    def level_maps(self, hidden: list[Tensor], labels: Labels) -> list[Features]:
         """The K maps of each label's order, family and class, all on the grid of the last features."""
         height, width = hidden[2].shape[2:]
         groups = (self.roots[labels], self.parents[labels], labels)

@@ -26,13 +26,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.backbones.gradients import input_gradient
 from boxless.boxes.from_heatmap import Readout
 from boxless.methods.cam import Cam
+from boxless.methods.method import Features, Heatmaps, Images, Labels, Logits
 
 Variant = Literal["gradcam", "gradcam++", "layercam"]
 
@@ -61,9 +62,7 @@ class GradCam(Cam):
         self.variant = variant
 
     @torch.no_grad()
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The maps of the labels' classes, or of the best classes where no labels are given."""
         features = self.backbone(images)
         slopes, logits = class_slopes(lambda start: self.classify(self.neck(start)), features, labels)
@@ -71,8 +70,8 @@ class GradCam(Cam):
 
 
 def class_slopes(
-    classify: Callable[[Tensor], Tensor], start: Float[Tensor, "batch c h w"], labels: Int[Tensor, "batch"] | None
-) -> tuple[Float[Tensor, "batch c h w"], Float[Tensor, "batch class"]]:
+    classify: Callable[[Tensor], Tensor], start: Float[Tensor, "batch c h w"], labels: Labels | None
+) -> tuple[Float[Tensor, "batch c h w"], Logits]:
     """The slope of each image's score of its label (None: of its best class) on `start`, and all logits."""
 
     def score(logits: Tensor) -> Tensor:
@@ -83,9 +82,7 @@ def class_slopes(
     return input_gradient(classify, start, score)
 
 
-def weighted(
-    features: Float[Tensor, "batch k h w"], slopes: Float[Tensor, "batch k h w"], variant: Variant
-) -> Float[Tensor, "batch h w"]:
+def weighted(features: Features, slopes: Features, variant: Variant) -> Heatmaps:
     """Features and slopes -> L_c of the variant."""
     if variant == "gradcam":
         weights = slopes.mean((2, 3), keepdim=True)

@@ -13,11 +13,11 @@ The side is in pixels of what the network sees. (wsolevaluation's option `has_gr
 """
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, CamLosses, Head
+from boxless.methods.method import Images, Labels
 from boxless.runtime.distributed import rank_slice_rand
 from boxless.runtime.errors import UsageError
 
@@ -60,11 +60,11 @@ class Has(Cam):
         self.probability, self.finest, self.smallest = probability, min(filter(None, sides)), max(sides) + 1
         self.register_buffer("sides", torch.tensor(sides), persistent=False)
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> CamLosses:
+    def loss(self, images: Images, labels: Labels) -> CamLosses:
         """Cross entropy of the labels, for images with hidden patches."""
         return super().loss(self.hide(images), labels)
 
-    def hide(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch 3 H W"]:
+    def hide(self, images: Images) -> Images:
         """The images with some patches, counted from the upper left corner, at the mean colour. Waits for no device."""
         batch, _, height, width = images.shape
         device = images.device

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, batch_accuracy
+from boxless.methods.method import Heatmaps, Images, Labels
 from boxless.runtime.distributed import all_gather, rank_slice_rand, world_and_rank
 from boxless.runtime.errors import UsageError
 
@@ -111,7 +112,7 @@ class I2c(Cam):
             self.register_buffer("centres", start)
         self.register_buffer("updates", torch.zeros(classes))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> I2cLosses:  # type: ignore[override]
+    def loss(self, images: Images, labels: Labels) -> I2cLosses:  # type: ignore[override]
         """Eq. 6; cross entropy alone during the warm-up. Nothing in it waits for the device."""
         seen, features = self.backbone.intermediates(images, *self.read)
         hidden = self.neck(features)
@@ -126,9 +127,7 @@ class I2c(Cam):
         total = classification + self.sc_weight * sc + self.gc_weight * gc
         return I2cLosses(total, classification, sc, gc, batch_accuracy(logits, labels))
 
-    def find_seeds(
-        self, features: Float[Tensor, "batch d h w"], heat: Float[Tensor, "batch h w"], labels: Int[Tensor, "batch"]
-    ) -> SeedPlaces:
+    def find_seeds(self, features: Float[Tensor, "batch d h w"], heat: Heatmaps, labels: Labels) -> SeedPlaces:
         """The features at K places of each image whose map, scaled to 0..1, is above delta (section 3.1)."""
         flat = heat.detach().flatten(1)
         low, high = flat.aminmax(dim=1, keepdim=True)

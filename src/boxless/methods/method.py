@@ -11,6 +11,15 @@ from boxless.data.training_batches import label_target
 from boxless.methods.settings import Training
 from boxless.runtime.errors import UsageError
 
+Images = Float[Tensor, "batch 3 H W"]
+"""RGB in 0..1."""
+Labels = Int[Tensor, "batch"]
+Features = Float[Tensor, "batch k h w"]
+"""What a backbone, or a head on it, gives: k channels at h x w places."""
+Heatmaps = Float[Tensor, "batch h w"]
+"""Raw: neither normalised nor resized."""
+Logits = Float[Tensor, "batch class"]
+
 
 class Method(nn.Module):
     """A network that is trained and gives heat maps: images are float RGB in 0..1, (batch, 3, height, width).
@@ -44,19 +53,15 @@ class Method(nn.Module):
         """What is learnt of an image that is cut, as `Target` in data.training_batches."""
         return label_target(*sample)
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], targets: Tensor) -> tuple[Tensor, ...]:
+    def loss(self, images: Images, targets: Tensor) -> tuple[Tensor, ...]:
         """A NamedTuple whose first field is the `total` that is minimised, and the rest its terms, for the log."""
         raise NotImplementedError
 
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """Raw maps (neither normalised nor resized) of the labels' classes, or of the best classes without labels."""
         raise NotImplementedError
 
-    def heatmap(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> Float[Tensor, "batch h w"]:
+    def heatmap(self, images: Images, labels: Labels | None = None) -> Heatmaps:
         """Images 0..1 -> raw maps of the labels' classes, or of the best classes without labels."""
         return self.heatmap_and_logits(images, labels)[0]
 

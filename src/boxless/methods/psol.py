@@ -21,14 +21,14 @@ import boxless.runtime.torchvision_compat  # noqa: F401
 # isort: split
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.ops import box_convert, box_iou
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.training_batches import box_target
-from boxless.methods.method import Method
+from boxless.methods.method import Heatmaps, Images, Labels, Logits, Method
 
 SIDE = 128
 """Places of the map on a side; a box smaller than two of them is drawn as large as two."""
@@ -76,7 +76,7 @@ class Psol(Method):
         """The box of the image."""
         return box_target(*sample)
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch 4"]:
+    def forward(self, images: Images) -> Float[Tensor, "batch 4"]:
         """Images 0..1 -> boxes as centre, width and height, fractions of the image."""
         features = self.backbone(images)
         with torch.autocast(images.device.type, enabled=False):  # a step of bf16 is a pixel of a photograph
@@ -85,7 +85,7 @@ class Psol(Method):
             numbers: Tensor = self.fc2(F.relu(self.fc1(means)))
             return numbers.sigmoid()
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], boxes: Float[Tensor, "batch 4"]) -> PsolLosses:
+    def loss(self, images: Images, boxes: Float[Tensor, "batch 4"]) -> PsolLosses:
         """The error against half-open `boxes`, x0 y0 x1 y1 in fractions of the image."""
         found = self(images)
         wanted = box_convert(boxes, "xyxy", "cxcywh")
@@ -95,9 +95,7 @@ class Psol(Method):
         )
 
     @torch.no_grad()
-    def heatmap_and_logits(
-        self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch class"]]:
+    def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The maps, whatever the labels, and the logits of no classes."""
         return level_map(self(images)), images.new_zeros(len(images), 0)
 

@@ -28,11 +28,12 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
 from boxless.methods.cam import Cam, batch_accuracy
+from boxless.methods.method import Images, Labels
 from boxless.runtime.errors import UsageError
 
 IGNORED = 255.0
@@ -96,7 +97,7 @@ class Spg(Cam):
         self.side_all = nn.Sequential(_convolution(width, width), nn.Conv2d(width, 1, 1))
         self.branch_c = nn.Sequential(_convolution(self.fc.in_features, width), nn.Conv2d(width, 1, 1))
 
-    def loss(self, images: Float[Tensor, "batch 3 H W"], labels: Int[Tensor, "batch"]) -> SpgLosses:  # type: ignore[override]
+    def loss(self, images: Images, labels: Labels) -> SpgLosses:  # type: ignore[override]
         """The sum of the four cross entropies."""
         coarse, fine, features = self.backbone.intermediates(images, *self.read)
         hidden = self.neck(features)
