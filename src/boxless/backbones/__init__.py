@@ -43,17 +43,11 @@ BACKBONES = {
     "vgg16": Entry(f"{_OWN}vgg:build", (8, 16, 32), f"{_THEIRS}VGG16_Weights", "VGG16, 512 channels"),
     "resnet50": Entry(f"{_OWN}resnet:build", (8, 16, 32), f"{_THEIRS}ResNet50_Weights", "ResNet50, 2048 channels"),
     "inception_v3": Entry(
-        f"{_OWN}inception:build",
-        (8, 16),
-        f"{_THEIRS}Inception_V3_Weights",
-        "InceptionV3 up to Mixed_6e, 768 channels",
+        f"{_OWN}inception:build", (8, 16), f"{_THEIRS}Inception_V3_Weights", "InceptionV3 up to Mixed_6e, 768 channels"
     ),
     "alexnet": Entry(f"{_OWN}alexnet:build", (16, 8, 32), f"{_THEIRS}AlexNet_Weights", "AlexNet, 256 channels"),
     "googlenet": Entry(
-        f"{_OWN}googlenet:build",
-        (16, 8),
-        f"{_THEIRS}GoogLeNet_Weights",
-        "GoogLeNet up to inception4e, 832 channels",
+        f"{_OWN}googlenet:build", (16, 8), f"{_THEIRS}GoogLeNet_Weights", "GoogLeNet up to inception4e, 832 channels"
     ),
     "resnet50_se": Entry(
         f"{_OWN}resnet:build_se",

@@ -23,10 +23,7 @@ def best_threshold(table: IouTable) -> float:
 
 
 def transferred(
-    maps: Sequence[Heatmap],
-    sizes: Sequence[Size],
-    truths: Sequence[Boxes],
-    protocol: Protocol = PROTOCOLS["boxless"],
+    maps: Sequence[Heatmap], sizes: Sequence[Size], truths: Sequence[Boxes], protocol: Protocol = PROTOCOLS["boxless"]
 ) -> Readout:
     """The threshold that is best on these images (mean over IoU 0.3, 0.5, 0.7), for use on others."""
     table = iou_table(maps, sizes, truths, protocol)
@@ -46,10 +43,7 @@ def label_free(maps: Sequence[Heatmap], normalisation: Normalisation = "minmax")
 
 
 def area_matched(
-    maps: Sequence[Heatmap],
-    sizes: Sequence[Size],
-    protocol: Protocol = PROTOCOLS["boxless"],
-    share: float = 0.5,
+    maps: Sequence[Heatmap], sizes: Sequence[Size], protocol: Protocol = PROTOCOLS["boxless"], share: float = 0.5
 ) -> Readout:
     """One threshold for all images without any box: the one whose boxes cover `share` of the image on average."""
     grid = protocol.thresholds

@@ -27,7 +27,7 @@ RIDGE = 0.01
 """Share of the mean variance that is added to every direction's."""
 
 
-Images = Float[Tensor, "batch 3 size size"]
+FloatImages = Float[Tensor, "batch 3 size size"]
 
 Logit = Callable[[Tensor], Tensor]
 """Images in 0..1 (batch, 3, size, size) -> the logit of each (batch,)."""
@@ -41,13 +41,13 @@ CELL = 4
 """Pixels of an image along a place of the map."""
 
 
-def gradient(logit: Logit, images: Images) -> Heatmaps:
+def gradient(logit: Logit, images: FloatImages) -> Heatmaps:
     """Images in 0..1 -> (batch, 8, 8): the mean of |gradient of the logit| over the pixels and colours of a cell."""
     return F.adaptive_avg_pool2d(input_gradient(logit, images)[0].abs().mean(1), CELLS)
 
 
 @torch.no_grad()
-def occlusion(logit: Logit, images: Images) -> Heatmaps:
+def occlusion(logit: Logit, images: FloatImages) -> Heatmaps:
     """Images in 0..1 -> (batch, 8, 8): how far the logit falls when the image's mean colour covers a place."""
     cell = images.shape[-1] // CELLS
     whole, mean = logit(images), images.mean((2, 3), keepdim=True)
@@ -67,7 +67,7 @@ def density(
     real: UInt8[Tensor, "n size size 3"],
     generated: UInt8[Tensor, "m size size 3"],
     layer: int,
-) -> Callable[[Images], Heatmaps]:
+) -> Callable[[FloatImages], Heatmaps]:
     """What maps images in 0..1 to (batch, h, w): w · descriptor at each place of `layer`, large where it looks real.
 
     w = S⁻¹ (mean of real - mean of generated descriptors), S the mean of their covariances: up to a constant the log
@@ -83,14 +83,14 @@ def density(
     direction = torch.linalg.solve(spread + ridge, real_mean - fake_mean).float()
 
     @torch.no_grad()
-    def heatmap(images: Images) -> Heatmaps:
+    def heatmap(images: FloatImages) -> Heatmaps:
         return torch.einsum("bchw,c->bhw", discriminator.maps(2 * images - 1)[layer].float(), direction)
 
     return heatmap
 
 
 @torch.no_grad()
-def smoothgrad(logit: Logit, images: Images) -> Float[Tensor, "batch h w"]:
+def smoothgrad(logit: Logit, images: FloatImages) -> Float[Tensor, "batch h w"]:
     """Images in 0..1 -> (batch, size / 4, size / 4): the root mean square of the gradient over noisy copies and a cell.
 
     The noise of a copy is the same for every image and every call, so that a map depends on its image alone.

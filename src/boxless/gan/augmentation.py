@@ -7,8 +7,10 @@ affine in the colours, so together they are one 3x3 matrix and one offset per im
 """
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from boxless.gan.data import Images
 
 TRANSLATION = 0.05
 STRENGTH = 0.4
@@ -23,7 +25,7 @@ BRIGHTNESS, CONTRAST, SATURATION, SHADE = range(4)
 class Batches:
     """Draws batches from a data set that lies on one device as a uint8 tensor (n, size, size, 3)."""
 
-    def __init__(self, images: UInt8[Tensor, "n size size 3"], *, augment: bool) -> None:
+    def __init__(self, images: Images, *, augment: bool) -> None:
         self.images = images
         self.augment = augment
         # Made once: a graph that is being captured cannot copy constants to the device.

@@ -19,13 +19,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from boxless.gan.data import Images
 from boxless.gan.localizer import GanLocalizer
 from boxless.runtime.run_folder import MetricsTable
 
-Images = Float[Tensor, "n 3 size size"]
+FloatImages = Float[Tensor, "n 3 size size"]
 Heatmaps = Float[Tensor, "n h w"]
 
 IMAGES = 512
@@ -58,7 +59,7 @@ class CriteriaScores:
 class CheckpointCriteria:
     """Scores checkpoints of one run on the same images, with the same derangement."""
 
-    def __init__(self, images: UInt8[Tensor, "n size size 3"], like: GanLocalizer, seed: int = 0) -> None:
+    def __init__(self, images: Images, like: GanLocalizer, seed: int = 0) -> None:
         chosen = images[:: -(-len(images) // IMAGES)]
         self.images = chosen.permute(0, 3, 1, 2).float() / 255
         self.others = derangement(len(chosen), seed).to(images.device)
@@ -96,7 +97,7 @@ def derangement(count: int, seed: int = 0) -> Int[Tensor, "n"]:
 
 
 @torch.no_grad()
-def in_chunks(function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
+def in_chunks(function: Callable[[Tensor], Tensor], images: FloatImages) -> Tensor:
     """function(images) for any number of images, a batch at a time."""
     return torch.cat([function(part) for part in torch.split(images, CHUNK)])
 
@@ -109,7 +110,7 @@ def agreement(a: Heatmaps, b: Heatmaps, others: Int[Tensor, "n"]) -> float:
     return float((correlation(a, b) - correlation(a, b[others])).mean())
 
 
-def equivariance(heatmap: Callable[[Images], Heatmaps], images: Images, others: Int[Tensor, "n"]) -> float:
+def equivariance(heatmap: Callable[[FloatImages], Heatmaps], images: FloatImages, others: Int[Tensor, "n"]) -> float:
     """Mean over four changes T of the agreement of heatmap(T images) with T heatmap(images), in -2..2."""
     size = images.shape[-1]
     straight = _to_size(in_chunks(heatmap, images), size)
@@ -122,7 +123,7 @@ def equivariance(heatmap: Callable[[Images], Heatmaps], images: Images, others: 
 
 
 def deletion(
-    logit: Callable[[Images], Float[Tensor, "n"]], images: Images, heat: Heatmaps, others: Int[Tensor, "n"]
+    logit: Callable[[FloatImages], Float[Tensor, "n"]], images: FloatImages, heat: Heatmaps, others: Int[Tensor, "n"]
 ) -> float:
     """How much further the logit falls when an image's own marked places are hidden than when another's are.
 

@@ -100,13 +100,7 @@ class Discriminator(nn.Module):
     """Table 1, right: convolutions, global average pooling, linear. Takes images in -1..1."""
 
     def __init__(
-        self,
-        size: int = 64,
-        *,
-        width: float = 1.0,
-        norm: Norm = "bn",
-        norm_first: bool = True,
-        spectral: bool = False,
+        self, size: int = 64, *, width: float = 1.0, norm: Norm = "bn", norm_first: bool = True, spectral: bool = False
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {

@@ -52,9 +52,7 @@ class Distance(NamedTuple):
 
 
 def kid(
-    real: UInt8[Tensor, "_n size size 3"],
-    generated: UInt8[Tensor, "_m size size 3"],
-    features: nn.Module | None = None,
+    real: UInt8[Tensor, "_n size size 3"], generated: UInt8[Tensor, "_m size size 3"], features: nn.Module | None = None
 ) -> Distance:
     """KID of (n, size, size, 3) images (Binkowski et al. 2018, cubic kernel) x 1000; about 0 for two halves of one set.
 

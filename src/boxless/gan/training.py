@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from boxless.gan import check_combination
 from boxless.gan.augmentation import Batches
 from boxless.gan.checkpoint_selection import CheckpointCriteria, Selection
-from boxless.gan.data import check_images, images_hash
+from boxless.gan.data import Images, check_images, images_hash
 from boxless.gan.localizer import READOUTS, GanLocalizer
 from boxless.gan.networks import Discriminator, Generator
 from boxless.gan.samples import save_samples, similarity
@@ -44,7 +42,7 @@ MAY_CHANGE = {
 
 def train_gan(
     gan: str,
-    images: UInt8[Tensor, "n size size 3"],
+    images: Images,
     settings: GanTraining,
     out: Path,
     *,
@@ -81,14 +79,7 @@ def train_gan(
 class GanTrainingRun:
     """One GAN in training, and its folder."""
 
-    def __init__(
-        self,
-        gan: str,
-        images: UInt8[Tensor, "n size size 3"],
-        settings: GanTraining,
-        out: Path,
-        category: str = "object",
-    ) -> None:
+    def __init__(self, gan: str, images: Images, settings: GanTraining, out: Path, category: str = "object") -> None:
         self.gan, self.settings, self.out, self.category = gan, settings, out, category
         resolved, described = settings.resolved(gan), {"kind": "gan", "data": images_hash(images)}
         toml = to_toml({**resolved, "data": described["data"]})

@@ -53,13 +53,7 @@ class CutMix(Cam):
     alters_images = True
 
     def __init__(
-        self,
-        backbone: Backbone,
-        classes: int,
-        *,
-        head: Head = "linear",
-        alpha: float = 1.0,
-        probability: float = 1.0,
+        self, backbone: Backbone, classes: int, *, head: Head = "linear", alpha: float = 1.0, probability: float = 1.0
     ) -> None:
         if alpha <= 0:
             raise UsageError(f"alpha is {alpha}; expected a parameter of the Beta distribution, more than 0.")

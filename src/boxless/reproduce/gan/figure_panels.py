@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import find_boxes
@@ -19,7 +19,7 @@ from boxless.data.dataset import Dataset
 from boxless.data.images import read_resized
 from boxless.evaluation.bootstrap import interval
 from boxless.gan.checkpoint_selection import correlation, derangement, in_chunks
-from boxless.gan.data import read_images
+from boxless.gan.data import Images, read_images
 from boxless.gan.localizer import READOUTS, GanLocalizer
 from boxless.gan.sample_metrics import Features, kid, similarities
 from boxless.gan.samples import SIDE, generator_of, grid, samples
@@ -36,7 +36,7 @@ PIXELS = 128
 """Side of a shown image."""
 
 
-def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], test: Dataset, seed: int) -> Result:
+def measured(content: dict[str, Any], train: Images, test: Dataset, seed: int) -> Result:
     """The numbers of a last.pt: how alike its samples are, how far from real images, and how alike its maps are."""
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     real = train.cpu()[order[: 2 * COUNT]]
@@ -62,18 +62,18 @@ def measured(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"], tes
     }
 
 
-def localizer(content: dict[str, Any], train: UInt8[Tensor, "n size size 3"]) -> GanLocalizer:
+def localizer(content: dict[str, Any], train: Images) -> GanLocalizer:
     """The live D of a last.pt under the paper's reading."""
     return GanLocalizer(trained_d(content)).to(train.device).prepare(train)
 
 
-def map_correlation(localizer: GanLocalizer, images: UInt8[Tensor, "n size size 3"]) -> Result:
+def map_correlation(localizer: GanLocalizer, images: Images) -> Result:
     """Mean correlation of the map of an image with that of another one, in -1..1; 1 where all are the same."""
     maps = heats(localizer, images)
     return mean_of(correlation(maps, maps[derangement(len(maps))]))
 
 
-def heats(localizer: GanLocalizer, images: UInt8[Tensor, "n size size 3"]) -> Float[Tensor, "n h w"]:
+def heats(localizer: GanLocalizer, images: Images) -> Float[Tensor, "n h w"]:
     """The maps of images, on the CPU."""
     device = next(localizer.parameters()).device
     return in_chunks(localizer.heatmap, images.to(device).permute(0, 3, 1, 2).float() / 255).cpu()
@@ -95,7 +95,7 @@ def sample_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any]]]) -> Picture:
     return sheet(pictures, columns=3)
 
 
-def triptych_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any], UInt8[Tensor, "n size size 3"], Dataset]]) -> Picture:
+def triptych_sheet(runs: Sequence[tuple[GanTrial, dict[str, Any], Images, Dataset]]) -> Picture:
     """For every run, images with the found box (green) and the true one where known (blue) | heat maps | both."""
     columns = []
     for trial, content, train, test in runs:

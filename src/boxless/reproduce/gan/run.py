@@ -11,13 +11,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from jaxtyping import UInt8
-from torch import Tensor
-
 from boxless.data.dataset import data_hash
 from boxless.gan import Preset
 from boxless.gan.checkpoint_selection import CheckpointCriteria, CriteriaScores, select_checkpoint
-from boxless.gan.data import read_images
+from boxless.gan.data import Images, read_images
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
 from boxless.gan.sample_metrics import Distance, Features, kid
@@ -109,12 +106,7 @@ def run_trial(
 
 
 def train_further(
-    gan: str,
-    images: UInt8[Tensor, "n size size 3"],
-    settings: GanTraining,
-    run: Path,
-    budget: TimeBudget,
-    progress: Report | None,
+    gan: str, images: Images, settings: GanTraining, run: Path, budget: TimeBudget, progress: Report | None
 ) -> dict[str, Any] | None:
     """Train to the end of `settings`, going on where the run folder stopped -> its last.pt, None out of time."""
     last = run / "last.pt"
@@ -144,7 +136,7 @@ def trained_d(content: dict[str, Any]) -> Discriminator:
 class _Measuring:
     """Everything of one trial that is measured on the same images."""
 
-    def __init__(self, train: UInt8[Tensor, "n size size 3"], scoring: Scoring, run: Path) -> None:
+    def __init__(self, train: Images, scoring: Scoring, run: Path) -> None:
         self.train, self.scoring, self.run = train, scoring, run
         self.device, self.seed = scoring.device, scoring.seed
         self._judge: CheckpointCriteria | None = None
@@ -166,7 +158,7 @@ class _Measuring:
         checkpoint.save(maps_file(self.run, step), {"maps": judge.before.cpu()})
         return {"step": step, "criteria": criteria, "readings": readings}
 
-    def distance(self, generated: UInt8[Tensor, "_n size size 3"]) -> Distance:
+    def distance(self, generated: Images) -> Distance:
         """KID of generated images from the same training images every time."""
         self._features = self._features or Features().to(self.device)
         return kid(self.train[:: -(-len(self.train) // COMPARED)], generated.to(self.device), self._features)

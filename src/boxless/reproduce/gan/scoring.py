@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Heatmap
@@ -25,6 +25,7 @@ from boxless.evaluation.metrics import accuracy, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS
 from boxless.evaluation.thresholds import transferred
 from boxless.gan.checkpoint_selection import in_chunks
+from boxless.gan.data import Images
 from boxless.gan.localizer import READOUTS
 from boxless.inference.factory import discoverer
 from boxless.reproduce.grid import Result
@@ -45,7 +46,7 @@ HeatmapFunction = Callable[[Tensor], Tensor]
 class Scene(NamedTuple):
     """Images of one split that have boxes, as D sees them, with their original sizes and boxes."""
 
-    images: UInt8[Tensor, "n size size 3"]
+    images: Images
     sizes: list[tuple[int, int]]
     truths: list[Boxes]
 
