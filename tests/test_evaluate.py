@@ -27,7 +27,7 @@ class Centre:
             yield ImageHeatmap(sample, (32, 32), np.full((3, 3), float(sample.label or 0)), (0,))
 
 
-def test_labels_are_put_into_the_finders_order_and_unknown_classes_are_named(tmp_path: Path) -> None:
+def test_labels_are_put_into_the_predictors_order_and_unknown_classes_are_named(tmp_path: Path) -> None:
     squares = make_squares(tmp_path, 4)
     assert [sample.label for sample in squares.samples] == [0, 1, 0, 1]  # red, green, ...
     found = compute_heatmaps(Centre(), squares, Progress())

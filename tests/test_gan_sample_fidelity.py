@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from boxless.gan.sample_metrics import Features, kid
+from boxless.gan.sample_metrics import Lite0Features, kid
 
 
 class Colours(nn.Module):
@@ -55,5 +55,5 @@ def test_the_deviation_is_the_jack_knife_s() -> None:
 
 
 def test_features_are_lite0s() -> None:
-    found = Features()(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8))
+    found = Lite0Features()(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8))
     assert found.shape == (2, 1280) and found.std() > 0

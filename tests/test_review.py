@@ -39,7 +39,7 @@ def place(review, index, shift=0.0):
     return [tuple(value + shift for value in box.place) for box in review.proposals[index].boxes]
 
 
-def test_every_photo_is_there_with_its_box_its_finder_and_its_score(paths):
+def test_every_photo_is_there_with_its_box_its_method_and_its_score(paths):
     with opened(*paths) as one:
         proposals = one.review.proposals
         assert [proposal.name for proposal in proposals] == [*BOXES, "fly/5.png"]
@@ -102,7 +102,7 @@ def test_decisions_stay_when_the_boxes_were_found_again(paths):
         assert one.review.proposals[2].boxes[0].place == (1, 2, 9, 9)
 
 
-def test_coco_and_zip_and_the_names_of_finders(paths, tmp_path):
+def test_coco_and_zip_and_the_names_of_methods(paths, tmp_path):
     _, photos, out = paths
     boxes = np.array([[1, 2, 30, 20]], np.float32)
     images = [Detections(name, SIZE, boxes, np.array([0.25], np.float32), name[:3]) for name in BOXES]

@@ -80,7 +80,7 @@ def test_pages_pictures_and_sizes(paths):
     assert page[0] == 200 and b"<title>photos" in page[2] and "script-src 'sha256-" in page[2].decode()
     listed = json.loads(images[2])
     assert [image["name"] for image in listed][::5] == ["bee/0.png", "fly/5.png"]
-    assert listed[0]["boxes"] == [[5, 6, 25, 26, False]] and listed[0]["finders"] == ["ddt"]
+    assert listed[0]["boxes"] == [[5, 6, 25, 26, False]] and listed[0]["methods"] == ["ddt"]
     assert small[1]["Content-Type"] == view[1]["Content-Type"] == "image/jpeg"
     assert Image.open(io.BytesIO(small[2])).size == (60, 40) and json.loads(size[2]) == [60, 40]
     for status, headers, _ in (page, images, small, size):
@@ -98,7 +98,7 @@ def test_decisions_undo_and_exports(paths):
         ("POST", f"/{TOKEN}/export", {"json": {"format": "voc"}}),
         ("POST", f"/{TOKEN}/undo", {"json": {}}),
     )
-    assert json.loads(corrected[2])["outcome"] == "corrected" and json.loads(corrected[2])["finders"] == []
+    assert json.loads(corrected[2])["outcome"] == "corrected" and json.loads(corrected[2])["methods"] == []
     assert json.loads(kept[2])["outcome"] == "accepted" and json.loads(undone[2])["outcome"] == "to review"
     assert exported[0] == 200 and (paths[2] / "voc" / "Annotations" / "bee" / "0.xml").is_file()
     assert json.loads(nothing[2])["name"] == "bee/0.png"

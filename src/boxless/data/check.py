@@ -108,7 +108,7 @@ class _Look(NamedTuple):
 
 @dataclass(slots=True)
 class _Kept:
-    """Columns, one entry an image."""
+    """Columns, one entry per image."""
 
     names: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)

@@ -33,7 +33,7 @@ from boxless.runtime.errors import BoxlessError, brief
 FILES = ("metadata.jsonl", "metadata.csv")
 CATEGORIES = ("categories", "category", "labels", "label", "category_id")
 
-Row = tuple[str, dict[str, Any]]
+MetadataRow = tuple[str, dict[str, Any]]
 
 
 def recognise(source: Source, names: Sequence[str]) -> Layout | None:
@@ -45,11 +45,11 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
     return Layout("Hugging Face imagefolder", tuple(split_folders(images)), partial(_read, source, files, images))
 
 
-def _first(source: Source, file: str) -> list[Row]:
+def _first(source: Source, file: str) -> list[MetadataRow]:
     return [row for row in [next(_rows(source, file), None)] if row is not None]
 
 
-def _rows(source: Source, file: str) -> Iterator[Row]:
+def _rows(source: Source, file: str) -> Iterator[MetadataRow]:
     """The place and the columns of each row."""
     text, name = text_of(source, file), f"{file} in {source.root}"
     if file.endswith(".jsonl"):

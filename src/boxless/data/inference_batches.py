@@ -16,7 +16,7 @@ from boxless.runtime.errors import BrokenImageError
 from boxless.runtime.progress import Progress
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,9 @@ class Batch:
     pictures: UInt8[np.ndarray, "batch size size 3"]
 
 
-def prefetch(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, window: int
-) -> Iterator[Result]:
+def prefetch(function: Callable[[Item], Made], items: Iterable[Item], *, workers: int, window: int) -> Iterator[Made]:
     """`map` in threads, in order, with at most `window` results waiting, however long `items` is."""
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:

@@ -34,7 +34,7 @@ def make_sampler(
 
 
 class Shuffled:
-    """Every image once an epoch, in an order drawn from (seed, epoch); the last batch holds what is left.
+    """Every image once per epoch, in an order drawn from (seed, epoch); the last batch holds what is left.
 
     With several processes the last batch is cut to a multiple of their number, so that all gradients weigh the same.
     """

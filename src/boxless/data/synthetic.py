@@ -26,7 +26,7 @@ CLOSE = 0.9
 HIDDEN, TRIES = 0.3, 40
 """The part of a box that another one may cover, where one of so many places allows it."""
 
-Colour = Float[np.ndarray, "3"]
+Rgb = Float[np.ndarray, "3"]
 Image = Float[np.ndarray, "h w 3"]
 Shade = Float[np.ndarray, "h w"]
 PixelBox = tuple[int, int, int, int]
@@ -117,7 +117,7 @@ def _paint(
     picture: Image,
     grain: Shade,
     parts: list[Part],
-    tones: list[Colour],
+    tones: list[Rgb],
     length: float,
     others: Sequence[PixelBox] = (),
 ) -> tuple[tuple[int, int], Float[np.ndarray, "patch_h patch_w"]]:
@@ -139,7 +139,7 @@ def _paint(
 
 
 def _rasterise(
-    parts: list[Part], tones: list[Colour], origin: Int[np.ndarray, "2"], shape: tuple[int, ...]
+    parts: list[Part], tones: list[Rgb], origin: Int[np.ndarray, "2"], shape: tuple[int, ...]
 ) -> tuple[Image, Shade]:
     """The colours (h, w, 3), black where nothing is, and how much of each pixel is covered (h, w), 0..1."""
     height, width = shape
@@ -228,7 +228,7 @@ def _noise(rng: np.random.Generator, size: int, cells: int, octaves: int) -> Sha
     return np.asarray((total - total.min()) / np.ptp(total), np.float32)
 
 
-def _standing_out(rng: np.random.Generator, picture: Image, among: int) -> Colour:
+def _standing_out(rng: np.random.Generator, picture: Image, among: int) -> Rgb:
     """Of `among` colours the one that differs most from the picture's mean."""
     mean = picture.mean((0, 1))
     return max((_colour(rng) for _ in range(among)), key=lambda colour: float(np.abs(mean - colour).sum()))
@@ -241,7 +241,7 @@ def _ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Shade:
     return np.asarray((plane - plane.min()) / np.ptp(plane), np.float32)
 
 
-def _colour(rng: np.random.Generator, value: float | None = None, vivid: float = 0.8) -> Colour:
+def _colour(rng: np.random.Generator, value: float | None = None, vivid: float = 0.8) -> Rgb:
     """Any hue; saturation up to `vivid`."""
     bright = rng.uniform(0.3, 0.95) if value is None else value
     hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, vivid), bright]]], np.float32)

@@ -72,7 +72,7 @@ def _names(folder: Path) -> dict[str, str]:
 
 
 def _by_name(lists: FolderSource, file: str, columns: int, names: dict[str, str]) -> dict[str, tuple[str, list[str]]]:
-    """The line of every image in a list with one line an image: name -> (where, the values after the name)."""
+    """The line of every image in a list with one line per image: name -> (where, the values after the name)."""
     found = {values[0]: (where, values[1:]) for where, values in rows_of(lists, file, columns, ",")}
     for name, (where, _) in found.items():
         if name not in names:

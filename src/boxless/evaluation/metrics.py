@@ -21,7 +21,7 @@ from boxless.runtime.progress import track
 Ious = Float32[np.ndarray, "image"]
 Hits = Bool[np.ndarray, "image"]
 Labels = Int[np.ndarray, "image"]
-Result = TypeVar("Result")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class IouTable:
         return np.asarray(self.ious[:, columns[0]])
 
 
-def each_image(work: Callable[[int], Result], images: int, threads: int | None = None) -> list[Result]:
+def each_image(work: Callable[[int], Found], images: int, threads: int | None = None) -> list[Found]:
     """`work(i)` for every image, in order, on `threads` threads (one per processor); kernels release Python's lock."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         return list(track(pool.map(work, range(images)), "measuring", images))

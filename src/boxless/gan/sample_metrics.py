@@ -29,7 +29,7 @@ WINDOW, SIGMA = 11, 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-class Features(nn.Module):
+class Lite0Features(nn.Module):
     """Lite0's last features, averaged over the image: uint8 (batch, 3, h, w) -> (batch, 1280)."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ def kid(
     """
     if min(len(real), len(generated)) < 3:
         raise UsageError(f"{len(real)} and {len(generated)} images have no distance; expected three or more of each.")
-    describe = features or Features()
+    describe = features or Lite0Features()
     x, y = (
         torch.cat([describe(part.permute(0, 3, 1, 2)) for part in torch.split(images, 64)]).cpu().double()
         for images in (real, generated)

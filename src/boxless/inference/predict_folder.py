@@ -96,7 +96,7 @@ class Summary:
     def words(self) -> list[str]:
         """The same, for people: a sentence each."""
         done = self.images - len(self.broken)
-        rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} a second)" if self.seconds else ""
+        rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} per second)" if self.seconds else ""
         hit = done - len(self.nothing)
         lines = ["Finished before; nothing was done again."] if self.finished_before else []
         lines += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]

@@ -101,7 +101,7 @@ def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several:
 
 
 class TrainedPredictor:
-    """A trained network: one forward pass an image."""
+    """A trained network: one forward pass per image."""
 
     def __init__(self, localizer: Localizer, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes

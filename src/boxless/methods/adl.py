@@ -1,7 +1,7 @@
 """Attention-based dropout layer: inside the network, the most important places are hidden or all places are weighted.
 
 Choe and Shim, "Attention-based Dropout Layer for Weakly Supervised Object Localization", CVPR 2019. The layer has no
-parameters. Its attention is the mean of the features over the channels, one number a place. At each step each layer
+parameters. Its attention is the mean of the features over the channels, one number per place. At each step each layer
 chooses at random (section 3.1) what it multiplies the features by:
 
     drop mask, with probability 0.75     0 where the attention is at least threshold * its maximum in the image, else 1

@@ -69,7 +69,7 @@ class DanetLosses(NamedTuple):
     accuracy: Tensor
 
 
-class Head(nn.Module):
+class LevelHead(nn.Module):
     """The classifier of one level: features -> scores of its groups, and the K maps of one group of each image."""
 
     def __init__(self, channels: int, width: int | None, groups: int, maps: int) -> None:
@@ -129,9 +129,9 @@ class Danet(Method):
         groups = parsed(hierarchy, classes)
         root, parent = TAPS[backbone.name]
         self.read = (root.stage, parent.stage, backbone.feature_info[-1].name)
-        self.root = Head(backbone.channels_of(root.stage), root.width, max(groups.roots) + 1, count)
-        self.parent = Head(backbone.channels_of(parent.stage), parent.width, max(groups.parents) + 1, count)
-        self.child = Head(backbone.channels, 1024 if head == "conv" else None, classes, count)
+        self.root = LevelHead(backbone.channels_of(root.stage), root.width, max(groups.roots) + 1, count)
+        self.parent = LevelHead(backbone.channels_of(parent.stage), parent.width, max(groups.parents) + 1, count)
+        self.child = LevelHead(backbone.channels, 1024 if head == "conv" else None, classes, count)
         self.register_buffer("roots", torch.tensor(groups.roots), persistent=False)
         self.register_buffer("parents", torch.tensor(groups.parents), persistent=False)
 
@@ -164,7 +164,7 @@ class Danet(Method):
         return torch.stack([maps.relu().mean(1) for maps in self.level_maps(hidden, chosen)]).sum(0), logits
 
     @property
-    def heads(self) -> tuple[Head, Head, Head]:
+    def heads(self) -> tuple[LevelHead, LevelHead, LevelHead]:
         """Root, parent and child, in the order in which the backbone comes to them."""
         return self.root, self.parent, self.child
 

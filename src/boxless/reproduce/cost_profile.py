@@ -112,8 +112,8 @@ def cost_table() -> str:
             "0.8 M (2.9 %)",
         ),
         ("operations of a forward pass", f"{found.forward / 2e9:.1f} G multiply-adds", "21.42 G"),
-        ("operations that GC adds in training, a class", f"{found.gc / 1e3:.1f} K", "3 K"),
-        ("operations that SC adds in training, a pair", f"{found.sc / 1e3:.1f} K", "none"),
+        ("operations that GC adds in training, per class", f"{found.gc / 1e3:.1f} K", "3 K"),
+        ("operations that SC adds in training, per pair", f"{found.sc / 1e3:.1f} K", "none"),
         ("operations that I2C adds at test time", str(found.extra_forward), "none"),
     ]
     return (

@@ -39,7 +39,7 @@ class Decision:
     boxes: tuple[SourcedBox, ...]
     size: tuple[int, int]
     proposed: tuple[SourcedBox, ...]
-    """What the finder had proposed when it was made."""
+    """What the method had proposed when it was made."""
     mark: str = ""
     """What the photograph's file was by then, as `data.marks` says it."""
 

@@ -123,7 +123,7 @@ async function view(position) {
   const image = shown[position];
   const parts = image.name.split("/");
   dialog.querySelector("h2").textContent = parts.pop();
-  dialog.querySelector(".title p").textContent = [image.label, ...image.finders.map((name) => `by ${name}`)].join(" · ");
+  dialog.querySelector(".title p").textContent = [image.label, ...image.methods.map((name) => `by ${name}`)].join(" · ");
   $("status").textContent = image.outcome;
   $("status").className = `outcome ${kind(image)}`;
   $("position").textContent = `${(position + 1).toLocaleString()} of ${shown.length.toLocaleString()}`;

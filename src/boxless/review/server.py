@@ -213,7 +213,7 @@ class _Pages:
             "outcome": self.review.status(index),
             "boxes": [[*box.place, box.source == PERSON] for box in boxes],
             "turn": self.review.turns[index],
-            "finders": sorted({box.source for box in boxes} - {PERSON}),
+            "methods": sorted({box.source for box in boxes} - {PERSON}),
         }
 
 

@@ -21,7 +21,7 @@ from boxless.evaluation.bootstrap import interval
 from boxless.gan.checkpoint_selection import correlation, derangement, in_chunks
 from boxless.gan.data import Images, read_images
 from boxless.gan.localizer import READOUTS, GanLocalizer
-from boxless.gan.sample_metrics import Features, kid, similarities
+from boxless.gan.sample_metrics import Lite0Features, kid, similarities
 from boxless.gan.samples import SIDE, generator_of, grid, samples
 from boxless.report.drawing import Picture, captioned, sheet, triptych
 from boxless.reproduce.classifier_runs import evenly_spaced
@@ -40,7 +40,7 @@ def measured(content: dict[str, Any], train: Images, test: Dataset, seed: int) -
     """The numbers of a last.pt: how alike its samples are, how far from real images, and how alike its maps are."""
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     real = train.cpu()[order[: 2 * COUNT]]
-    made, features = samples(*generator_of(content), COUNT), Features()
+    made, features = samples(*generator_of(content), COUNT), Lite0Features()
     half = len(real) // 2
     seen = read_images(evenly_spaced(test, COUNT), content["size"])
     return {

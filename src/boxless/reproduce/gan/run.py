@@ -17,7 +17,7 @@ from boxless.gan.checkpoint_selection import CheckpointCriteria, CriteriaScores,
 from boxless.gan.data import Images, read_images
 from boxless.gan.localizer import GanLocalizer
 from boxless.gan.networks import Discriminator
-from boxless.gan.sample_metrics import Distance, Features, kid
+from boxless.gan.sample_metrics import Distance, Lite0Features, kid
 from boxless.gan.samples import generator_of, samples, similarity
 from boxless.gan.settings import GanTraining, Reading
 from boxless.gan.training import train_gan
@@ -140,7 +140,7 @@ class _Measuring:
         self.train, self.scoring, self.run = train, scoring, run
         self.device, self.seed = scoring.device, scoring.seed
         self._judge: CheckpointCriteria | None = None
-        self._features: Features | None = None
+        self._features: Lite0Features | None = None
 
     def localizer(self, content: dict[str, Any], reading: Reading) -> GanLocalizer:
         """The D of a last.pt under one reading."""
@@ -160,7 +160,7 @@ class _Measuring:
 
     def distance(self, generated: Images) -> Distance:
         """KID of generated images from the same training images every time."""
-        self._features = self._features or Features().to(self.device)
+        self._features = self._features or Lite0Features().to(self.device)
         return kid(self.train[:: -(-len(self.train) // COMPARED)], generated.to(self.device), self._features)
 
     def judge(self, content: dict[str, Any]) -> CheckpointCriteria:

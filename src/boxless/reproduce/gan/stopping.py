@@ -51,7 +51,7 @@ COLUMNS = (
 )  # fmt: skip
 
 Values = Float64[np.ndarray, "stage"]
-PerImage = Float64[np.ndarray, "stage image"]
+StageLifts = Float64[np.ndarray, "stage image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Course:
 
     name: str
     steps: Sequence[int]
-    lifts: PerImage
+    lifts: StageLifts
     """Of every image in points: 100 where only its own map hits, -100 where only another's does."""
     criteria: Mapping[str, Values]
     chosen: int
