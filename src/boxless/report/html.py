@@ -110,9 +110,10 @@ class Charts:
     curve: Curve | None = None
     iou_counts: Sequence[int] = ()
     """Images per equal bin of IoU from 0 to 1."""
-    choices: Sequence[Choice] = ()
     error_types: Mapping[str, int] = field(default_factory=dict)
     """Images per kind of outcome: hit, too small, too large, ..."""
+    choices: Sequence[Choice] = ()
+    """Of a method, for each category."""
 
 
 @dataclass(frozen=True, slots=True)
