@@ -12,6 +12,7 @@ from boxless.data.inference_batches import stream
 from boxless.data.synthetic import make_scenes
 from boxless.discovery.auto import FEWEST, PLACED, Auto, Signs, choose
 from boxless.discovery.discriminant import CUT, Discriminant, upper_otsu, with_cut_at_half
+from boxless.discovery.notes import Notes
 from boxless.discovery.pictures import EvenSample
 from boxless.discovery.products import DiscriminantContrast, DiscriminantDdt
 from boxless.discovery.signs import agreement, border_margin, explained_by_place, floor_and_cut, separation
@@ -76,6 +77,9 @@ def boxes_hit(heat):
 def test_ddt_is_kept_where_no_sign_speaks_against_it(backbone):
     method = finished(Auto, backbone, planted())
     assert method.chosen == "ddt" and "no sign" in method.choice
+    notes = method.notes()
+    assert (notes.chosen, notes.runner_up) == ("ddt", "discriminant and contrast") and len(notes.signs) == 4
+    assert not any(sign.against for sign in notes.signs) and Notes.from_dict(notes.to_dict()) == notes
     assert boxes_hit(method.heatmap(planted())) == 1
 
 
@@ -83,6 +87,7 @@ def test_a_first_direction_that_the_next_step_contradicts_is_not_taken(backbone)
     descriptors = planted(shared_background=True, distinct=True)
     method = finished(Auto, backbone, descriptors)
     assert method.chosen == "discriminant and contrast" and "do not agree" in method.choice
+    assert "agreement" in {sign.name for sign in method.notes().signs if sign.against}
     assert boxes_hit(method.heatmap(descriptors)) == 1
 
 
@@ -143,8 +148,8 @@ PHOTOGRAPHS = Signs(agreement=0.8, margin=0.8, deeper_margin=0.9, explained=0.4,
     ],
 )
 def test_what_each_sign_leads_to_is_chosen_and_said(seen, expected):
-    chosen, words = choose(replace(PHOTOGRAPHS, **seen))
-    assert chosen == expected and words.startswith(f"{expected}: ") and "next would be" in words
+    (chosen, runner_up), words = choose(replace(PHOTOGRAPHS, **seen))
+    assert chosen == expected and words.startswith(f"{expected}: ") and words.endswith(f"next would be {runner_up}")
 
 
 def test_an_untrained_network_does_not_win(backbone, tmp_path):

@@ -15,8 +15,11 @@ from PIL import Image
 from boxless.cli import app
 from boxless.cli.check import next_steps, to_look_at
 from boxless.data.check import Findings, check, plain
+from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
+from boxless.inference.preview import preview
 from boxless.runtime.errors import BoxlessError
+from boxless.runtime.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -194,21 +197,22 @@ def test_where_nothing_can_be_read_is_one_sentence(tmp_path: Path) -> None:
 def test_the_page_and_the_json_and_names_that_are_markup(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (data / "train" / "[bold]red").mkdir()
     shutil.copy(first(data, "train", "star"), data / "train" / "[bold]red" / "[red]a.jpg")
-    for arguments in ([], ["--json"]):
+    for arguments in ([], ["--json", "--quick"]):
         with pytest.raises(SystemExit) as ended:
             app.meta(["check", str(data), *arguments])
         out, err = capfd.readouterr()
         assert not ended.value.code and not err
         assert "[bold]red" in out and "[red]a.jpg" in out
     found = json.loads(out)
+    assert found.pop("seen by the network") == []
     assert found == json.loads(json.dumps(plain(check(data))))
     assert found["duplicates"]["in two classes"] and found["classes"]["[bold]red"] == {"train": 1}
 
 
-def test_check_needs_no_torch(scenes: Path) -> None:
+def test_a_quick_check_needs_no_torch(scenes: Path) -> None:
     code = (
         "import sys\nfrom boxless.cli import app\n"
-        "try: app.meta(['check', sys.argv[1]])\nexcept SystemExit as end: assert not end.code\n"
+        "try: app.meta(['check', sys.argv[1], '--quick'])\nexcept SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run(
@@ -216,3 +220,24 @@ def test_check_needs_no_torch(scenes: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Nothing seems wrong." in done.stdout
+
+
+def test_what_the_network_sees_is_said_first(scenes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two made categories of twelve: too many to be few, and no two kinds in one."""
+    with pytest.raises(SystemExit):
+        app.meta(["check", str(scenes)])
+    first, second, *_ = capfd.readouterr().out.splitlines()
+    assert "ImageNet" in first and "limit 2" in first
+    assert "find would choose" in second and "next would be" in second
+
+
+def test_few_images_and_images_all_alike_are_not_compared_with_imagenet(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    for folder, count in (("few", 3), ("alike", 8)):
+        (tmp_path / folder).mkdir()
+        for index in range(count):
+            Image.fromarray(picture).save(tmp_path / folder / f"{index}.png")
+    (few,) = preview(read_data(tmp_path / "few", "all"), Progress())
+    (alike,) = preview(read_data(tmp_path / "alike", "all"), Progress())
+    assert "3 images are too few to compare" in few.words()[0] and "too few to choose by" in few.words()[1]
+    assert "all images look the same" in alike.words()[0] and alike.to_dict()["distance from ImageNet"] is None

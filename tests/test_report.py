@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boxless.boxes.from_heatmap import Detections
-from boxless.report.html import Accuracy, Card, Charts, Curve, ScoreTable, TableRow, make_card, write_report
+from boxless.report.html import (
+    Accuracy,
+    Card,
+    Charts,
+    Choice,
+    Curve,
+    Gauge,
+    ScoreTable,
+    TableRow,
+    make_card,
+    write_report,
+)
 from boxless.runtime.errors import BoxlessError
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}<!--"
@@ -75,7 +86,15 @@ def table(name="method"):
 def charts():
     thresholds = np.linspace(0, 1, 11).tolist()
     lines = {"IoU 0.3": [90 - 50 * t for t in thresholds], "IoU 0.5": [50 * t for t in thresholds]}
-    return Charts(Curve(thresholds, lines, 0.3), [1, 2, 3, 4], {"hit": 7, "too small": 2, "missed": 1})
+    return Charts(
+        Curve(thresholds, lines, 0.3), [1, 2, 3, 4], {"hit": 7, "too small": 2, "missed": 1}, [chosen("bees")]
+    )
+
+
+def chosen(text):
+    """A choice by two signs, one of them beyond its limit and off its scale."""
+    gauges = [Gauge(text, 0.25, 0.4, 0, 1, against=True), Gauge("margin", 7, 0.2, -1, 1, against=False)]
+    return Choice(text, text, text, gauges)
 
 
 def test_the_page_holds_what_it_was_given(tmp_path):
@@ -96,6 +115,10 @@ def test_the_page_holds_what_it_was_given(tmp_path):
         assert words in page.text
     for words in ("0.30 in use", "IoU 0.3", "too small", "2 · 20 %", "4 images with IoU 0.75–1.00"):
         assert words in page.text
+    assert "bees: bees, next bees" in page.text and "bees 0.25, limit 0.40" in page.text
+    dots = [attributes for tag, attributes in page.elements if tag == "circle"]
+    assert [dot["class"] for dot in dots] == ["sign against", "sign"]
+    assert [float(dot["cx"]) for dot in dots] == [150 + 180 * 0.25, 150 + 180]  # off the scale: at its end
     known, picture, heat = page.cards[7]
     assert known["name"] == "7.jpg" and known["iou"] == 0.7 and known["outcome"] == "hit" and known["score"] == 0.5
     assert known["found"] == [[10, 20, 60, 70]] and known["truth"] == [] and known["size"] == [120, 80]
@@ -118,7 +141,7 @@ def test_markup_in_any_text_does_nothing(tmp_path):
             title=text,
             summary=[text],
             tables=[ScoreTable(text, [text], [TableRow(text, [Accuracy(1)], note=text)], note=text)],
-            charts=Charts(Curve([0.0, 1.0], {text: [1.0, 2.0]}), [1], {text: 1}),
+            charts=Charts(Curve([0.0, 1.0], {text: [1.0, 2.0]}), [1], {text: 1}, [chosen(text)]),
             cards=[card],
         )
     one, other = Page(clean), Page(nasty)

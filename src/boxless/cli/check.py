@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -13,6 +13,9 @@ from boxless.cli import console
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
 from boxless.data.dataset import NO_CLASS
 from boxless.data.near_duplicates import NEAR
+
+if TYPE_CHECKING:
+    from boxless.inference.preview import Preview
 from boxless.runtime.toml_settings import require_positive
 
 
@@ -20,12 +23,15 @@ def check(
     data: Path,
     *,
     workers: Annotated[int, Parameter(alias="-j")] = 4,
+    quick: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Say in a page what a folder holds: images, classes, sizes, boxes, what is wrong with them, and what to do next.
 
-    Broken files, duplicates and near duplicates, splits that share images, boxes that are none, classes too small for
-    pairs. Every image is read once; nothing is changed. --json names every image; the page names the first few.
+    First, by 64 images of each of the three largest categories: whether they look like what ImageNet knows, and what
+    find would choose. Then broken files, duplicates and near duplicates, splits that share images, boxes that are none,
+    classes too small for pairs. Every image is read once; nothing is changed. --json names every image; the page names
+    the first few.
 
     Example: boxless check photos
 
@@ -35,6 +41,8 @@ def check(
         Folder or zip of images, COCO json, YOLO, Pascal VOC, tar shards ...: whatever the other commands read.
     workers
         Threads that read images.
+    quick
+        Do not look at the images with a network: read files alone.
     json
         Print everything that was found as JSON.
 
@@ -44,11 +52,24 @@ def check(
 
     require_positive(workers=workers)
     findings = look(data, workers=workers)
+    seen = [] if quick or findings.unreadable or not findings.readable else _previews(data)
     if json:
-        console.result(plain(findings))
-    else:
-        print_findings(findings, console.out)
+        console.result(plain(findings) | {"seen by the network": [one.to_dict() for one in seen]})
+        return 0
+    for one in seen:
+        for line in one.words():
+            console.out.print(line, markup=False, highlight=False)
+    print_findings(findings, console.out)
     return 0
+
+
+def _previews(path: Path) -> "list[Preview]":
+    from boxless.data.folder import read_data
+    from boxless.inference.preview import CATEGORIES, SAMPLE, preview
+
+    data = read_data(path, "all")
+    with console.counting("looking", min(len(data), CATEGORIES * SAMPLE)) as progress:
+        return list(preview(data, progress))
 
 
 ROWS = 30

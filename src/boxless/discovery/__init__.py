@@ -8,6 +8,8 @@ torch.
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from boxless.discovery.notes import Notes
+
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
@@ -38,6 +40,8 @@ class Discoverer(Protocol):
     readout: "Readout"
     choice: str = ""
     """What was chosen for this category and why, in words, once it is finished; empty where nothing is chosen."""
+    mixture: str = ""
+    """That the category looks like two, in words, once it is finished; empty where it does not."""
     trains: bool = False
     """Whether `fit_done` trains a network, which it may do in the numbers of the search."""
 
@@ -73,6 +77,10 @@ class Discoverer(Protocol):
     def heatmap(self, descriptors: "Float[Tensor, 'batch d h w']") -> "Float[Tensor, 'batch h w']":
         """Descriptors -> raw heat maps."""
         ...
+
+    def notes(self) -> Notes:
+        """What was noticed about the category, once it is finished."""
+        return Notes(choice=self.choice, mixture=self.mixture)
 
 
 def discoverer_class(name: str) -> Any:

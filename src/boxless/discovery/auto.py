@@ -21,7 +21,7 @@ but some are known from a single set: what is weighed by its mean map, from X-ra
 thumb, and what was chosen is always said.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ from boxless.boxes.otsu import otsu
 from boxless.discovery.contrast import Contrast
 from boxless.discovery.ddt import Ddt
 from boxless.discovery.discriminant import CUT, Discriminant, with_cut_at_half
+from boxless.discovery.notes import Notes, Sign
 from boxless.discovery.signs import (
     Maps,
     agreement,
@@ -70,7 +71,8 @@ class Auto(Discriminant):
         """Start a new category."""
         super().reset()
         self.chosen: Choice = "ddt"
-        self.choice = ""
+        self.choice = self.runner_up = ""
+        self.signs: Signs | None = None
         self.levels = [(0.0, Ddt.readout.threshold)] * 2
         self.place = np.ones((1, 1), np.float32)
         self.placed_cut = CUT
@@ -92,7 +94,7 @@ class Auto(Discriminant):
         self.place = scaled.mean(0) / max(float(scaled.mean(0).max()), 1e-9)
         self.placed_cut = float(np.median([otsu(heat * self.place) for heat in scaled]))
         colours = torch.split(descriptors, self.parts, dim=1)[-1].numpy()
-        signs = Signs(
+        self.signs = Signs(
             agreement=agreement(ddt, deeper),
             margin=border_margin(ddt),
             deeper_margin=border_margin(deeper),
@@ -100,8 +102,13 @@ class Auto(Discriminant):
             learnt_explained=explained_by_place(learnt),
             separation=separation(largest_boxes(learnt, self.cut), colours),
         )
-        self.chosen, self.choice = choose(signs)
+        (self.chosen, self.runner_up), self.choice = choose(self.signs)
         return learnt
+
+    def notes(self) -> Notes:
+        """What was chosen for the category, by which signs, and what else was noticed."""
+        signs = () if self.signs is None else self.signs.beside_limits()
+        return replace(super().notes(), chosen=self.chosen, runner_up=self.runner_up, signs=signs)
 
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:
         """Descriptors -> maps in 0..1 of the chosen method, rescaled so that its threshold lies at one half."""
@@ -136,9 +143,18 @@ class Signs:
     learnt_explained: float
     separation: float
 
+    def beside_limits(self) -> tuple[Sign, ...]:
+        """Those that can speak against ddt."""
+        return (
+            Sign("agreement", self.agreement, AGREEMENT, above=False, low=-1),
+            Sign("margin", self.margin, MARGIN, above=False, low=-0.5, high=1.5),
+            Sign("place", self.explained, PLACED, above=True),
+            Sign("separation", self.separation, SEPARATION, above=True, high=1.5),
+        )
 
-def choose(signs: Signs) -> tuple[Choice, str]:
-    """The method, and in words why and what would have been next."""
+
+def choose(signs: Signs) -> tuple[tuple[Choice, Choice], str]:
+    """The method and the one that would have been next, and both in words with the reason."""
     against = _against_ddt(signs)
     sign_in_doubt = signs.agreement < AGREEMENT or signs.margin < MARGIN
     order: tuple[Choice, Choice]
@@ -164,7 +180,7 @@ def choose(signs: Signs) -> tuple[Choice, str]:
     else:
         order = ("contrast", "deeper ddt")
         why = f"{against}, and neither colours nor the deeper step nor the framing tell the object"
-    return order[0], f"{order[0]}: {why}; next would be {order[1]}"
+    return order, f"{order[0]}: {why}; next would be {order[1]}"
 
 
 def _against_ddt(signs: Signs) -> str:

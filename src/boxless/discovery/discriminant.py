@@ -25,7 +25,7 @@ from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.boxes.from_heatmap import Normalisation, Readout, normalise
 from boxless.boxes.otsu import otsu
-from boxless.discovery import Discoverer
+from boxless.discovery import Discoverer, mixture
 from boxless.discovery.contrast import Contrast
 from boxless.discovery.descriptors import Moments
 from boxless.discovery.pictures import EvenSample
@@ -89,7 +89,7 @@ class Discriminant(Discoverer):
         self.sampled = EvenSample(SAMPLE)
         self.weights = torch.zeros(sum(self.parts))
         self.mean = torch.zeros(sum(self.parts))
-        self.cut = CUT
+        self.cut, self.mixture = CUT, ""
 
     @torch.inference_mode()
     def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
@@ -113,7 +113,9 @@ class Discriminant(Discoverer):
         """Fit the discriminant and its threshold; raises BoxlessError when there was nothing to learn from."""
         if not self.sampled.kept:
             raise BoxlessError("No readable image in this category. Expected at least one, to find what is common.")
-        self.fit(self.sampled.stacked().float())
+        descriptors = self.sampled.stacked().float()
+        self.mixture = mixture.words(torch.split(descriptors, self.parts, dim=1)[1].mean((2, 3)).numpy())
+        self.fit(descriptors)
 
     def fit(self, descriptors: Float[Tensor, "image d h w"]) -> Float32[np.ndarray, "image h w"]:
         """Fit to the descriptors of some images of the category -> their maps."""

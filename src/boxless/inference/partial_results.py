@@ -38,8 +38,8 @@ class Shards:
         self.out, self.folder = out, out / FOLDER
         self.job: dict[str, Any] = json.loads(json.dumps(job))
         self._places: dict[int, _Place] = {}
-        self.choices: list[str] = []
-        """What was chosen for each piece, in words; empty where nothing is chosen."""
+        self.notes: list[Mapping[str, Any]] = []
+        """What was noticed about each piece, as plain values."""
         self.broken: dict[str, str] = {}
         """The images that could not be read, with the reason; as the last `scan` found them."""
         self.marks: dict[int, str] = {}
@@ -84,7 +84,7 @@ class Shards:
 
     def scan(self) -> None:
         """Learn which pieces are closed, and where they lie."""
-        broken, choices = dict[int, dict[str, str]](), dict[int, str]()
+        broken, notes = dict[int, dict[str, str]](), dict[int, Mapping[str, Any]]()
         self._places, self.marks = {}, {}
         for path in sorted(self.folder.glob("*.jsonl")):
             with path.open("rb") as file:
@@ -94,10 +94,10 @@ class Shards:
                     if line.startswith(CLOSES) and (closed := _parsed(line)):
                         self._places[closed["piece"]] = _Place(path, start, end - len(line))
                         broken[closed["piece"]] = closed["broken"]
-                        choices[closed["piece"]] = closed.get("choice", "")
+                        notes[closed["piece"]] = closed.get("notes", {})
                         self.marks[closed["piece"]] = closed.get("marks", "")
                         start = end
-        self.choices = [choices[piece] for piece in sorted(choices)]
+        self.notes = [notes[piece] for piece in sorted(notes)]
         self.broken = {name: reason for piece in sorted(broken) for name, reason in broken[piece].items()}
 
     def found(self, pieces: int) -> Iterator[tuple[Detections, Card | None]]:
@@ -160,9 +160,9 @@ class ShardWriter:
             }
         )
 
-    def close(self, piece: int, broken: Mapping[str, str], marks: str, choice: str = "") -> None:
+    def close(self, piece: int, broken: Mapping[str, str], marks: str, notes: Mapping[str, Any] | None = None) -> None:
         """The piece is done: from here on it outlives this process."""
-        self._line({"piece": piece, "broken": broken, "choice": choice, "marks": marks})
+        self._line({"piece": piece, "broken": broken, "notes": notes or {}, "marks": marks})
 
     def _line(self, content: Mapping[str, Any]) -> None:
         try:

@@ -16,10 +16,12 @@ from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.marks import DIGITS, changed, marks
 from boxless.data.sources import FolderSource
+from boxless.discovery.notes import NOTHING, Notes
 from boxless.export import STAGING, Format, check_folder, write_boxes
+from boxless.inference.choice_charts import choice_charts
 from boxless.inference.partial_results import Shards, ShardWriter
 from boxless.inference.predictors import DivisiblePredictor, ImageHeatmap, detections_in
-from boxless.report.html import THUMBNAIL, Card, make_card, write_report
+from boxless.report.html import THUMBNAIL, Card, Charts, make_card, write_report
 from boxless.runtime.distributed import Team
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
@@ -46,6 +48,8 @@ class Summary:
     """Images without a class among others that have one; their boxes are of `category`."""
     category: str = NO_CLASS
     seconds: float = 0.0
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Category -> all that a method without labels noticed about it, as plain values."""
     choices: dict[str, str] = field(default_factory=dict)
     """Category -> the method that was chosen for it and why; empty for a method that chooses nothing."""
     numbers: str = ""
@@ -63,7 +67,15 @@ class Summary:
         names = {"nothing": "nothing_found"}
         kept = (one.name for one in fields(cls) if one.name != "finished_before")
         # What earlier versions did not say or count.
-        content = {"numbers": "", "choices": {}, "unlabelled": 0, "category": NO_CLASS, "changed": [], **content}
+        content = {
+            "numbers": "",
+            "choices": {},
+            "notes": {},
+            "unlabelled": 0,
+            "category": NO_CLASS,
+            "changed": [],
+            **content,
+        }
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
@@ -87,6 +99,7 @@ class Summary:
             "category": self.category,
             "threshold": self.threshold,
             "choices": self.choices,
+            "notes": self.notes,
             "seconds": round(self.seconds, 2),
             "numbers": self.numbers,
             "taken_over": self.taken_over,
@@ -113,6 +126,8 @@ class Summary:
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
         lines.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
         lines += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
+        mixed = [f"{name}: {one['mixture']}." for name, one in self.notes.items() if one["mixture"]]
+        lines += mixed[:CHOICES]
         if len(self.choices) > CHOICES:
             lines.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
         return lines
@@ -245,37 +260,37 @@ class _Search:
         read = marks(left.source, [sample.name for sample in left.samples])  # first: none is newer than its boxes
         starts = list(accumulate(map(len, self.pieces), initial=0))
 
-        def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap, str]:
+        def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap, Notes]:
             label = self.predictor.category if mapped.label is None else self.classes[mapped.label]
             return (
                 mapped.sample,
                 detections_in(mapped, self.predictor.readout, label, **self.several),
                 mapped.heat,
-                mapped.choice,
+                mapped.notes,
             )
 
         boxed = prefetch(box, self.predictor.maps(left, progress), workers=2, window=8)
         following, end = next(boxed, None), 0
         for piece in pieces:
-            broken, choice = {}, ""
+            broken, notes = {}, NOTHING
             for position, sample in enumerate(self.pieces[piece], starts[piece]):
                 if following is None or following[0] is not sample:
                     broken[sample.name] = progress.broken[sample.name]
                     continue
-                _, found, heat, choice = following
+                _, found, heat, notes = following
                 shown = self.report and position < REPORT_LIMIT
                 writer.add(found, self._card(found, heat) if shown else None)
                 following = next(boxed, None)
             at, end = end, end + DIGITS * len(self.pieces[piece])
-            writer.close(piece, broken, read[at:end], choice)
+            writer.close(piece, broken, read[at:end], notes.to_dict())
 
-    def _choices(self) -> dict[str, str]:
-        """What was chosen for each category, by its name."""
+    def _notes(self) -> dict[str, dict[str, Any]]:
+        """What was noticed about each category, by its name."""
         names = [
             self.predictor.category if (label := piece[0].label) is None else self.classes[label]
             for piece in self.pieces
         ]
-        return {name: choice for name, choice in zip(names, self.shards.choices, strict=False) if choice}
+        return {name: dict(notes) for name, notes in zip(names, self.shards.notes, strict=False) if notes}
 
     def _card(self, found: Detections, heat: Heatmap) -> Card:
         picture, _ = read_shrunk(self.dataset.source.read(found.name), found.name, THUMBNAIL)
@@ -289,7 +304,8 @@ class _Search:
         if "bf16" in self.shards.job:
             summary.numbers = "bf16" if self.shards.job["bf16"] else "fp32"
         summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
-        summary.choices = self._choices()
+        summary.notes = self._notes()
+        summary.choices = {name: notes["choice"] for name, notes in summary.notes.items() if notes["choice"]}
         summary.taken_over, summary.changed = sum(len(self.pieces[piece]) for piece in done), self.changed
         if len(broken) == len(dataset):
             self.shards.remove()
@@ -308,6 +324,7 @@ class _Search:
                 self.out / "report.html",
                 title=f"{self.predictor.name} on {dataset.source.root.name}",
                 summary=summary.words(),
+                charts=Charts(choices=choice_charts(summary.notes)[:CHOICES]),
                 cards=(card for _, card in self.shards.found(len(self.pieces)) if card),
                 images=len(dataset) - len(broken),
                 limit=REPORT_LIMIT,

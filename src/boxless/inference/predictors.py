@@ -23,6 +23,7 @@ from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
+from boxless.discovery.notes import NOTHING, Notes
 from boxless.inference.localizer import Localizer
 from boxless.runtime.progress import Progress
 
@@ -53,8 +54,8 @@ class ImageHeatmap:
     size: tuple[int, int]
     heat: Heatmap
     ranked: tuple[int, ...] = ()
-    choice: str = ""
-    """What a method that chooses has chosen for the image's category, in words."""
+    notes: Notes = NOTHING
+    """What a method without labels noticed about the image's category."""
 
     @property
     def label(self) -> int | None:
@@ -183,7 +184,7 @@ class DiscoveryPredictor:
                 self.method.fit_done()
             for start, heat in self._waiting(file, shape, len(kept)):
                 for (sample, size), map_ in zip(kept[start:], heat, strict=False):
-                    yield ImageHeatmap(sample, size, map_, choice=self.method.choice)
+                    yield ImageHeatmap(sample, size, map_, notes=self.method.notes())
 
     def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, np.ndarray]]:
         file.seek(0)

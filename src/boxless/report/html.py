@@ -78,6 +78,32 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number beside its limit, on a scale from `low` to `high`; `against`: it lies on the wrong side."""
+
+    name: str
+    value: float
+    limit: float
+    low: float
+    high: float
+    against: bool
+
+    def place(self, value: float) -> float:
+        """Where a value lies on the scale, 0 to 1."""
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen for a category, what would have been next, and the numbers that decided."""
+
+    category: str
+    chosen: str
+    runner_up: str
+    gauges: Sequence[Gauge]
+
+
+@dataclass(frozen=True, slots=True)
 class Charts:
     """The pictures of a measurement; each is left out when empty."""
 
@@ -86,6 +112,8 @@ class Charts:
     """Images per equal bin of IoU from 0 to 1."""
     error_types: Mapping[str, int] = field(default_factory=dict)
     """Images per kind of outcome: hit, too small, too large, ..."""
+    choices: Sequence[Choice] = ()
+    """Of a method, for each category."""
 
 
 @dataclass(frozen=True, slots=True)
