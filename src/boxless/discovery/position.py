@@ -6,7 +6,7 @@ knowing what the objects of this folder look like, and what their surroundings d
 root of border contrast (contrast.py), which asks the one image at hand how this place differs from this border, is a
 first map. A second network, which sees whole images, learns from the boxes of the first maps (self_training.py), and
 its answer is the heat map. All is learnt from the images that are to be searched, for minutes on a processor, with no
-label, no box and no other network: for drawings, scans or microscopy.
+label, no box and no other network.
 
 It must not see its place, so all that could tell it is kept out: there is no padding in the network, it learns from
 windows wholly inside the images, and both sides of the question weigh the same. Where images are framed alike, as
