@@ -148,6 +148,20 @@ def labelme(root: Path) -> None:
                 put(root / split / f"{name.rpartition('.')[0]}.json", content)
 
 
+def cvat(root: Path) -> None:
+    parts = []
+    for split, images in IMAGES.items():
+        for name, (size, boxes) in images.items():
+            picture(root / "images" / split / name, size)
+            shapes = "".join(
+                f'<box label="{label}" xtl="{x0:.2f}" ytl="{y0:.2f}" xbr="{x1:.2f}" ybr="{y1:.2f}" z_order="0"></box>'
+                for label, (x0, y0, x1, y1) in boxes
+            )
+            size_of = f'width="{size[0]}" height="{size[1]}"'
+            parts.append(f'<image id="0" name="{name}" subset="{split}" {size_of}>{shapes}</image>')
+    put(root / "annotations.xml", f"<annotations><version>1.1</version><meta></meta>{''.join(parts)}</annotations>")
+
+
 def image_folder(root: Path, suffix: str = "jsonl") -> None:
     for split, images in IMAGES.items():
         rows = []
@@ -180,6 +194,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "coco in images": (coco_in_images, "COCO"),
     "coco in one folder": (coco_in_one_folder, "COCO"),
     "labelme": (labelme, "labelme"),
+    "cvat": (cvat, "CVAT"),
     "imagefolder": (image_folder, "Hugging Face imagefolder"),
     "imagefolder csv": (image_folder_csv, "Hugging Face imagefolder"),
 }

@@ -4,6 +4,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -167,6 +168,11 @@ def test_whole_pixels_come_back_exactly_from_every_format(format: Any, sizes: An
             size, boxes, label = found[one.name]
             assert size == one.size and boxes is not None and boxes.tolist() == one.boxes.tolist()
             assert label is not None and truth.classes[label] == "no: yes"
+        for line in (
+            line for path in Path(folder, "out/labels").rglob("*.txt") for line in path.read_text().split("\n")
+        ):
+            x, y, w, h = map(Decimal, line.split()[1:] or (0, 0, 0, 0))  # not a millionth beyond the picture
+            assert min(x - w / 2, y - h / 2) >= 0 and max(x + w / 2, y + h / 2) <= 1
 
 
 def test_a_yolo_export_without_links_asks_for_the_photographs(tmp_path: Path) -> None:
@@ -213,11 +219,15 @@ def test_yolo_polygons_key_points_and_scores(tmp_path: Path) -> None:
     assert known(read_data(tmp_path, "train"))["a.jpg"] == ("no", [[40, 15, 60, 35]])
 
 
-def test_yolo_of_label_studio_has_its_classes_in_a_text_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"), [("classes.txt", "cat\ndog\n"), ("data.yaml", "names: [cat, dog]\nnc: 2\n")]
+)
+def test_yolo_without_splits_of_label_studio_and_supervision(file: str, content: str, tmp_path: Path) -> None:
     picture(tmp_path / "images/a.jpg", (100, 50))
     put(tmp_path / "labels/a.txt", "1 .5 .5 .2 .4\n")
-    put(tmp_path / "classes.txt", "cat\ndog\n")
+    put(tmp_path / file, content)
     put(tmp_path / "notes.json", {})
+    assert splits(tmp_path) == []
     assert known(read_data(tmp_path)) == {"a.jpg": ("dog", [[40, 15, 60, 35]])}
 
 
@@ -349,3 +359,16 @@ def test_a_mask_of_labelme_has_its_last_pixel_inside(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg", (60, 40))
     put(tmp_path / "a.json", {"shapes": [{"label": "a", "points": [[3, 5], [9, 39]], "shape_type": "mask"}]})
     assert known(read_data(tmp_path))["a.jpg"] == ("a", [[3, 5, 10, 40]])
+
+
+def test_shapes_of_cvat_that_are_no_upright_boxes_give_the_boxes_around_them(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (60, 40))
+    shapes = (
+        '<box label="a" xtl="10" ytl="10" xbr="30" ybr="20" rotation="90"/>'
+        '<ellipse label="a" cx="9" cy="8" rx="5" ry="2"/>'
+        '<polygon label="a" points="1,2;9.5,4;5,30"/><mask label="a" left="3" top="4" width="5" height="6" rle="30"/>'
+        '<points label="a" points="1,2"/>'
+    )
+    put(tmp_path / "annotations.xml", f'<annotations><image name="a.jpg">{shapes}</image></annotations>')
+    (boxes,) = (box for _, box in known(read_data(tmp_path)).values())
+    np.testing.assert_allclose(boxes, [[15, 5, 25, 25], [4, 6, 14, 10], [1, 2, 9.5, 30], [3, 4, 8, 10]], atol=1e-5)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from layouts_written import (
     coco_2017,
+    cvat,
     image_folder,
     labelme,
     put,
@@ -29,6 +30,18 @@ MALFORMED: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "yolo nowhere": (yolo, "data.yaml", "train: elsewhere\nnames: [a]\n", r"data\.yaml in .* names no folder that has"),
     "yolo list": (yolo_with_lists, "train.txt", "gone.jpg\n", r"train\.txt in .*, line 1 names the image 'gone\.jpg'"),
     "voc xml": (voc, "Annotations/one.xml", "<annotation>\n<", r"Annotations/one\.xml in .*, line 2: not xml"),
+    "cvat image": (
+        cvat,
+        "annotations.xml",
+        '<annotations><image name="gone.jpg"/></annotations>',
+        r"annotations\.xml in .*, image 1 names the image 'gone\.jpg'",
+    ),
+    "cvat side": (
+        cvat,
+        "annotations.xml",
+        '<annotations><image name="train/one.jpg"><box label="a" xtl="x"/></image></annotations>',
+        r"annotations\.xml in .*, image 1: expected numbers",
+    ),
     "voc no name": (
         voc,
         "Annotations/one.xml",

@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 
-from boxless.data import coco_layouts, image_folder, labelme, published_datasets, voc, yolo
+from boxless.data import coco_layouts, cvat, image_folder, labelme, published_datasets, voc, yolo
 from boxless.data.annotated_images import Layout
 from boxless.data.annotations import text_of
 from boxless.data.dataset import Dataset
@@ -13,6 +13,7 @@ RECOGNISERS = (
     coco_layouts.recognise,
     yolo.recognise,
     voc.recognise,
+    cvat.recognise,
     labelme.recognise,
     image_folder.recognise,
 )

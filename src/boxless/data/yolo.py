@@ -1,6 +1,7 @@
 """YOLO's layout (https://docs.ultralytics.com/datasets/detect) -> half-open boxes in pixels of the upright picture.
 
-    data.yaml                   names, and for train, val and test a folder, a list of images, or several of them
+    data.yaml                   names, and for train, val and test a folder, a list of images, or several of them; or
+                                only names (supervision): no splits
     images/train/a/b.jpg        its label is labels/train/a/b.txt: the last /images/ becomes /labels/
     classes.txt                 in the place of data.yaml (Label Studio): a class a line; no splits
     obj.data                    in the place of data.yaml (Darknet, CVAT): `names`, `train` and `valid` name lists
@@ -29,8 +30,8 @@ from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 SPLIT_KEYS = ("train", "val", "test")
 DARKNET = "obj.data"
-ROUNDED = 1e-6
-"""What two rounded fractions are off at most, in widths of the picture."""
+ROUNDED = 1.1e-6
+"""What a side of two rounded fractions is off at most, in widths of the picture: one millionth."""
 
 
 def label_file(image: str) -> str:
@@ -41,18 +42,18 @@ def label_file(image: str) -> str:
 
 
 def recognise(source: Source, names: Sequence[str]) -> Layout | None:
-    """YOLO's layout, if there is a yaml file with `names` and a split at the top, or classes.txt beside labels/."""
+    """YOLO's layout, if a yaml file at the top has `names`, and a split or labels/; or classes.txt beside labels/."""
     there = set(names)
     found = _config(source, names)
+    undivided = {"": [name for name in names if name.startswith("images/") and is_image(name)]}
     if found is None:
         if "classes.txt" not in there or not any(name.startswith("labels/") for name in names):
             return None
         classes = [line.strip() for line in text_of(source, "classes.txt").splitlines() if line.strip()]
-        images = {"": [name for name in names if name.startswith("images/") and is_image(name)]}
-        return Layout("YOLO", (), partial(_read, source, there, images, classes, False))
+        return Layout("YOLO", (), partial(_read, source, there, undivided, classes, False))
     file, config = found
     parts = {key: list(_images_of(source, file, config, key, names)) for key in SPLIT_KEYS if config.get(key)}
-    parts = {key: images for key, images in parts.items() if images}
+    parts = {key: images for key, images in parts.items() if images} if parts else undivided
     if not parts:
         raise BoxlessError(f"{file} in {source.root} names no folder that has images. Put the images there.")
     if len(parts) > 1 and len({frozenset(images) for images in parts.values()}) == 1:  # as in boxless's own exports
@@ -92,6 +93,7 @@ def _original(source: Source, name: str) -> str:
 
 
 def _config(source: Source, names: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+    labelled = any(name.startswith("labels/") for name in names)
     for name in names:
         if "/" in name or not name.endswith((".yaml", ".yml")):
             continue
@@ -99,7 +101,8 @@ def _config(source: Source, names: Sequence[str]) -> tuple[str, dict[str, Any]] 
             content = yaml.load(text_of(source, name), yaml.BaseLoader)  # every scalar stays text: a class may be `no`
         except yaml.YAMLError as error:
             raise BoxlessError(f"{name} in {source.root} is not YAML: {' '.join(str(error).split())}.") from error
-        if isinstance(content, dict) and content.get("names") and any(content.get(key) for key in SPLIT_KEYS):
+        named = isinstance(content, dict) and content.get("names")
+        if named and (labelled or any(content.get(key) for key in SPLIT_KEYS)):
             return name, content
     return _darknet(source, names) if DARKNET in names else None
 

@@ -44,9 +44,15 @@ def _lines(one: Detections, label: int) -> str:
     width, height = one.size
     lines = []
     for x0, y0, x1, y1 in one.boxes.clip(0, [width, height, width, height]).astype(float):
-        centre = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
-        lines.append(" ".join(f"{value:.6f}" for value in (*centre, (x1 - x0) / width, (y1 - y0) / height)))
-    return "".join(f"{label} {line}\n" for line in lines)
+        (x, w), (y, h) = _fractions(x0, x1, width), _fractions(y0, y1, height)
+        lines.append(f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n")
+    return "".join(lines)
+
+
+def _fractions(first: float, last: float, length: int) -> tuple[float, float]:
+    """Centre and extent with six digits, which never reach beyond the picture: Albumentations refuses -5e-7."""
+    centre = round((first + last) / 2 / length, 6)
+    return centre, min(round((last - first) / length, 6), 2 * centre, 2 * (1 - centre))
 
 
 def _link(link: Path, picture: Path) -> None:
