@@ -322,6 +322,33 @@ def test_one_process_takes_up_what_two_were_killed_at(pictures: Dataset, whole: 
     assert summary.taken_over == 4 * len(done) and files(tmp_path / "out") == whole
 
 
+@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_ends_the_other_one_in_the_middle_of_its_work(
+    pictures: Dataset, whole: dict[str, Any], tmp_path: Path, killed: int, number: signal.Signals
+) -> None:
+    def work(team: Team) -> None:
+        def gone(sample: Sample) -> None:
+            if sample.name > "a 2":
+                if team.rank == killed:
+                    os.kill(os.getpid(), number)
+                time.sleep(600)  # it would not need the other one for long
+
+        find(Predictor(tmp_path / "log", gone=gone), pictures, tmp_path / "out", team=team)
+
+    port, answers = free_port(), fork.Queue()
+    processes = [fork.Process(target=member, args=(work, "torchrun", rank, port, answers)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    rank, (said, told) = answers.get(timeout=60)
+    assert rank == 1 - killed and not told and "Another process of this task has ended" in said
+    for process in processes:
+        process.join()
+    assert processes[killed].exitcode == -number
+    find(Predictor(tmp_path / "log"), pictures, tmp_path / "out", resume=True)
+    assert files(tmp_path / "out") == whole
+
+
 def test_what_goes_wrong_in_one_process_is_raised_in_both_and_told_once(pictures: Dataset, tmp_path: Path) -> None:
     def fail(sample: Sample) -> None:
         raise BoxlessError("the second process stumbled")

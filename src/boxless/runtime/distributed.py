@@ -16,6 +16,7 @@ from torch import Tensor, distributed
 
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import folder_lock
+from boxless.runtime.peers import watched
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -71,8 +72,8 @@ class Team:
 
     @contextmanager
     def lock(self, out: Path) -> Iterator[None]:
-        """Keep the folder `out` for this team; raises what `folder_lock` raises, in all processes."""
-        with ExitStack() as stack:
+        """Keep the folder `out` for this team, and end with it; raises what `folder_lock` raises, in all processes."""
+        with watched(self.rank, self.world), ExitStack() as stack:
             self.on_main(lambda: stack.enter_context(folder_lock(out)))
             yield
 
