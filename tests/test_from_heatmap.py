@@ -53,7 +53,8 @@ def test_boxes_lie_in_the_image_and_are_not_empty(heat, size, threshold, multipl
     if len(boxes):
         assert (boxes[:, :2] >= 0).all() and (boxes[:, 2] <= size[0]).all() and (boxes[:, 3] <= size[1]).all()
         assert (boxes[:, 2:] > boxes[:, :2]).all()
-        assert (scores > threshold - 1e-6).all() and (scores <= 1 + 1e-6).all()
+        # With --multiple a score also counts how like the others an object's size is, so that it may lie lower.
+        assert (scores > (0 if multiple else threshold - 1e-6)).all() and (scores <= 1 + 1e-6).all()
 
 
 @given(HEATS, SIZES, st.floats(0.01, 0.98))

@@ -104,6 +104,16 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Bars:
+    """Values by group, each with what the reader sees when pointing at it; `most` is the end of the scale."""
+
+    caption: str
+    label: str
+    groups: Sequence[tuple[str, float, str]]
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class Charts:
     """The pictures of a measurement; each is left out when empty."""
 
@@ -114,6 +124,7 @@ class Charts:
     """Images per kind of outcome: hit, too small, too large, ..."""
     choices: Sequence[Choice] = ()
     """Of a method, for each category."""
+    bars: Sequence[Bars] = ()
 
 
 @dataclass(frozen=True, slots=True)
