@@ -17,6 +17,8 @@ Stage = tuple[str, nn.Module]
 Hooks = Mapping[str, Callable[[Tensor], Tensor]]
 """What a method puts in the middle of a network: functions of the features after the named stages."""
 _NOTHING: Hooks = MappingProxyType({})
+Engine = Callable[[Tensor, tuple[str, ...]], tuple[Tensor, ...] | None]
+"""What computes `intermediates` in torch's place: images and names of stages -> features, or None to leave it to it."""
 
 
 TRIED = 192
@@ -57,6 +59,7 @@ class Backbone(nn.Module):
         self.name, self.stride = name, stride
         self.net = net
         self.frozen = 0
+        self.engine: Engine | None = None
         # Constants of the code and not of the training: they stay out of the state dict.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -146,6 +149,14 @@ class Backbone(nn.Module):
 
         Raises KeyError for a name, here or in `hooks`, that is no stage of this backbone.
         """
+        if self.engine is not None and not hooks and not torch.is_grad_enabled():
+            found = self.engine(images, names)
+            if found is not None:
+                return found
+        return self.compute(images, *names, hooks=hooks)
+
+    def compute(self, images: Float[Tensor, "batch 3 H W"], *names: str, hooks: Hooks = _NOTHING) -> tuple[Tensor, ...]:
+        """As `intermediates`, always by torch."""
         stages = list(self.stages())
         place = {name: index for index, (name, _) in enumerate(stages)}
         touched = [place[name] for name in (*names, *hooks)]

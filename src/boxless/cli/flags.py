@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
-from boxless.runtime.device_options import Precision
+from boxless.runtime.device_options import EngineName, Precision
 from boxless.runtime.toml_settings import require_positive
 
 Switch = Annotated[bool, Parameter(negative="")]
@@ -64,6 +64,9 @@ class Categories:
 class Inference(Running, Categories):
     """How a finished method is run."""
 
+    engine: EngineName = "auto"
+    """What computes the network: torch, openvino (pip install 'boxless[fast]'), or auto for openvino where it is
+    installed, runs on a processor and gives what torch gives."""
     threshold: float | None = None
     """What counts as object, as a fraction of the heat map's range, 0 or more and less than 1; default: the method's
     own, or the one stored in the run."""
@@ -72,7 +75,7 @@ class Inference(Running, Categories):
 
     def options(self, **other: Any) -> dict[str, Any]:
         """What predictors are built with."""
-        names = ("threshold", "batch_size", "workers", "device", "precision")
+        names = ("threshold", "batch_size", "workers", "device", "precision", "engine")
         return {name: getattr(self, name) for name in names} | other
 
 

@@ -53,7 +53,7 @@ class Summary:
     choices: dict[str, str] = field(default_factory=dict)
     """Category -> the method that was chosen for it and why; empty for a method that chooses nothing."""
     numbers: str = ""
-    """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels."""
+    """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels; and by what, if not by torch."""
     taken_over: int = 0
     """Images that an earlier process had done before it was stopped."""
     changed: list[str] = field(default_factory=list)
@@ -303,7 +303,8 @@ class _Search:
         broken, dataset = self.shards.broken, self.dataset
         summary = Summary(self.predictor.name, len(dataset), self.predictor.readout.to_dict(), broken=broken)
         if "bf16" in self.shards.job:
-            summary.numbers = "bf16" if self.shards.job["bf16"] else "fp32"
+            by = f" by {engine}" if (engine := self.shards.job.get("engine")) else ""
+            summary.numbers = f"{'bf16' if self.shards.job['bf16'] else 'fp32'}{by}"
         summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
         summary.notes = self._notes()
         summary.choices = {name: notes["choice"] for name, notes in summary.notes.items() if notes["choice"]}

@@ -36,6 +36,8 @@ class InferenceOptions:
     workers: int = 2
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     bf16: bool = False
+    engine: str = "torch"
+    """What computes the network: torch, or another engine with its version."""
 
     def stream(self, dataset: Dataset, size: int, progress: Progress) -> Iterator[Batch]:
         """The data set as batches of pictures of `size` pixels."""
@@ -44,6 +46,11 @@ class InferenceOptions:
     def precision(self) -> torch.autocast:
         """A context, to be entered by the thread that runs the network."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values that differ wherever what leaves a network could; torch, once the only engine, is not named."""
+        engine = {} if self.engine == "torch" else {"engine": self.engine}
+        return {"batch size": self.batch_size, "bf16": self.bf16, **engine}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +119,8 @@ class TrainedPredictor:
         digest = hashlib.sha256()
         for name, value in self.localizer.network.state_dict().items():
             digest.update(name.encode() + value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        how = {"size": self.localizer.size, "batch size": self.how.batch_size, "bf16": self.how.bf16}
-        return {"method": self.name, "weights": digest.hexdigest()[:16], **how}
+        size = self.localizer.size
+        return {"method": self.name, "weights": digest.hexdigest()[:16], "size": size, **self.how.identity()}
 
     def pieces(self, dataset: Dataset) -> list[list[Sample]]:
         """Batch by batch."""
@@ -146,8 +153,8 @@ class DiscoveryPredictor:
     def identity(self) -> dict[str, Any]:
         """The method, its network, and how images go through it."""
         backbone = getattr(getattr(self.method, "backbone", None), "name", None)
-        how = {"size": self.size, "batch size": self.how.batch_size, "bf16": self.how.bf16}
-        return {"method": self.name, "backbone": backbone, "stride": self.method.stride, **how}
+        how = {"stride": self.method.stride, "size": self.size, **self.how.identity()}
+        return {"method": self.name, "backbone": backbone, **how}
 
     def pieces(self, dataset: Dataset) -> list[list[Sample]]:
         """Category by category."""

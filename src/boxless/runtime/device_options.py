@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Precision = Literal["auto", "fp32", "bf16"]
+EngineName = Literal["auto", "torch", "openvino"]
 
 FORMER_NAMES = {"accelerator": "device"}
 FORMER_VALUES = {"precision": {"32-true": "fp32", "bf16-mixed": "bf16"}}

@@ -1,0 +1,194 @@
+"""Backbones computed by OpenVINO on a processor: each compiled once, checked against torch, and kept on disk.
+
+A compiled network lies in the user's cache folder behind a digest of its own, under the hash of all that it was made
+of. What is there is a convenience: whatever cannot be read, does not fit or computes something else is made anew.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from boxless.backbones.backbone import Backbone
+from boxless.runtime.errors import UsageError
+from boxless.runtime.files import atomic_path
+from boxless.runtime.provenance import package_version
+
+KEPT = 16
+"""Compiled networks that stay in the cache folder; the oldest go."""
+FAITHFUL = 0.99
+"""Mean cosine of descriptors to torch's in fp32, on a picture of noise, below which a compiled network is not used."""
+
+log = logging.getLogger("boxless")
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    model: Any
+    idle: "SimpleQueue[Any]" = field(default_factory=SimpleQueue)
+    """Requests that no thread uses at the moment; each owns the memory of one pass."""
+
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> tuple[Tensor, ...]:
+        try:
+            request = self.idle.get_nowait()
+        except Empty:
+            request = self.model.create_infer_request()
+        found = request.infer([images.float().contiguous().numpy()], share_inputs=True)
+        self.idle.put(request)
+        return tuple(torch.from_numpy(found[place]) for place in range(len(found)))
+
+
+class _Steps(nn.Module):
+    def __init__(self, backbone: Backbone, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.backbone, self.names = backbone, names
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.backbone.compute(images, *self.names)
+
+
+class OpenvinoEngine:
+    """What a backbone's `intermediates` are computed by, where its `engine` is one of these.
+
+    `lanes` batches run side by side, each on one thread. Where `required`, a network that cannot be compiled raises
+    UsageError; else that is logged once, and torch computes it.
+    """
+
+    def __init__(self, backbone: Backbone, *, bf16: bool, lanes: int, required: bool) -> None:
+        import openvino  # half a second, for those alone who use it
+
+        self.backbone, self.required = backbone, required
+        self.core = openvino.Core()
+        self.name = f"openvino {openvino.__version__.partition('-')[0]}"
+        self.options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            "NUM_STREAMS": lanes,
+            "INFERENCE_NUM_THREADS": lanes,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self.failed = False
+        self._compiled: dict[tuple[Any, ...], _Compiled] = {}
+        self._lock = threading.Lock()
+        self._origin = {
+            "boxless": package_version(),
+            "openvino": openvino.__version__,
+            "processor": self.core.get_property("CPU", "FULL_DEVICE_NAME"),
+            "can": sorted(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+            "network": repr(backbone),
+            "weights": _digest(backbone),
+            "options": self.options,
+        }
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was compiled, and nothing failed."""
+        return bool(self._compiled) and not self.failed
+
+    def __call__(self, images: Float[Tensor, "batch 3 H W"], names: tuple[str, ...]) -> tuple[Tensor, ...] | None:
+        """Images 0..1 -> the features after each of the named stages; None where torch has to compute them."""
+        key = (names, *images.shape[-2:])
+        with self._lock:
+            if not self.failed and key not in self._compiled:
+                self._add(key, names, images[:1])
+        return None if self.failed else self._compiled[key](images)
+
+    def _add(self, key: tuple[Any, ...], names: tuple[str, ...], example: Tensor) -> None:
+        try:
+            self._compiled[key] = self._load_or_compile(names, example)
+        except Exception as error:  # OpenVINO and tracing raise whatever they stumble over
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            said = f"OpenVINO cannot compute {self.backbone.name} here ({reason[0]})"
+            if self.required:
+                raise UsageError(f"{said}. Leave --engine out, or give --engine torch.") from error
+            self.failed = True
+            log.warning("%s; torch computes it.", said)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _load_or_compile(self, names: tuple[str, ...], example: Tensor) -> _Compiled:
+        shape = tuple(example.shape[1:])
+        with torch.autocast("cpu", enabled=False):
+            noise = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+            probe = F.interpolate(noise, shape[1:], mode="bilinear")
+            expected = self.backbone.compute(probe, *names)
+            path = cache_folder() / f"{_hash({**self._origin, 'names': names, 'shape': shape})}.blob"
+            with suppress(Exception):  # what is there may be anything
+                found = _Compiled(self.core.import_model(_read_checked(path), "CPU", self.options))
+                if _faithful(found(probe), expected):
+                    return found
+            found = _Compiled(self.core.compile_model(convert(self.backbone, names, probe), "CPU", self.options))
+        if not _faithful(found(probe), expected):
+            raise ValueError("it computes something else than torch")
+        with suppress(OSError), atomic_path(path) as temporary:  # a full disk costs the next process its compilation
+            blob = found.model.export_model()
+            data = blob.getvalue() if hasattr(blob, "getvalue") else bytes(blob)
+            temporary.write_bytes(hashlib.sha256(data).digest() + data)
+            for old in sorted(path.parent.glob("*.blob"), key=lambda one: one.stat().st_mtime)[: -KEPT + 1]:
+                old.unlink()
+        return found
+
+
+def convert(backbone: Backbone, names: tuple[str, ...], example: Float[Tensor, "1 3 H W"]) -> Any:
+    """An OpenVINO model of (batch, 3, H, W) -> the features after each of the named stages; raises what tracing raises.
+
+    OpenVINO's own convert_model does the same, but asks a package of telemetry on its way.
+    """
+    import warnings
+
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # shapes are fixed, as the trace says
+        decoder = TorchScriptPythonDecoder(_Steps(backbone, names).eval(), example_input=example.repeat(2, 1, 1, 1))
+        model = frontend.convert(frontend.load(decoder))
+    model.reshape([-1, *example.shape[1:]])
+    return model
+
+
+def installed() -> bool:
+    """Whether OpenVINO is there to be imported."""
+    return find_spec("openvino") is not None
+
+
+def cache_folder() -> Path:
+    """Where compiled networks are kept: boxless in XDG_CACHE_HOME, else in the user's .cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boxless" / "openvino"
+
+
+def _faithful(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> bool:
+    return all(
+        one.shape == other.shape and float(F.cosine_similarity(one, other, dim=1).mean()) >= FAITHFUL
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+def _read_checked(path: Path) -> bytes:
+    content = path.read_bytes()
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise ValueError("the file is not as it was written")
+    return content[32:]
+
+
+def _digest(backbone: Backbone) -> str:
+    digest = hashlib.sha256()
+    for name, value in [*backbone.named_parameters(), *backbone.named_buffers()]:
+        digest.update(name.encode() + value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hash(origin: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]

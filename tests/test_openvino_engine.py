@@ -1,0 +1,181 @@
+"""Networks computed by OpenVINO: by itself where it is installed, by a stand-in for what lies around it everywhere."""
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from boxless.backbones import build_backbone, openvino_engine
+from boxless.backbones.backbone import Backbone
+from boxless.backbones.fuse_batchnorm import folded
+from boxless.backbones.openvino_engine import OpenvinoEngine, cache_folder
+from boxless.inference.factory import with_engine
+from boxless.inference.predictors import InferenceOptions
+from boxless.runtime.errors import UsageError
+
+
+class Compiled:
+    """What the stand-in compiles to: torch's own features, times a factor that is all that its file holds."""
+
+    def __init__(self, compute: Any, factor: float) -> None:
+        self.compute, self.factor = compute, factor
+
+    def create_infer_request(self) -> Any:
+        return self
+
+    def infer(self, inputs: list[np.ndarray], share_inputs: bool) -> list[np.ndarray]:
+        with torch.no_grad():
+            return [self.factor * part.numpy() for part in self.compute(torch.from_numpy(inputs[0]))]
+
+    def export_model(self) -> io.BytesIO:
+        return io.BytesIO(str(self.factor).encode())
+
+
+class Core:
+    factor, compilations = 1.0, 0
+    compute: Any = None
+
+    def get_property(self, device: str, name: str) -> Any:
+        return "a processor" if name == "FULL_DEVICE_NAME" else ["BF16"]
+
+    def compile_model(self, model: Any, device: str, options: dict[str, Any]) -> Compiled:
+        Core.compilations, Core.compute = Core.compilations + 1, staticmethod(model)
+        return Compiled(model, self.factor)
+
+    def import_model(self, blob: bytes, device: str, options: dict[str, Any]) -> Compiled:
+        return Compiled(Core.compute, float(blob))
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Core]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=Core, __version__="1.0-build"))
+    monkeypatch.setattr(openvino_engine, "find_spec", lambda name: object())
+    monkeypatch.setattr(
+        openvino_engine, "convert", lambda backbone, names, _: lambda images: backbone.compute(images, *names)
+    )
+    monkeypatch.setattr(Core, "factor", 1.0)
+    monkeypatch.setattr(Core, "compilations", 0)
+    return Core
+
+
+def tiny() -> Backbone:
+    torch.manual_seed(0)
+    return folded(build_backbone("tiny", weights="none"))
+
+
+def features(backbone: Backbone, *, required: bool = False) -> torch.Tensor:
+    """What the backbone computes with an engine of its own, of one picture."""
+    backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=required)
+    with torch.inference_mode():
+        return backbone(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
+
+
+def test_a_network_is_compiled_once_and_then_read_from_the_cache(stand_in: type[Core]) -> None:
+    first, second = features(tiny()), features(tiny())
+    assert torch.equal(first, second)
+    assert stand_in.compilations == 1
+
+
+def test_other_weights_are_another_network(stand_in: type[Core]) -> None:
+    features(tiny())
+    other = tiny()
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    features(other)
+    assert stand_in.compilations == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"1.0", b"x" * 100, None])
+def test_a_file_that_is_not_ours_is_made_anew(stand_in: type[Core], content: bytes | None) -> None:
+    expected = features(tiny())
+    (file,) = cache_folder().glob("*.blob")
+    if content is None:  # whole, and of a network that computes something else
+        content = openvino_engine.hashlib.sha256(b"-1.0").digest() + b"-1.0"
+    file.write_bytes(content)
+    assert torch.equal(features(tiny()), expected)
+    assert stand_in.compilations == 2
+    assert file.read_bytes() != content
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_else(
+    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    backbone = tiny()
+    features(backbone)
+    assert stand_in.compilations == 1
+    assert backbone.engine.used  # type: ignore[union-attr]
+
+
+def test_the_cache_does_not_grow_without_end(stand_in: type[Core], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "KEPT", 2)
+    for value in range(4):
+        backbone = tiny()
+        with torch.no_grad():
+            next(backbone.parameters()).add_(value)
+        features(backbone)
+    assert len(list(cache_folder().iterdir())) == 2
+
+
+def test_what_computes_something_else_is_left_to_torch_and_said_once(
+    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stand_in, "factor", -1.0)
+    backbone = tiny()
+    found = features(backbone)
+    with torch.inference_mode():
+        backbone(torch.rand(2, 3, 16, 16))
+    assert found.min() >= 0
+    assert len(caplog.messages) == 1
+    assert "torch computes it" in caplog.messages[0]
+    with pytest.raises(UsageError, match="something else"):
+        features(tiny(), required=True)
+
+
+def test_hooks_and_slopes_are_torchs(stand_in: type[Core]) -> None:
+    backbone = tiny()
+    backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=False)
+    (backbone(torch.rand(1, 3, 32, 32)).sum()).backward()
+    last = backbone.feature_info[-1].name
+    with torch.no_grad():
+        assert not backbone(torch.rand(1, 3, 32, 32), hooks={last: torch.zeros_like}).any()
+    assert stand_in.compilations == 0
+
+
+@pytest.mark.parametrize(("name", "taken"), [("auto", True), ("openvino", True), ("torch", False)])
+def test_the_engine_that_is_asked_for_computes(stand_in: type[Core], name: Any, taken: bool) -> None:
+    network = SimpleNamespace(backbone=tiny())
+    look = torch.inference_mode()(network.backbone)
+    how = with_engine(name, InferenceOptions(), network, look, 32)
+    assert how.engine == ("openvino 1.0" if taken else "torch")
+    assert (network.backbone.engine is not None) is taken
+
+
+def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "find_spec", lambda name: None)
+    network = SimpleNamespace(backbone=tiny())
+    assert with_engine("auto", InferenceOptions(), network, network.backbone, 32).engine == "torch"
+    with pytest.raises(UsageError, match=r"pip install 'boxless\[fast\]'"):
+        with_engine("openvino", InferenceOptions(), network, network.backbone, 32)
+    monkeypatch.setattr(openvino_engine, "find_spec", lambda name: object())
+    with pytest.raises(UsageError, match="--device cpu"):
+        with_engine("openvino", InferenceOptions(device=torch.device("cuda")), network, network.backbone, 32)
+
+
+def test_openvino_computes_what_torch_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backbone = tiny()
+    with torch.inference_mode():
+        expected = backbone(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
+    compiled, read = features(backbone), features(backbone)
+    torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(read, compiled)
+    assert backbone.engine.used  # type: ignore[union-attr]
