@@ -121,4 +121,7 @@ def test_every_table_has_a_command(data: Path, tmp_path: Path, capsys: pytest.Ca
         app([*call, "--seeds", "one"], exit_on_error=False)
     app(call, exit_on_error=False, result_action="return_value")
     assert "0 of 15 trials run" in capsys.readouterr().out
+    app([*call, "--json"], exit_on_error=False, result_action="return_value")
+    said = json.loads(capsys.readouterr().out)
+    assert said["out"] == str(tmp_path / "out") and "0 of 15 trials run" in said["page"]
     assert (tmp_path / "out" / "i2c-table-4.md").exists()

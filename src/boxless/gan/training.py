@@ -163,8 +163,9 @@ class GanTrainingRun:
         if selection.judged(self.step):
             return
         self.refuse_broken()
-        localizer = self.localizer()
-        if selection.add(localizer, self.step, self.similarity()) and self.settings.stop == "label-free":
+        localizer, stepper = self.localizer(), self.stepper
+        alike = similarity(self.generator, stepper.recipe.latent, bf16=stepper.bf16)
+        if selection.add(localizer, self.step, alike) and self.settings.stop == "label-free":
             self.folder.save_best(self.content(localizer))
 
     def refuse_broken(self) -> None:
@@ -185,10 +186,6 @@ class GanTrainingRun:
         if self.settings.stop == "last" or not (self.out / "best.pt").exists():
             self.folder.save_best(content)
         save_samples(self.generator, self.stepper.recipe.latent, self.out / "samples.png", bf16=self.stepper.bf16)
-
-    def similarity(self) -> float:
-        """MS-SSIM of pairs of generated images."""
-        return similarity(self.generator, self.stepper.recipe.latent, bf16=self.stepper.bf16)
 
     def localizer(self) -> GanLocalizer:
         """A copy of D as a localizer, prepared on the training images."""

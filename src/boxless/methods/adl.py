@@ -52,8 +52,6 @@ class Adl(Cam):
     """ADL (Choe and Shim 2019): CAM trained with layers that hide the most important places or weight all of them.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
-            published is what CAM's authors put there.
         positions: stages of the backbone, separated by commas, after which a layer stands, and neck for the head's
             convolutions; nothing for the published ones.
         drop_rate: probability that a layer hides the most important places instead of weighting all of them.

@@ -33,8 +33,6 @@ class Backprop(Cam):
     """Saliency (Simonyan et al. 2014): the largest slope of the class's score on each pixel.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
-            published is what CAM's authors put there: AlexNet two of 512, GoogLeNet and VGG16 one of 1024.
         cell: side in pixels of the squares over which the saliency is averaged; None is the stride, 1 the paper's map.
     """
 

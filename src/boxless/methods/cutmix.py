@@ -43,8 +43,6 @@ class CutMix(Cam):
     """CutMix (Yun et al. 2019): CAM trained on images with a box of another image, and on both labels.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
-            published is what CAM's authors put there.
         alpha: both parameters of the Beta distribution of the area that stays; 1 is uniform, below it boxes are
             rather small or large.
         probability: of a batch to be mixed; 1 is the authors' for ImageNet, 0.5 for CIFAR.

@@ -42,8 +42,6 @@ class GradCam(Cam):
     """Grad-CAM (Selvaraju et al. 2017): the features, weighted by the slopes of the class's score on them.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
-            published is what CAM's authors put there: AlexNet two of 512, GoogLeNet and VGG16 one of 1024.
         variant: gradcam; gradcam++ weights places by how sure their slope is; layercam weights each place on its own.
     """
 

@@ -29,8 +29,6 @@ class Has(Cam):
     """HaS (Singh and Lee 2017): CAM trained on images of which random patches are hidden.
 
     Options:
-        head: linear classifies the backbone's features; conv puts two 3x3 convolutions of 1024 channels before that;
-            published is what CAM's authors put there.
         patch: side of the patches in pixels; 32 is HaS-32.
         probability: of each patch to be hidden.
         mixed: draw the side for each image from none, 16, 32, 44 and 56 pixels (HaS-Mixed).

@@ -6,8 +6,7 @@ the size of the data nor what ran before in the process is in it.
 """
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.profiler import profile
@@ -64,16 +63,15 @@ def most_allocated(watched: profile) -> int:
     return most
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Parameters and floating-point operations with and without the constraints."""
+class Cost(NamedTuple):
+    """Parameters and operations of a plain network and of what I2C adds; a multiplication and its addition are two."""
 
     plain: int
     """Parameters of the plain network."""
     added: int
     """Numbers that the memory and its counters add."""
     forward: int
-    """Operations of the plain network for one image, a multiplication and its addition as two."""
+    """Operations of the plain network for one image."""
     extra_forward: int
     """Operations that I2C adds to a heat map and logits at test time."""
     sc: int
@@ -104,21 +102,17 @@ def cost(backbone: str = "inception_v3", classes: int = 1000, size: int = 224, s
 def cost_table() -> str:
     """Markdown of the cost of the paper's network beside what it prints."""
     found = cost()
+    share = 100 * found.added / found.plain
     rows = [
         ("parameters of the plain network", f"{found.plain / 1e6:.1f} M", "27 M"),
-        (
-            "numbers that GC adds",
-            f"{found.added / 1e6:.2f} M ({100 * found.added / found.plain:.1f} %)",
-            "0.8 M (2.9 %)",
-        ),
+        ("numbers that GC adds", f"{found.added / 1e6:.2f} M ({share:.1f} %)", "0.8 M (2.9 %)"),
         ("operations of a forward pass", f"{found.forward / 2e9:.1f} G multiply-adds", "21.42 G"),
         ("operations that GC adds in training, per class", f"{found.gc / 1e3:.1f} K", "3 K"),
         ("operations that SC adds in training, per pair", f"{found.sc / 1e3:.1f} K", "none"),
         ("operations that I2C adds at test time", str(found.extra_forward), "none"),
     ]
-    return (
-        "\n".join(markdown_table(("InceptionV3, 1,000 classes, 224 px", "counted", "published"), rows, text=1)) + "\n"
-    )
+    columns = ("InceptionV3, 1,000 classes, 224 px", "counted", "published")
+    return "\n".join(markdown_table(columns, rows, text=1)) + "\n"
 
 
 def _operations(network: Cam, image: torch.Tensor, label: torch.Tensor) -> int:

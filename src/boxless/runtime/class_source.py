@@ -31,13 +31,16 @@ def class_summary(path: str) -> str:
 def class_options(path: str) -> tuple[Option, ...]:
     """The keyword-only arguments of a constructor, with the lines `name: sentence` below `Options:` in the docstring.
 
-    A class without a constructor has those of its first base.
+    A class without a constructor has those of its first base; an option that is not described has that base's line.
     """
     definition, module = _class(path), path.partition(":")[0]
     constructor = next((f for f in definition.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None)
     if constructor is None:
         return class_options(_imported(module, ast.unparse(definition.bases[0])))
     described, types = _descriptions(_docstring(definition)), _types(module)
+    if any(arg.arg not in described for arg in constructor.args.kwonlyargs):
+        base = class_options(_imported(module, ast.unparse(definition.bases[0])))
+        described = {option.name: option.help for option in base} | described
     return tuple(
         Option(arg.arg, _value(arg.annotation, types), ast.literal_eval(default), described.get(arg.arg, ""))
         for arg, default in zip(constructor.args.kwonlyargs, constructor.args.kw_defaults, strict=True)
