@@ -42,6 +42,7 @@ def test_boxes_labels_and_sizes(tmp_path: Path, images: str) -> None:
     assert (emus.name, emus.label, emus.size) == ("a b.jpg", 1, (50, 40))
     assert emus.boxes is not None
     assert emus.boxes.tolist() == [[1, 2, 31, 39.5], [40, 30, 50, 40]]
+    assert emus.crowds is not None and emus.crowds.tolist() == [[0, 0, 50, 40]]
     assert (both.name, both.label) == ("sub/c.png", None)
     assert both.boxes is not None
     assert both.boxes.tolist() == [[0, 0, 5, 5]]

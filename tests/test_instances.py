@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from boxless.boxes import SADDLE
 from boxless.boxes.from_heatmap import find_boxes
-from boxless.boxes.instances import GRID, SADDLE
+from boxless.boxes.instances import GRID
 from boxless.runtime.errors import UsageError
 
 SIDE = 60

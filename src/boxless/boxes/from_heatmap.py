@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
-from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
+from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP, SADDLE
 from boxless.runtime.errors import UsageError
 
 Normalisation = Literal["minmax", "max", "none"]
@@ -27,6 +27,8 @@ class Readout:
     origin: str
     """In words, for every table: "fixed, the method's default", "transferred from 300 training boxes", ..."""
     normalisation: Normalisation = "minmax"
+    saddle: float = SADDLE
+    """How deep a dip between two objects is, as `instances` takes it: a constant of the method."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as checkpoints and json keep them."""
@@ -78,6 +80,7 @@ def find_boxes(
     *,
     normalisation: Normalisation = "minmax",
     multiple: bool = False,
+    saddle: float = SADDLE,
     overlap: float = OVERLAP,
     min_size: float = MIN_SIZE,
     max_size: float = MAX_SIZE,
@@ -85,10 +88,11 @@ def find_boxes(
     """Raw heat map (h, w) -> boxes (box, 4) in pixels of an image of `size` (width, height), and scores in 0..1.
 
     The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range). With
-    `multiple` a box for each object, largest first: what touches is split and what is torn is joined. Boxes smaller
-    than `min_size` or larger than `max_size` per cent of the image are left out, and of two whose IoU is above
-    `overlap` the one with the lower score. The score is the mean of the normalised map over the object. Raises
-    UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at its threshold alone.
+    `multiple` a box for each object, largest first: what touches is split, by dips of `saddle` (see `instances`), and
+    what is torn is joined. Boxes smaller than `min_size` or larger than `max_size` per cent of the image are left out,
+    and of two whose IoU is above `overlap` the one with the lower score. The score is the mean of the normalised map
+    over the object. Raises UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at
+    its threshold alone.
     """
     warm = normalise(heat, normalisation)
     check_instances(overlap, min_size, max_size)
@@ -97,7 +101,15 @@ def find_boxes(
         return (boxes, scores) if multiple else (boxes[:1], scores[:1])
     from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
 
-    return instance_boxes(warm, size, threshold, overlap=overlap, min_size=min_size, max_size=max_size)
+    return instance_boxes(warm, size, threshold, saddle=saddle, overlap=overlap, min_size=min_size, max_size=max_size)
+
+
+def boxes_at(
+    readout: Readout, heat: Heatmap, size: tuple[int, int], **several: Any
+) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
+    """`find_boxes` as a readout says; `several`: what else it is asked for."""
+    how: dict[str, Any] = {"normalisation": readout.normalisation, "saddle": readout.saddle}
+    return find_boxes(heat, size, readout.threshold, **how, **several)
 
 
 def check_instances(overlap: float, min_size: float, max_size: float) -> None:

@@ -14,13 +14,6 @@ from numba import njit
 
 from boxless.runtime.union_find import find_root
 
-SADDLE = 0.6
-"""Two objects are two where the saddle lies at least this part of the way down from the lower peak to the threshold.
-
-The threshold counts as a fraction of each peak. And as a dip that splits is the background of what it splits, an object
-reaches down to that part above the threshold. Of 0.4, 0.5 and 0.6, at which scenes of several objects and blood smears
-all gain, 0.6 alone leaves photographs of one bird their AP (training images of each; ddt and contrast).
-"""
 GRID = 128
 """Longer side in pixels of the grid that is flooded: many times finer than the maps are."""
 
@@ -30,11 +23,16 @@ def instance_boxes(
     size: tuple[int, int],
     threshold: float,
     *,
+    saddle: float,
     overlap: float,
     min_size: float,
     max_size: float,
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """Normalised map (h, w) -> boxes in pixels of an image of `size` (width, height), and the map's mean over each.
+
+    Two objects are two where the saddle lies at least the part `saddle` of the way down from the lower peak to the
+    threshold, which counts as a fraction of each peak. And as a dip that splits is the background of what it splits, an
+    object reaches down to that part above the threshold.
 
     Largest object first. Left out are boxes below `min_size` or above `max_size` per cent of the image, and of two
     whose IoU is above `overlap` the one with the lower score.
@@ -45,7 +43,7 @@ def instance_boxes(
     way = cv2.INTER_CUBIC if finer else cv2.INTER_AREA  # bilinear would put a crease, and a peak, on every place
     fine = np.clip(cv2.resize(warm, (width, height), interpolation=way), 0.0, 1.0)
     falling = np.argsort(-fine, axis=None, kind="stable")
-    depth = SADDLE * (1 - threshold)
+    depth = saddle * (1 - threshold)
     falling = falling[: np.count_nonzero(fine)]
     parts, sums = _objects(fine, falling, depth, threshold * (1 + depth), np.float32(threshold))
     boxes = parts[:, :4] * np.array([size[0] / width, size[1] / height] * 2)

@@ -30,7 +30,7 @@ def evaluate(
     ----------
     target
         A run folder, a checkpoint, or the name of a method without labels (auto, ddt, discriminant, contrast, saliency,
-        position).
+        position, several).
     data
         Folder or zip with a boxes.csv, COCO json, or data in the layout of YOLO, Pascal VOC, ... (docs/formats.md).
     split
@@ -65,7 +65,7 @@ def evaluate(
     control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.counting("evaluating", total) as progress:
-        measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, seed=seed)
+        measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, several=True, seed=seed)
     content = evaluation_result(measured, predictor, test, other, progress, seed=seed)
     if out is not None:
         write_evaluation(out, content, measured, mapped, test, predictor)

@@ -4,6 +4,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from boxless.evaluation.detection import METRICS, DetectionMeasurement
 from boxless.evaluation.measurement import Measurement, Row
 from boxless.evaluation.pixel_metrics import PixelMeasurement
 from boxless.evaluation.score_files import Scores
@@ -24,6 +25,24 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
     console.print(f"boxes of the first row: {counts}", highlight=False)
     if measurement.skipped:
         console.print(f"{measurement.skipped} images without boxes were left out", highlight=False)
+    if measurement.detections is not None:
+        print_detections(measurement.detections, console)
+
+
+def print_detections(measurement: DetectionMeasurement, console: Console) -> None:
+    """Several objects per image: AP and AR of the maps and of each control, and how far the counting is off."""
+    title = f"a box for each object: {len(measurement.rows[0].counting)} images"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("", *METRICS, "95 % of AP.5", "lift of the first row", "found - true"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in measurement.rows:
+        low, high = row.to_dict()["intervals"]["AP.5"]
+        lift = "{:+.1f} ({:+.1f} to {:+.1f})".format(*measurement.lift(row)) if row.kind == "control" else ""
+        numbers = [f"{value:.1f}" for value in row.values]
+        cells = [row.name, *numbers, f"{low:.1f} to {high:.1f}", lift, f"{row.counting.mean():+.1f}"]
+        table.add_row(*cells, style="dim" if row.kind == "control" else None)
+    console.print(table)
+    console.print(measurement.in_words(), highlight=False)
 
 
 def _cells(measurement: Measurement, row: Row) -> list[str]:

@@ -27,6 +27,8 @@ class Truth:
     boxes: list[Boxes | None]
     labels: list[int | None]
     classes: list[str]
+    crowds: list[Boxes | None]
+    """Where nothing that is found is judged."""
 
 
 EXPORTS = ("boxes.csv", "boxes.json", "labels.json")
@@ -73,6 +75,7 @@ def read_truth(path: Path, images: Source | None = None, *, strict: bool = False
         [sample.boxes for sample in samples],
         [sample.label for sample in samples],
         parsed.classes,
+        [sample.crowds for sample in samples],
     )
 
 

@@ -117,7 +117,7 @@ def checked_box(x0: float, y0: float, x1: float, y1: float, size: Size | None, w
 
 def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size: Size | None = None) -> Sample:
     """A sample with its boxes as they are written; `checked` judges them."""
-    return Sample(name, label, stacked(one.box for one in written), size, tuple(written))
+    return Sample(name, label, stacked(one.box for one in written), size, written=tuple(written))
 
 
 def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:

@@ -19,6 +19,7 @@ from boxless.data.annotations import (
     require_images,
     score_of,
     source_holding,
+    stacked,
     whole,
 )
 from boxless.data.dataset import Dataset, WrittenBox
@@ -48,7 +49,7 @@ def parse_coco(path: Path) -> Dataset:
 
 
 def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
-    """The images of a COCO json without looking for them, and all boxes but crowds and those without area, as written.
+    """The images of a COCO json without looking for them, all boxes but those without area, as written, and the crowds.
 
     Classes are the categories in the order of their ids. Raises BoxlessError that begins with `path`.
     """
@@ -61,13 +62,16 @@ def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
         raise BoxlessError(f"{path} lists the image {brief(twice, 200)} under two ids. Expected one entry per image.")
     categories = _by_id(content.get("categories", []), f"{path}, a category")
     ids = sorted(categories, key=lambda key: whole([key], f"{path}, categories"))
-    labels, boxes, bad_rows = _annotations(content, path, names, {key: label for label, key in enumerate(ids)})
+    labels, boxes, crowds, bad_rows = _annotations(content, path, names, {key: label for label, key in enumerate(ids)})
     samples = [
-        annotated(
-            name,
-            next(iter(labels[key])) if len(labels[key]) == 1 else None,
-            boxes[key],
-            _size(entries[key], f"{path}, image {brief(key)}"),
+        replace(
+            annotated(
+                name,
+                next(iter(labels[key])) if len(labels[key]) == 1 else None,
+                boxes[key],
+                _size(entries[key], f"{path}, image {brief(key)}"),
+            ),
+            crowds=stacked(crowds[key]),
         )
         for key, name in names.items()
     ]
@@ -106,9 +110,10 @@ def _parse(text: str, path: str) -> dict[str, Any]:
 
 def _annotations(
     content: dict[str, Any], path: str, names: dict[Any, str], label_of: dict[Any, int]
-) -> tuple[dict[Any, set[int]], dict[Any, list[WrittenBox]], list[str]]:
-    """The labels and the boxes of every image id, and a sentence for every annotation that cannot be."""
+) -> tuple[dict[Any, set[int]], dict[Any, list[WrittenBox]], dict[Any, list[Box]], list[str]]:
+    """The labels, the boxes and the crowds of every image id, and a sentence for every annotation that cannot be."""
     labels: dict[Any, set[int]] = defaultdict(set)
+    crowds: dict[Any, list[Box]] = defaultdict(list)
     boxes: dict[Any, list[WrittenBox]] = defaultdict(list)
     bad_rows = []
     for entry in content.get("annotations", []):
@@ -120,16 +125,19 @@ def _annotations(
             if category not in label_of:
                 raise BoxlessError(f"{where}: there is no category with the id {brief(category)}.")
             labels[image].add(label_of[category])
-            if (box := _box(entry, where)) is not None:
+            box = _box(entry, where)
+            if box is not None and entry.get("iscrowd"):
+                crowds[image].append(box)
+            elif box is not None:
                 boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score"))))
         except BoxlessError as error:
             bad_rows.append(str(error))
-    return labels, boxes, bad_rows
+    return labels, boxes, crowds, bad_rows
 
 
 def _box(entry: dict[str, Any], where: str) -> Box | None:
     values = entry.get("bbox")
-    if entry.get("iscrowd") or not values:
+    if not values:
         return None
     if not isinstance(values, list) or len(values) != 4:
         raise BoxlessError(f"{where}: expected bbox = [x, y, width, height], found {brief(values)}.")

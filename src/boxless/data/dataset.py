@@ -36,6 +36,8 @@ class Sample:
     boxes: Boxes | None = None
     size: tuple[int, int] | None = None
     """Width and height in pixels as people see the picture, where an annotation states it."""
+    crowds: Boxes | None = None
+    """Where there are too many to box, which no found box is judged by (COCO's iscrowd)."""
     written: tuple[WrittenBox, ...] = ()
     """The boxes as they were written, until they are checked."""
 

@@ -24,6 +24,7 @@ DISCOVERERS = {
     "contrast": "boxless.discovery.contrast:Contrast",
     "saliency": "boxless.discovery.saliency:Saliency",
     "position": "boxless.discovery.position:Position",
+    "several": "boxless.discovery.several:Several",
 }
 
 

@@ -67,7 +67,7 @@ class Ddt(Discoverer):
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             backbone = build_backbone(self.backbone.name, stride=self.backbone.stride, weights="none")
-        return Ddt(backbone, unit_length=self.unit_length, step=self.step).to(self.backbone.mean.device)
+        return type(self)(backbone, unit_length=self.unit_length, step=self.step).to(self.backbone.mean.device)
 
     def reset(self) -> None:
         """Start a new category."""

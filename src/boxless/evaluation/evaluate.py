@@ -1,6 +1,6 @@
 """A predictor and two splits -> a measurement: threshold and centred box from one, scores on the other."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import UInt8
@@ -71,11 +71,13 @@ def evaluate(
     *,
     fit: Dataset | None = None,
     untrained: Predictor | None = None,
+    several: bool = False,
     headline: Headline = "own",
     seed: int = 0,
 ) -> tuple[Measurement, HeatmapSet]:
     """Measure `predictor` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
 
+    With `several` the maps are also read for a box for each object.
     `headline` says whose threshold the first row and the controls have: the predictor's own, or the transferred one.
     Raises BoxlessError when `test` has no boxes, or classes that the predictor does not know.
     """
@@ -98,6 +100,8 @@ def evaluate(
         predictions=np.array(found.ranked) if known and all(found.ranked) and len(predictor.classes) > 1 else None,
         classes=test.classes,
         names=[sample.name for sample in found.samples],
+        several=several,
+        crowds=[sample.crowds for sample in found.samples],
         headline=headline,
         seed=seed,
     )
@@ -114,8 +118,5 @@ def _in_the_predictors_classes(dataset: Dataset, classes: list[str]) -> Dataset:
             f"It knows {len(classes)}: {', '.join(classes[:5])}..."
         )
     index = {name: position for position, name in enumerate(classes)}
-    samples = [
-        Sample(s.name, None if s.label is None else index[dataset.classes[s.label]], s.boxes, s.size)
-        for s in dataset.samples
-    ]
+    samples = [replace(s, label=None if s.label is None else index[dataset.classes[s.label]]) for s in dataset.samples]
     return Dataset(dataset.source, samples, classes, dataset.split)

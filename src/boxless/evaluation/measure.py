@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int, UInt8
 from boxless.boxes.from_heatmap import Heatmap, Readout
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines, metrics, thresholds
+from boxless.evaluation.detection import measure_detections
 from boxless.evaluation.error_types import classify_errors
 from boxless.evaluation.measurement import Measurement, Row
 from boxless.evaluation.metrics import IouTable, Labels
@@ -46,6 +47,8 @@ def measure(
     predictions: Int[np.ndarray, "image k"] | None = None,
     classes: Sequence[str] = (),
     names: Sequence[str] = (),
+    several: bool = False,
+    crowds: Sequence[Boxes | None] | None = None,
     headline: Headline = "own",
     protocol: Protocol = PROTOCOLS["boxless"],
     seed: int = 0,
@@ -55,8 +58,9 @@ def measure(
     The headline is at the threshold the protocol fixes, else of `readout` (its `own`), else transferred from `fit`,
     else label-free; a `transferred` headline comes before both. `wsoleval-*` and `psol` keep their own, the oracle,
     with the fair ones below it. `pictures` and `fit_pictures` are small RGB pictures of the maps' images and of those
-    in `fit`, for the saliency control. Images without boxes are counted and left out. Raises BoxlessError for lists of
-    different lengths, no boxes at all and maps with nan or inf.
+    in `fit`, for the saliency control. With `several`, under protocol `boxless`, the maps are read for a box for each
+    object as well; `crowds` is where nothing is judged then. Images without boxes are counted and left out. Raises
+    BoxlessError for lists of different lengths, no boxes at all and maps with nan or inf.
     """
     chosen = _measurable(maps, sizes, truths)
     keep = [int(i) for i in chosen]
@@ -76,6 +80,18 @@ def measure(
     if pictures is not None:
         maps_of_pictures = baselines.salient(baselines.reordered(pictures, chosen))
         rows.append(_saliency_row(rows[0], maps_of_pictures, ground, fit, fit_pictures))
+    detections = None
+    if several and protocol.name == "boxless":
+        first = readouts[0]
+        detections = measure_detections(
+            maps,
+            sizes,
+            truths,
+            replace(first, saddle=readout.saddle) if readout else first,
+            crowds=crowds,
+            share=baselines.fit_centred_box(fit.sizes, fit.truths) if fit else baselines.DEFAULT_SHARE,
+            seed=seed,
+        )
     return Measurement(
         protocol=protocol,
         rows=rows,
@@ -88,6 +104,7 @@ def measure(
         classes=tuple(classes),
         names=tuple(names[i] for i in keep) if names else (),
         seed=seed,
+        detections=detections,
     )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float64, Int
 
 from boxless.evaluation import metrics
 from boxless.evaluation.bootstrap import Comparison, compare, interval
+from boxless.evaluation.detection import DetectionMeasurement
 from boxless.evaluation.error_types import ErrorTypes
 from boxless.evaluation.metrics import IouTable, Labels
 from boxless.evaluation.protocols import DELTAS, Protocol
@@ -51,6 +52,8 @@ class Measurement:
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     seed: int = 0
+    detections: DetectionMeasurement | None = None
+    """The same maps read for a box for each object."""
 
     @property
     def controls(self) -> list[Row]:
@@ -110,7 +113,8 @@ class Measurement:
         scores = self.scores()
         # Thresholds of other origins were tried too; a curve is of the protocol's own.
         published = np.isin(self.table.thresholds, self.protocol.thresholds)
-        return {
+        found = {"detections": self.detections.to_dict()} if self.detections else {}
+        return found | {
             "protocol": self.protocol.name,
             "source": self.protocol.source,
             "images": len(self.indices),

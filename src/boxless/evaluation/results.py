@@ -7,17 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from boxless.boxes.from_heatmap import Detections, find_boxes
+from boxless.boxes.from_heatmap import Detections, boxes_at
 from boxless.data.dataset import Dataset, data_hash
 from boxless.data.images import read_shrunk
+from boxless.evaluation.detection import METRICS, DetectionMeasurement
 from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
 from boxless.inference.predictors import Predictor, TrainedPredictor
-from boxless.report.html import THUMBNAIL, Accuracy, Card, Charts, Curve, ScoreTable, TableRow, make_card, write_report
+from boxless.report.html import (
+    THUMBNAIL,
+    Accuracy,
+    Bars,
+    Card,
+    Charts,
+    Curve,
+    ScoreTable,
+    TableRow,
+    make_card,
+    write_report,
+)
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.files import atomic_path, write_json
 from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance
+
+FAR = 8
+"""Counting errors beyond which a plot tells them together."""
 
 
 def evaluation_result(
@@ -70,8 +85,12 @@ def write_evaluation(
         summary=[
             *in_words(measured, predictor.name),
             f"Threshold {predictor.readout.threshold:g}: {predictor.readout.origin}.",
+            *([f"With a box for each object: {measured.detections.in_words()}"] if measured.detections else []),
         ],
-        tables=[measurement_table(measured, predictor.name)],
+        tables=[
+            measurement_table(measured, predictor.name),
+            *([detection_table(measured.detections, predictor.name)] if measured.detections else []),
+        ],
         charts=charts(measured),
         cards=cards(measured, maps, test, predictor),
         images=len(measured.indices),
@@ -119,6 +138,37 @@ def measurement_table(measured: Measurement, name: str) -> ScoreTable:
     )
 
 
+def detection_table(measured: DetectionMeasurement, name: str) -> ScoreTable:
+    """The rows of several objects per image as a table of the report."""
+    rows = []
+    for row in measured.rows:
+        intervals = row.to_dict()["intervals"]
+        scores = [Accuracy(float(value), *intervals[key]) for key, value in zip(METRICS, row.values, strict=True)]
+        title = name if row.kind != "control" else row.name
+        rows.append(TableRow(title, scores, control=row.kind == "control", note=row.note))
+    caption = f"A box for each object, as COCO scores it, in percent, {len(measured.rows[0].counting)} images"
+    return ScoreTable(
+        caption, METRICS, rows, "Brackets: 95 % bootstrap intervals over images. All classes count as one."
+    )
+
+
+def detection_bars(measured: DetectionMeasurement) -> list[Bars]:
+    """Counting error and reliability of the scores, as the report draws them."""
+    off = np.clip(measured.rows[0].counting, -FAR, FAR)
+    counts = [(k, int((off == k).sum())) for k in range(-FAR, FAR + 1)]
+    named = [(f"{k:+d}" if k else "0", count, f"{count} images with {k:+d}") for k, count in counts]
+    tenths = [
+        (f"{one['high']:.2f}", one["precision"], f"{one['boxes']} boxes of {one['low']:.2f} to {one['high']:.2f}")
+        for one in measured.reliability
+    ]
+    counting = Bars(
+        "Images by counting error", f"found minus true; {FAR} and more at the ends", named, max(n for _, n in counts)
+    )
+    return [counting, Bars("Precision at IoU 0.5 by tenth of the score", "highest score of the tenth", tenths, 100)][
+        : 1 + bool(tenths)
+    ]
+
+
 def charts(measured: Measurement) -> Charts:
     """Threshold curve, IoU histogram and error types of a measurement."""
     content = measured.to_dict()
@@ -128,6 +178,7 @@ def charts(measured: Measurement) -> Charts:
         Curve(content["thresholds"], content["curves"], threshold[0] if len(threshold) == 1 else None),
         counts.tolist(),
         content["anatomy"],
+        detection_bars(measured.detections) if measured.detections else [],
     )
 
 
@@ -137,7 +188,7 @@ def cards(measured: Measurement, maps: HeatmapSet, test: Dataset, predictor: Pre
     readout = replace(predictor.readout, threshold=threshold[len(threshold) // 2])
     for place, index in enumerate(measured.indices):
         sample, size, heat = maps.samples[index], maps.sizes[index], maps.heats[index]
-        boxes, scores = find_boxes(heat, size, readout.threshold, normalisation=readout.normalisation)
+        boxes, scores = boxes_at(readout, heat, size)
         label = test.classes[sample.label] if sample.label is not None and test.classes else "object"
         yield make_card(
             Detections(sample.name, size, boxes, scores, label),

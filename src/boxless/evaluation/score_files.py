@@ -74,6 +74,8 @@ def score(
             predictions=predicted,
             classes=known.classes,
             names=known.names,
+            several=True,
+            crowds=known.crowds,
             protocol=protocol,
             seed=seed,
         )

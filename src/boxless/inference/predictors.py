@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, find_boxes
+from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, boxes_at
 from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
@@ -93,9 +93,7 @@ class DivisiblePredictor(Predictor, Protocol):
 
 def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several: Any) -> Detections:
     """The boxes of one map, in pixels of its image; `several`: what `find_boxes` is asked for."""
-    boxes, scores = find_boxes(
-        mapped.heat, mapped.size, readout.threshold, normalisation=readout.normalisation, **several
-    )
+    boxes, scores = boxes_at(readout, mapped.heat, mapped.size, **several)
     note = "" if len(boxes) else "no place of the heat map is above the threshold"
     return Detections(mapped.sample.name, mapped.size, boxes, scores, label, note)
 

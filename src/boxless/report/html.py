@@ -78,6 +78,16 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Bars:
+    """Values by group, each with what the reader sees when pointing at it; `most` is the end of the scale."""
+
+    caption: str
+    label: str
+    groups: Sequence[tuple[str, float, str]]
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class Charts:
     """The pictures of a measurement; each is left out when empty."""
 
@@ -86,6 +96,7 @@ class Charts:
     """Images per equal bin of IoU from 0 to 1."""
     error_types: Mapping[str, int] = field(default_factory=dict)
     """Images per kind of outcome: hit, too small, too large, ..."""
+    bars: Sequence[Bars] = ()
 
 
 @dataclass(frozen=True, slots=True)

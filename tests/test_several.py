@@ -1,0 +1,85 @@
+"""Several objects per image: the sign of the direction, maps along edges, and boxes that part what ddt joins."""
+
+import numpy as np
+import torch
+
+from boxless.backbones.backbone import Backbone
+from boxless.boxes.from_heatmap import boxes_at
+from boxless.discovery.guided_filter import guided
+from boxless.discovery.several import COLOURS, FINER, Several
+
+SIDE = 18
+
+
+class Brightness(torch.nn.Module):
+    """The brightness of every place, and one minus it."""
+
+    def forward(self, images):
+        bright = torch.nn.functional.avg_pool2d(images.mean(1, keepdim=True), 16)
+        return torch.cat([bright, 1 - bright], dim=1)
+
+
+class Plain(torch.nn.Module):
+    def stages(self):
+        yield "brightness", Brightness()
+
+
+def finder():
+    return Several(Backbone(Plain(), name="plain", stride=16, mean=(0.0,) * 3, std=(1.0,) * 3))
+
+
+def picture(*squares, side=SIDE * 16):
+    image = torch.full((3, side, side), 0.2)
+    for x, y, size in squares:
+        image[:, y : y + size, x : x + size] = 0.9
+    return image
+
+
+def found_in(images):
+    method = finder()
+    descriptors = method.descriptors(torch.stack(images))
+    method.partial_fit(descriptors)
+    method.fit_done()
+    return method, method.heatmap(descriptors)
+
+
+def test_objects_at_the_border_of_a_full_image_are_still_the_objects():
+    rng = np.random.default_rng(0)
+    images = [
+        picture(*[(48 * c + int(rng.integers(16)), 48 * r, 30) for r in range(6) for c in range(6)]) for _ in range(4)
+    ]
+    method, maps = found_in(images)
+    boxes, _ = boxes_at(method.readout, maps[0].numpy(), (288, 288), multiple=True)
+    assert len(boxes) >= 25
+    assert maps.shape == (4, FINER * SIDE, FINER * SIDE)
+    assert float(maps[0, 8:12, :].max()) > 0  # above the first row's edge there is something at all
+
+
+def test_two_things_side_by_side_get_boxes_that_fit():
+    truth = [(50, 80, 64), (150, 90, 80)]
+    method, maps = found_in([picture(*truth), picture((90, 40, 70)), picture((30, 180, 60), (180, 170, 60))])
+    boxes, scores = boxes_at(method.readout, maps[0].numpy(), (576, 288), multiple=True)
+    assert len(boxes) == 2 and (scores > 0.5).all()
+    for (x, y, size), box in zip(sorted(truth), sorted(boxes.tolist()), strict=True):
+        np.testing.assert_allclose(box, [2 * x, y, 2 * (x + size), y + size], atol=16)
+
+
+def test_descriptors_carry_the_picture_that_the_map_is_drawn_along():
+    image = torch.rand(1, 3, SIDE * 16, SIDE * 16)
+    descriptors = finder().descriptors(image)
+    small = torch.nn.functional.pixel_shuffle(descriptors[:, -COLOURS:], FINER)
+    torch.testing.assert_close(small, torch.nn.functional.avg_pool2d(image, 16 // FINER))
+
+
+def test_an_image_without_anything_above_the_mean_has_an_empty_map():
+    method, _ = found_in([picture((60, 60, 100)), picture((100, 30, 90))])
+    assert not method.heatmap(method.descriptors(picture()[None])).any()
+
+
+def test_the_guided_filter_moves_an_edge_to_the_pictures_and_keeps_a_flat_map():
+    colours = np.zeros((40, 40, 3), np.float32)
+    colours[:, 20:] = (0.9, 0.5, 0.1)
+    blurred = np.clip((np.arange(40, dtype=np.float32) - 12) / 16, 0, 1)[None].repeat(40, 0)  # a wide ramp about 20
+    sharp = guided(blurred, colours)
+    assert sharp[20, 20] - sharp[20, 19] > 5 * (blurred[20, 20] - blurred[20, 19])
+    np.testing.assert_allclose(guided(np.full((40, 40), 0.3, np.float32), colours), 0.3, atol=1e-4)
