@@ -80,7 +80,8 @@ def test_noise_and_any_shape_give_few_boxes_in_the_image(size):
 
 
 @pytest.mark.parametrize(
-    "options", [{"overlap": 1.5}, {"overlap": -1}, {"min_size": 30, "max_size": 20}, {"max_size": 101}]
+    "options",
+    [{"overlap": 1.5}, {"overlap": -1}, {"min_size": 30, "max_size": 20}, {"max_size": 101}, {"min_score": 2}],
 )
 def test_what_cannot_be_is_said(options):
     with pytest.raises(UsageError, match="Expected"):
@@ -111,3 +112,23 @@ def test_the_command_line_hands_them_on(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         app.meta(["find", str(tmp_path / "scenes"), "--out", str(tmp_path / "no"), *method, "--overlap", "2"])
     assert "IoU" in capsys.readouterr().err
+
+
+def test_what_is_unlike_the_others_in_size_scores_less_and_min_score_cuts_it():
+    places = [(12, 12), (12, 36), (36, 12)]
+    heat = bumps(*[(x, y, 4, 1) for x, y in places], (45, 45, 1.2, 1))
+    boxes, scores = find_boxes(heat, (SIDE, SIDE), 0.3, normalisation="max", multiple=True, min_size=0.0)
+    assert len(boxes) == 4 and scores[3] < 0.8 * scores[:3].min()
+    kept, left = find_boxes(
+        heat, (SIDE, SIDE), 0.3, normalisation="max", multiple=True, min_size=0.0, min_score=float(scores[:3].min())
+    )
+    np.testing.assert_array_equal(kept, boxes[:3])
+    np.testing.assert_array_equal(left, scores[:3])
+
+
+def test_a_map_of_noise_has_boxes_of_a_pixel_only_where_they_are_wanted():
+    noise = np.random.default_rng(0).random((GRID, GRID)).astype(np.float32)
+    many, _ = find_boxes(noise, (4000, 3000), 0.5, multiple=True, min_size=0.0)
+    assert 100 < len(many) < GRID**2 / 4
+    assert (many[:, 2:] > many[:, :2]).all()
+    assert len(find_boxes(noise, (4000, 3000), 0.5, multiple=True)[0]) < len(many) / 2

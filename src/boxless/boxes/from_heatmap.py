@@ -84,24 +84,29 @@ def find_boxes(
     overlap: float = OVERLAP,
     min_size: float = MIN_SIZE,
     max_size: float = MAX_SIZE,
+    min_score: float = 0.0,
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """Raw heat map (h, w) -> boxes (box, 4) in pixels of an image of `size` (width, height), and scores in 0..1.
 
     The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range). With
     `multiple` a box for each object, largest first: what touches is split, by dips of `saddle` (see `instances`), and
     what is torn is joined. Boxes smaller than `min_size` or larger than `max_size` per cent of the image are left out,
-    and of two whose IoU is above `overlap` the one with the lower score. The score is the mean of the normalised map
-    over the object. Raises UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at
+    those whose score is below `min_score` as well, and of two whose IoU is above `overlap` the one with the lower
+    score. The score is the mean of the normalised map over the object, for several as `instances` has it. Raises
+    UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at
     its threshold alone.
     """
     warm = normalise(heat, normalisation)
-    check_instances(overlap, min_size, max_size)
+    check_instances(overlap, min_size, max_size, min_score)
     if not multiple or normalisation == "none":  # whose levels mean what they are, not more or less than a peak
         boxes, scores = component_boxes(warm, size, threshold)
         return (boxes, scores) if multiple else (boxes[:1], scores[:1])
     from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
 
-    return instance_boxes(warm, size, threshold, saddle=saddle, overlap=overlap, min_size=min_size, max_size=max_size)
+    boxes, scores = instance_boxes(
+        warm, size, threshold, saddle=saddle, overlap=overlap, min_size=min_size, max_size=max_size
+    )
+    return boxes[scores >= min_score], scores[scores >= min_score]
 
 
 def boxes_at(
@@ -112,10 +117,12 @@ def boxes_at(
     return find_boxes(heat, size, readout.threshold, **how, **several)
 
 
-def check_instances(overlap: float, min_size: float, max_size: float) -> None:
+def check_instances(overlap: float, min_size: float, max_size: float, min_score: float = 0.0) -> None:
     """Raise UsageError for what `find_boxes` cannot use."""
     if not 0 <= overlap <= 1:
         raise UsageError(f"The overlap {overlap} is no IoU. Expected 0 to 1.")
+    if not 0 <= min_score <= 1:
+        raise UsageError(f"The lowest score {min_score} is none. Expected 0 to 1.")
     if not 0 <= min_size <= max_size <= 100:
         raise UsageError(
             f"Objects of {min_size} to {max_size} per cent of the image cannot be. Expected 0 to 100, the less first."

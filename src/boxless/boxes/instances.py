@@ -14,6 +14,8 @@ from numba import njit
 
 from boxless.runtime.union_find import find_root
 
+ENOUGH, SPREAD = 4, 1.5
+"""Objects in an image from which on their usual size is known, and the spread of sizes in powers of e."""
 GRID = 128
 """Longer side in pixels of the grid that is flooded: many times finer than the maps are."""
 
@@ -28,14 +30,15 @@ def instance_boxes(
     min_size: float,
     max_size: float,
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
-    """Normalised map (h, w) -> boxes in pixels of an image of `size` (width, height), and the map's mean over each.
+    """Normalised map (h, w) -> boxes in pixels of an image of `size` (width, height), and their scores.
 
     Two objects are two where the saddle lies at least the part `saddle` of the way down from the lower peak to the
     threshold, which counts as a fraction of each peak. And as a dip that splits is the background of what it splits, an
     object reaches down to that part above the threshold.
 
-    Largest object first. Left out are boxes below `min_size` or above `max_size` per cent of the image, and of two
-    whose IoU is above `overlap` the one with the lower score.
+    Largest object first. The score is the map's mean over the object; of ENOUGH or more it is less where the size is
+    unlike the median one, as that of fragments and groups is. Left out are boxes below `min_size` or above `max_size`
+    per cent of the image, and of two whose IoU is above `overlap` the one with the lower score.
     """
     shrunk = min(1.0, GRID / max(size))
     width, height = (max(1, round(side * shrunk)) for side in size)
@@ -53,7 +56,10 @@ def instance_boxes(
     boxes, scores = boxes[fitting], sums[fitting] / parts[fitting, 4]
     corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     kept = np.sort(np.array(cv2.dnn.NMSBoxes(corners_and_sides.tolist(), scores.tolist(), 0.0, overlap), np.intp))
-    return boxes[kept].astype(np.float32), scores[kept].astype(np.float32)
+    boxes, scores, areas = boxes[kept], scores[kept], areas[fitting][kept]
+    if len(kept) >= ENOUGH:
+        scores *= np.exp(-0.5 * (np.log(areas / np.median(areas)) / SPREAD) ** 2)
+    return boxes.astype(np.float32), scores.astype(np.float32)
 
 
 @njit(nogil=True, cache=True)

@@ -93,6 +93,8 @@ class Search(Inference):
     """With --multiple: no box below this many per cent of the image."""
     max_size: float = MAX_SIZE
     """With --multiple: no box above this many per cent of the image."""
+    min_score: float = 0.0
+    """With --multiple: no box whose score is below this, 0 to 1; the report of evaluate shows what scores are worth."""
     devices: int = 1
     """Processes on each machine, each with a processor's share or a GPU of its own; ddt gives each whole categories."""
     nodes: int = 1
@@ -106,7 +108,7 @@ class Search(Inference):
 
     def writing(self) -> dict[str, Any]:
         """What `predict_folder` is asked for."""
-        names = ("format", "report", "multiple", "overlap", "min_size", "max_size", "overwrite", "resume")
+        names = ("format", "report", "multiple", "overlap", "min_size", "max_size", "min_score", "overwrite", "resume")
         return {name: getattr(self, name) for name in names}
 
 

@@ -130,6 +130,7 @@ def predict_folder(
     overlap: float = OVERLAP,
     min_size: float = MIN_SIZE,
     max_size: float = MAX_SIZE,
+    min_score: float = 0.0,
     overwrite: bool = False,
     resume: bool = False,
     team: Team | None = None,
@@ -141,10 +142,10 @@ def predict_folder(
     BoxlessError when there is no image or none could be read, UsageError when another process writes into `out`, and
     what `write_boxes` and `Shards.begin` raise. `multiple` and the three after it are as for `find_boxes`.
     """
-    check_instances(overlap, min_size, max_size)
+    check_instances(overlap, min_size, max_size, min_score)
     several: dict[str, Any] = {"multiple": multiple}
     if multiple:
-        several |= {"overlap": overlap, "min_size": min_size, "max_size": max_size}
+        several |= {"overlap": overlap, "min_size": min_size, "max_size": max_size, "min_score": min_score}
     if not dataset.samples:
         raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
     work = _Search(predictor, dataset, out, format, report=report, several=several)
