@@ -15,7 +15,7 @@ from boxless.discovery.position import (
     PatchNetwork,
     Position,
     check_pictures,
-    train_network,
+    train_both,
     train_patches,
     warn_if_framed_alike,
 )
@@ -201,10 +201,10 @@ def test_find_learns_from_each_category_and_goes_on_where_it_was_stopped(tmp_pat
         if len(taught) == 2:
             raise BoxlessError("stopped")
         taught.append(len(pictures))
-        return train_network(pictures, **options)
+        return train_both(pictures, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(position, "train_network", stopped)
+        patch.setattr(position, "train_both", stopped)
         code, _, err = run(capfd, "find", scenes, "--out", tmp_path / "found", *asked)
     assert code == 1 and taught == [31, 31]
     code, out, err = run(capfd, "find", scenes, "--out", tmp_path / "found", *asked, "--resume", "--json")

@@ -10,7 +10,7 @@ from boxless.backbones import BACKBONES, build_backbone
 from boxless.methods.cam import Cam
 from boxless.methods.optimizer import make_optimizer
 from boxless.methods.settings import Training
-from boxless.methods.spg import IGNORED, TAPS, Spg, enlarged, scaled, seeded_loss, seeds
+from boxless.methods.spg import IGNORED, TAPS, Spg, enlarged, seeded_loss, seeds, unit_range_or_nan
 from boxless.runtime.errors import UsageError
 
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -52,7 +52,7 @@ def test_background_wins_where_a_lowered_threshold_falls_below_the_other() -> No
 
 
 def test_a_constant_map_gives_no_seeds() -> None:
-    mask = seeds(scaled(torch.full((1, 8, 8), 0.3)), 0.7, 0.05)
+    mask = seeds(unit_range_or_nan(torch.full((1, 8, 8), 0.3)), 0.7, 0.05)
     assert bool((mask == IGNORED).all())
     logits = torch.randn(1, 8, 8, requires_grad=True)
     loss = seeded_loss(logits, mask)
@@ -77,7 +77,7 @@ def test_the_total_is_the_sum_of_four_and_each_branch_has_its_teacher() -> None:
     middle, late, features = net.backbone.intermediates(pictures(), "conv1", "conv2", "conv3")
     b1, b2 = (enlarged(net.side_all(x), (32, 32)) for x in (net.side3(middle), net.side4(late)))
     c = enlarged(net.branch_c(features), (32, 32))
-    attention = scaled(enlarged(net.class_maps(features, LABELS)[:, None], (32, 32)))
+    attention = unit_range_or_nan(enlarged(net.class_maps(features, LABELS)[:, None], (32, 32)))
     fused = (torch.sigmoid(b1) + torch.sigmoid(b2)) / 2
     assert torch.allclose(losses.b2, seeded_loss(b2, seeds(attention, 0.7, 0.05)))
     assert torch.allclose(losses.b1, seeded_loss(b1, seeds(torch.sigmoid(b2), 0.5, 0.05)))

@@ -131,7 +131,7 @@ def from_description(content: Mapping[str, Any]) -> PositionNetwork:
     return PositionNetwork()
 
 
-def train_network(pictures: Pictures, *, steps: int, seed: int = 0, device: torch.device) -> PositionNetwork:
+def train_both(pictures: Pictures, *, steps: int, seed: int = 0, device: torch.device) -> PositionNetwork:
     """Both networks, one after the other; without steps their weights stay random.
 
     Raises BoxlessError for pictures that have nothing to learn from.
@@ -201,7 +201,7 @@ class Position(Discoverer):
     def fit_done(self) -> None:
         """Train on what was kept; raises BoxlessError for images that have nothing to learn from."""
         pictures = self.sample.stacked()
-        self.network = train_network(pictures, steps=self.steps, seed=self.seed, device=self.device)
+        self.network = train_both(pictures, steps=self.steps, seed=self.seed, device=self.device)
 
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch h w"]:
@@ -243,7 +243,7 @@ def train_run(
         if (out / "best.pt").exists() and not overwrite:
             raise UsageError(f"{out} already holds a run. Replace it with --overwrite, or choose another --out.")
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            network = train_network(pictures, steps=settings.steps, seed=settings.seed, device=device)
+            network = train_both(pictures, steps=settings.steps, seed=settings.seed, device=device)
         content = {
             "kind": "position",
             "method": "position",

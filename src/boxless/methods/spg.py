@@ -103,7 +103,7 @@ class Spg(Cam):
         hidden = self.neck(features)
         logits = self.classify(hidden)
         size = (images.shape[2], images.shape[3])
-        attention = scaled(enlarged(self.class_maps(hidden.detach(), labels).detach()[:, None], size))
+        attention = unit_range_or_nan(enlarged(self.class_maps(hidden.detach(), labels).detach()[:, None], size))
         b1, b2 = (enlarged(self.side_all(side), size) for side in (self.side3(coarse), self.side4(fine)))
         guidance = (b1.sigmoid() + b2.sigmoid()) / 2
         classification = F.cross_entropy(logits, labels)
@@ -114,7 +114,7 @@ class Spg(Cam):
         return SpgLosses(total, classification, loss_b1, loss_b2, loss_c, batch_accuracy(logits, labels))
 
 
-def scaled(heat: Float[Tensor, "batch H W"]) -> Float[Tensor, "batch H W"]:
+def unit_range_or_nan(heat: Float[Tensor, "batch H W"]) -> Float[Tensor, "batch H W"]:
     """Each map's range as 0..1. A constant one becomes NaN, which is neither above nor below anything: no seeds."""
     flat = heat.flatten(1)
     low, high = (value[:, None, None] for value in flat.aminmax(dim=1))
