@@ -19,8 +19,6 @@ Hooks = Mapping[str, Callable[[Tensor], Tensor]]
 _NOTHING: Hooks = MappingProxyType({})
 Engine = Callable[[Tensor, tuple[str, ...]], tuple[Tensor, ...] | None]
 """What computes `intermediates` in torch's place: images and names of stages -> features, or None to leave it to it."""
-
-
 TRIED = 192
 """Pixels of the image that a network is tried out with: not 224, which some networks are bound to."""
 

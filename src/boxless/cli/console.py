@@ -51,8 +51,6 @@ def result(content: dict[str, Any]) -> None:
 
 EVERY = 30.0
 """Seconds between two lines of progress where no bar can be drawn."""
-
-
 _bars = RichProgress(
     TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"),
     console=notes, transient=True, disable=not notes.is_terminal,

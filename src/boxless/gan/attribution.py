@@ -25,18 +25,12 @@ CELLS = 8
 """Side of the maps of `gradient` and `occlusion`; what `occlusion` hides is twice as wide as a cell."""
 RIDGE = 0.01
 """Share of the mean variance that is added to every direction's."""
-
-
 FloatImages = Float[Tensor, "batch 3 size size"]
-
 Logit = Callable[[Tensor], Tensor]
 """Images in 0..1 (batch, 3, size, size) -> the logit of each (batch,)."""
-
 COPIES = 8
-
 NOISE = 0.05
 """Standard deviation of what is added to the colours of a copy, in 0..1."""
-
 CELL = 4
 """Pixels of an image along a place of the map."""
 

@@ -17,8 +17,6 @@ from boxless.runtime.errors import BoxlessError, BrokenImageError
 from boxless.runtime.progress import track
 
 log = logging.getLogger("boxless")
-
-
 Images = UInt8[Tensor, "n size size 3"]
 
 

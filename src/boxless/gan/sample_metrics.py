@@ -17,15 +17,10 @@ from boxless.runtime.errors import UsageError
 
 SIDE = 96
 """Side in pixels that images are brought to; GANs here make 32 or 64."""
-
 Images = UInt8[Tensor, "n size size 3"]
-
-
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, coarsest last (Wang et al. 2003)."""
-
 WINDOW, SIGMA = 11, 1.5
-
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 

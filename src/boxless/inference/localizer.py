@@ -16,8 +16,6 @@ from boxless.runtime.errors import BoxlessError, brief
 
 RANKED = 5
 """How many classes are told of an image: as many as Top-5 localization asks for."""
-
-
 BUILDERS = {
     "classifier": "boxless.methods:from_description",
     "regressor": "boxless.methods:from_description",

@@ -14,8 +14,6 @@ from boxless.runtime.errors import BoxlessError, UsageError
 
 PARTIAL_SUFFIX = ".part"
 """How the hidden files end that are still being written, or were when their process was killed."""
-
-
 LOCK = ".boxless-lock"
 """The file that is locked. Whether it is there means nothing; whether somebody holds it does."""
 
