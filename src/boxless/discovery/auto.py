@@ -16,9 +16,8 @@ one of the two steps that has the clearer sign; if the place explains the maps, 
 long as there is more in them than that; contrast where neither is to be had.
 
 The descriptors are computed once for all. The signs and limits were found on training halves: six sets that are no
-everyday photographs, 28 categories of Tiny ImageNet and ten of CUB-200-2011. The gaps that the limits lie in are wide,
-but some are known from a single set: what is weighed by its mean map, from X-rays. With so few sets they are a rule of
-thumb, and what was chosen is always said.
+everyday photographs, 28 categories of Tiny ImageNet and ten of CUB-200-2011. Some are known from a single set: what is
+weighed by its mean map, from X-rays. With so few sets they are a rule of thumb, and what was chosen is always said.
 """
 
 from dataclasses import dataclass, replace
