@@ -17,18 +17,24 @@ from boxless.data.annotation_files import read_truth
 from boxless.data.dataset import Boxes, Dataset
 from boxless.evaluation.baselines import centred_box, fit_centred_box
 from boxless.evaluation.bootstrap import interval, surely_above_zero
-from boxless.evaluation.evaluate import HeatmapSet, compute_heatmaps
+from boxless.evaluation.evaluate import HeatmapSet
+from boxless.evaluation.measure import Split
 from boxless.evaluation.metrics import Ious, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Size, Thresholds
-from boxless.inference.predictors import Predictor
+from boxless.inference.predictors import DiscoveryPredictor, Predictor
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import ProgressFactory
 from boxless.runtime.toml_settings import to_toml
 
-METHODS = ("ddt", "discriminant", "discriminant-ddt", "discriminant-contrast", "contrast", "saliency")
-"""What boxes may choose between, beside other thresholds for the label-free method."""
 REFERENCE = "auto"
 """What chooses without boxes, and is kept where they choose nothing better."""
+METHODS = (
+    (REFERENCE, "discriminant", "discriminant-ddt", "discriminant-contrast"),
+    ("ddt",),
+    ("contrast",),
+    ("saliency",),
+)
+"""What boxes may choose between, each at every threshold; methods in a row read the same descriptors."""
 FEWEST = 5
 """Boxed images below which nothing can be chosen."""
 LEVEL = 0.05
@@ -146,17 +152,31 @@ def with_boxes(data: Dataset, path: Path, *, strict: bool = False) -> Dataset:
     return replace(data, samples=samples)
 
 
-def calibrated(data: Dataset, build: Callable[[str], Predictor], counting: ProgressFactory) -> Calibration:
+def calibrated(data: Dataset, build: Callable[[str], DiscoveryPredictor], counting: ProgressFactory) -> Calibration:
     """Choose for a folder of which some images have boxes; `build` makes the predictor of a method by its name."""
+    candidates, boxed = candidates_of(data, build, counting)
+    return calibrate(candidates, candidates[0], control_ious(boxed.sizes, boxed.truths))
+
+
+def candidates_of(
+    data: Dataset, build: Callable[[str], DiscoveryPredictor], counting: ProgressFactory
+) -> tuple[list[Candidate], Split]:
+    """All candidates over the boxed images of a folder, the label-free one first, and these images with their boxes.
+
+    Every method sees all images. Raises BoxlessError when no boxed image can be read.
+    """
     candidates = []
-    for name in (REFERENCE, *METHODS):
-        predictor = build(name)
-        with counting(f"looking, {name}") as progress:
+    for names in METHODS:
+        predictors, found = [build(name) for name in names], [HeatmapSet() for _ in names]
+        with counting(f"looking, {' and '.join(names)}") as progress:
             progress.expect(len(data))
-            maps = compute_heatmaps(predictor, data, progress)
-        candidates.append(candidate(predictor, maps))
-    split = maps.boxed().split()
-    return calibrate(candidates, candidates[0], control_ious(split.sizes, split.truths))
+            for maps in predictors[0].maps_of([one.method for one in predictors], data, progress):
+                for held, mapped in zip(found, maps, strict=True):
+                    held.add(mapped)
+        if not found[0].boxed().samples:
+            raise BoxlessError("None of the images with boxes could be read; nothing can be chosen by them.")
+        candidates += [candidate(one, held) for one, held in zip(predictors, found, strict=True)]
+    return candidates, found[0].boxed().split()
 
 
 def candidate(predictor: Predictor, maps: HeatmapSet) -> Candidate:

@@ -12,7 +12,7 @@ from boxless.data.images import read_resized
 from boxless.evaluation.baselines import Lazy
 from boxless.evaluation.measure import Headline, Split, measure
 from boxless.evaluation.measurement import Measurement
-from boxless.inference.predictors import Predictor
+from boxless.inference.predictors import ImageHeatmap, Predictor
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress
 
@@ -30,6 +30,14 @@ class HeatmapSet:
     def truths(self) -> list[Boxes | None]:
         """The true boxes, None where an image has no annotation."""
         return [sample.boxes for sample in self.samples]
+
+    def add(self, mapped: ImageHeatmap) -> None:
+        """Take in the map of an image; raises BoxlessError where its annotation states another size."""
+        check_size(mapped.sample, mapped.size)
+        self.samples.append(mapped.sample)
+        self.sizes.append(mapped.size)
+        self.heats.append(mapped.heat)
+        self.ranked.append(mapped.ranked)
 
     def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
@@ -54,11 +62,7 @@ def compute_heatmaps(predictor: Predictor, dataset: Dataset, progress: Progress)
         dataset = _in_the_predictors_classes(dataset, predictor.classes)
     found = HeatmapSet()
     for mapped in predictor.maps(dataset, progress, labels=bool(predictor.classes) and dataset.labelled):
-        check_size(mapped.sample, mapped.size)
-        found.samples.append(mapped.sample)
-        found.sizes.append(mapped.size)
-        found.heats.append(mapped.heat)
-        found.ranked.append(mapped.ranked)
+        found.add(mapped)
     if not found.samples:
         raise BoxlessError(f"None of the {len(dataset)} images could be read; nothing can be measured.")
     return found

@@ -8,7 +8,7 @@ file on disk (half precision, about 125 kB per image with the defaults) instead 
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -162,11 +162,21 @@ class DiscoveryPredictor:
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
-        for samples in self.pieces(dataset):
-            yield from self._category(replace(dataset, samples=samples), progress)
+        for (mapped,) in self.maps_of([self.method], dataset, progress):
+            yield mapped
 
-    def _category(self, dataset: Dataset, progress: Progress) -> Iterator[ImageHeatmap]:
-        self.method.reset()
+    def maps_of(
+        self, methods: Sequence[Discoverer], dataset: Dataset, progress: Progress
+    ) -> Iterator[list[ImageHeatmap]]:
+        """Each image's heat maps by several methods that read the descriptors of this one, computed once."""
+        for samples in self.pieces(dataset):
+            yield from self._category(methods, replace(dataset, samples=samples), progress)
+
+    def _category(
+        self, methods: Sequence[Discoverer], dataset: Dataset, progress: Progress
+    ) -> Iterator[list[ImageHeatmap]]:
+        for method in methods:
+            method.reset()
         batches = self.how.stream(dataset, self.size, progress)
 
         def look(batch: Batch) -> tuple[Batch, Tensor]:
@@ -178,26 +188,31 @@ class DiscoveryPredictor:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
-                    self.method.partial_fit(descriptors)
+                    for method in methods:
+                        method.partial_fit(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
                     progress.advance(len(batch.samples))
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
-            with self.how.precision() if self.method.trains else nullcontext():  # with all threads
-                self.method.fit_done()
-            for start, heat in self._waiting(file, shape, len(kept)):
-                for (sample, size), map_ in zip(kept[start:], heat, strict=False):
-                    yield ImageHeatmap(sample, size, map_, notes=self.method.notes())
+            for method in methods:
+                with self.how.precision() if method.trains else nullcontext():  # with all threads
+                    method.fit_done()
+            notes = [method.notes() for method in methods]
+            for start, descriptors in self._waiting(file, shape, len(kept)):
+                heats = [method.heatmap(descriptors).cpu().numpy() for method in methods]
+                for (sample, size), *maps in zip(kept[start:], *heats, strict=False):
+                    yield [
+                        ImageHeatmap(sample, size, heat, notes=noted) for heat, noted in zip(maps, notes, strict=True)
+                    ]
 
-    def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, np.ndarray]]:
+    def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, Tensor]]:
         file.seek(0)
         for start in range(0, count, self.how.batch_size):
             rows = min(self.how.batch_size, count - start)
             raw = np.frombuffer(bytearray(file.read(2 * rows * int(np.prod(shape)))), np.float16)
-            descriptors = torch.from_numpy(raw.reshape(rows, *shape)).to(self.how.device)
-            yield start, self.method.heatmap(descriptors.float()).cpu().numpy()
+            yield start, torch.from_numpy(raw.reshape(rows, *shape)).to(self.how.device).float()
 
 
 def _category(sample: Sample) -> int:
