@@ -17,11 +17,15 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from disks import commands, disk, fill, prepare
+from disks import Writing, commands, disk, fill, prepare
 
 from boxless.runtime.provenance import provenance
 
 TRAIN = "--backbone tiny --weights none --size 32 --resize 32 --batch-size 64 --epochs 1 --workers 1"
+
+
+WAYS = ("find coco", "predict", "train cam", "train sn-dcgan", "evaluate", "score")
+"""The commands that run in every surrounding."""
 
 
 class Ended(NamedTuple):
@@ -61,12 +65,16 @@ def without(name: str, **more: str) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != name} | more
 
 
+def chosen(root: Path, only: str) -> list[Writing]:
+    return [one for one in commands(root) if one.name in WAYS and only in one.name]
+
+
 def around(root: Path, only: str) -> dict[str, list[str]]:
     """Every command that writes, without a temporary folder, without a home, and where nobody reads."""
     found: dict[str, list[str]] = {}
-    for one in commands(root):
+    for one in chosen(root, only):
 
-        def out(way: str, one: Any = one) -> list[str]:
+        def out(way: str, one: Writing = one) -> list[str]:
             return [*one.command, one.to, str(root / "ways" / f"{one.name} {way}" / one.file)]
 
         ways = {
@@ -76,24 +84,22 @@ def around(root: Path, only: str) -> dict[str, list[str]]:
             "stdout closed": (out("closed"), {"shell": '"$@" >&-'}, (0,)),
         }
         for way, (command, how, codes) in ways.items():
-            if only in one.name:
-                (root / "ways" / f"{one.name} x").parent.mkdir(exist_ok=True)
-                found[f"{one.name}, {way}"] = wrong(boxless(command, **how), codes)
+            (root / "ways").mkdir(exist_ok=True)
+            found[f"{one.name}, {way}"] = wrong(boxless(command, **how), codes)
     return found
 
 
 def full(root: Path, only: str) -> dict[str, list[str]]:
     """A TMPDIR with room for a file and not for the descriptors of 20 pictures, and one with none."""
     found: dict[str, list[str]] = {}
-    for one in commands(root):
+    for one in chosen(root, only):
         for left in (0, 8192):
-            if only in one.name:
-                with disk(root / "small", "1m") as at:
-                    fill(at, left)
-                    place = str(root / "full" / f"{one.name} {left}" / one.file)
-                    (root / "full" / f"{one.name} {left}").parent.mkdir(exist_ok=True)
-                    ended = boxless([*one.command, one.to, place], environ=without("TMPDIR", TMPDIR=str(at)))
-                    found[f"{one.name}, TMPDIR with {left} bytes left"] = wrong(ended, (0, 1))
+            with disk(root / "small", "1m") as at:
+                fill(at, left)
+                (root / "full").mkdir(exist_ok=True)
+                place = str(root / "full" / f"{one.name} {left}" / one.file)
+                ended = boxless([*one.command, one.to, place], environ=without("TMPDIR", TMPDIR=str(at)))
+                found[f"{one.name}, TMPDIR with {left} bytes left"] = wrong(ended, (0, 1))
     return found
 
 
