@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of commands that write: what stands then is whole, and what goes on ends as if nothing was.
+"""SIGKILL and SIGTERM at random moments of commands that write: what stands then is whole, what goes on ends the same.
 
     python benchmarks/reliability/kills.py [out.json] [--kills 50] [--seed 0] [--only WORDS]
 
@@ -11,6 +11,7 @@ import csv
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -118,7 +119,7 @@ def killed(job: Job, kills: int, root: Path, rng: np.random.Generator) -> dict[s
     began = time.monotonic()
     assert end(begin([*job.begin, "--out", str(root / "whole")], log)) == 0, log.read_text()[-2000:]
     seconds, expected = time.monotonic() - began, job.result(root / "whole")
-    done = finished = 0
+    done = finished = terms = 0
     moments = []
     while done < kills:
         out = root / f"cut-{finished}"
@@ -126,18 +127,26 @@ def killed(job: Job, kills: int, root: Path, rng: np.random.Generator) -> dict[s
             going = (out / job.begun).exists()
             after = float(rng.uniform(0, seconds)) if done < kills else None
             began = time.monotonic()
-            code = end(begin([*job.begin, "--out", str(out), *(job.go_on if going else [])], log), after)
+            number = signal.Signals(int(rng.choice([signal.SIGKILL, signal.SIGTERM])))
+            code = end(begin([*job.begin, "--out", str(out), *(job.go_on if going else [])], log), after, number)
             if code == 0:
                 if not going:  # the machine had been busier at first: moments after the end kill nothing
                     seconds = min(seconds, time.monotonic() - began)
                 break
-            assert code == -9, f"{job.name} ended with {code}: {log.read_text()[-2000:]}"
+            assert code == -number, f"{job.name} ended with {code}: {log.read_text()[-2000:]}"
             done += 1
+            terms += number == signal.SIGTERM
             moments.append(round(after / seconds, 3))  # type: ignore[operator]  # only what was killed comes here
             job.check(out)
         assert job.result(out) == expected, f"{job.name}: another result after {moments}"
         finished += 1
-    return {"kills": done, "runs": finished, "seconds in peace": round(seconds, 2), "moments": moments}
+    return {
+        "kills": done,
+        "by SIGTERM": int(terms),
+        "runs": finished,
+        "seconds in peace": round(seconds, 2),
+        "moments": moments,
+    }
 
 
 def killed_review(kills: int, root: Path, rng: np.random.Generator) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Memory of one `boxless predict` over very many images, sampled while it runs.
+"""Memory of `boxless predict` over very many images, sampled while it runs, and of 500 images against 5,000.
 
     python benchmarks/reliability/soak.py [out.json] [--images 20000]
 
 Made pictures of 32 pixels and a tiny network: what could grow is what boxless keeps of each image. The slope is that of
-a straight line through the resident memory of the second half of the run, once everything is loaded.
+a straight line through the resident memory of the second half of the run, once everything is loaded. It fails where
+either grows by more than LIMIT.
 """
 
 import argparse
@@ -24,6 +25,9 @@ from boxless.methods.settings import Training
 from boxless.methods.training import train_classifier
 from boxless.runtime.provenance import provenance
 
+LIMIT = 5.0
+"""Megabytes for 1,000 images: ten times their names and boxes, and less than a picture of 5 kB of each."""
+FEW, MANY = 500, 5000
 SAMPLES = 41
 """Points of the curve that are committed."""
 
@@ -77,20 +81,42 @@ def measure(images: int, seed: int) -> dict[str, object]:
         command = ["predict", root / "run", root / "pictures", "--out", root / "out", "--format", "csv", "-b", "32"]
         samples = watched([sys.executable, "-m", "boxless", *map(str, command)])
         done = json.loads((root / "out" / "summary.json").read_text())
+        highest = {}
+        for count in (FEW, MANY):
+            make_pictures(root / str(count), count, seed)
+            command = ["predict", root / "run", root / str(count), "--out", root / f"out {count}", "--report"]
+            highest[count] = max(used for _, used in watched([sys.executable, "-m", "boxless", *map(str, command)]))
+    return {"seed": seed, "boxes": done["boxes"], **judged(samples, done["images"]), **compared(highest)}
+
+
+def compared(highest: dict[int, int]) -> dict[str, object]:
+    """The highest memory over few images and over many, with a report; what is wrong is named."""
+    more = (highest[MANY] - highest[FEW]) / (MANY - FEW) * 1000 / 1e6
+    growth = [f"{MANY} images need {more:.1f} MB for 1,000 more than {FEW}"] if more > LIMIT else []
+    return {
+        "few_mb": round(highest[FEW] / 1e6, 1),
+        "many_mb": round(highest[MANY] / 1e6, 1),
+        "more_mb_per_1000_images": round(more, 4),
+        "wrong_between": growth,
+    }
+
+
+def judged(samples: list[tuple[float, int]], images: int) -> dict[str, object]:
+    """The curve of one run in figures; what is wrong with it is named."""
     times, memory = np.array(samples).T
     late = times > times[-1] / 2
     per_second = np.polyfit(times[late], memory[late], 1)[0]
+    slope = float(per_second * times[-1] / images * 1000 / 1e6)
     curve = np.interp(np.linspace(0, times[-1], SAMPLES), times, memory)
     return {
-        "images": done["images"],
-        "boxes": done["boxes"],
-        "seed": seed,
+        "images": images,
+        "wrong": [f"memory grows by {slope:.1f} MB for 1,000 images"] if slope > LIMIT else [],
         "samples": len(samples),
         "seconds": round(float(times[-1]), 1),
         "highest_mb": round(float(memory.max()) / 1e6, 1),
         "half_way_mb": round(float(np.interp(times[-1] / 2, times, memory)) / 1e6, 1),
         "end_mb": round(float(memory[-4:].max()) / 1e6, 1),
-        "slope_mb_per_1000_images": round(per_second * times[-1] / done["images"] * 1000 / 1e6, 4),
+        "slope_mb_per_1000_images": round(slope, 4),
         "curve_mb": [round(float(value) / 1e6, 1) for value in curve],
     }
 
@@ -106,6 +132,7 @@ def main() -> None:
     if given.out:
         given.out.write_text(text)
     print(text)
+    sys.exit(bool(content["wrong"]) or bool(content["wrong_between"]))
 
 
 if __name__ == "__main__":

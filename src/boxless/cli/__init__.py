@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -125,6 +126,8 @@ def main() -> None:
     # Threads that wait for each other should sleep, not spin: two training runs on two cores take 1.5 times as long as
     # one instead of 10 times, for 8 % on an idle machine. It must be set before torch starts its threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if sys.stdout is None:  # closed by whoever called, as in `boxless ... >&-`
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: a name may hold what the terminal cannot show
     sys.exit(app.meta())
