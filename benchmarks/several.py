@@ -1,16 +1,16 @@
 """A box for each object: `find --multiple` of this checkout and of another one on the same boxed images, scored alike.
 
-    python benchmarks/several.py ../before SCENES [--split test] [--out several.json]
+    python benchmarks/several.py ../before SCENES [--split test] [--room FOLDER] [--out several.json]
 
 The images of a split of a data folder are searched by both, each in a process of its own with only the path of the
-package different; this checkout's evaluation scores both. The seconds are the processor's (user and system), of the
-whole command.
+package different; this checkout's evaluation scores both, and boxes that no method made: the whole image, a centred box
+of 0.8 x 0.8 of it, the one box of this checkout's `find`, and the boxes of another image. What the searches wrote into
+--room is taken up when it is given again.
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +22,7 @@ import numpy as np
 from boxless.data.annotation_files import parse_annotations
 from boxless.data.annotations import stacked
 from boxless.data.folder import read_data
+from boxless.evaluation.baselines import centred_box, derangement
 from boxless.evaluation.detection import DRAWS, METRICS, match, resampled
 from boxless.runtime.files import write_json
 from boxless.runtime.provenance import provenance
@@ -35,20 +36,31 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--room", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    truth = read_data(asked.data, asked.split)
-    samples = [sample for sample in truth.samples if sample.boxes is not None]
-    draws, results = {}, {}
+    samples = [sample for sample in read_data(asked.data, asked.split).samples if sample.boxes is not None]
+    with tempfile.TemporaryDirectory() as made:
+        room = asked.room or Path(made)
+        photos, names = asked.data / asked.split, [sample.name.partition("/")[2] for sample in samples]
+        found = {
+            "this": read_found(search(HERE, photos, room / "this", "--multiple"), names),
+            "before": read_found(search(asked.other.resolve(), photos, room / "before", "--multiple"), names),
+            "one box": read_found(search(HERE, photos, room / "one"), names),
+        }
+    sizes = [sample.size or (0, 0) for sample in samples]
+    score = np.ones(1, np.float32)
+    found["whole image"] = [(centred_box(size, (1, 1)), score) for size in sizes]
+    found["centred box"] = [(centred_box(size), score) for size in sizes]
+    found["another image's boxes"] = [found["this"][other] for other in derangement(len(samples))]
     weights = np.random.default_rng(0).multinomial(len(samples), np.full(len(samples), 1 / len(samples)), DRAWS)
-    with tempfile.TemporaryDirectory() as room:
-        for name, checkout in {"this": HERE, "before": asked.other.resolve()}.items():
-            seconds = search(checkout, asked.data / asked.split, Path(room) / name)
-            found = read_found(Path(room) / name, [sample.name.partition("/")[2] for sample in samples])
-            sizes = [sample.size or (0, 0) for sample in samples]
-            matches, values = match(found, sizes, [sample.boxes for sample in samples], [NONE] * len(samples))
-            draws[name] = resampled(matches, weights)
-            results[name] = figures(matches, values, draws[name]) | counting(found, matches) | {"seconds": seconds}
+    draws, results = {}, {}
+    for name, boxes in found.items():
+        matches, values = match(boxes, sizes, [sample.boxes for sample in samples], [NONE] * len(samples))
+        draws[name] = resampled(matches, weights)
+        results[name] = figures(matches, values, draws[name]) | counting(boxes, matches)
+        if name == "this":
+            results[name]["reliability"] = matches.reliability()
     gain = np.percentile(draws["this"][:, 0] - draws["before"][:, 0], [2.5, 97.5])
     content = {**provenance(), "data": asked.data.name, "split": asked.split, "images": len(samples), **results}
     content["this minus before"] = {"AP.5 low": float(gain[0]), "AP.5 high": float(gain[1])}
@@ -57,13 +69,11 @@ def main() -> None:
         write_json(asked.out, content)
 
 
-def search(checkout: Path, photos: Path, out: Path) -> float:
-    """Processor seconds of one search for several objects."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = ["-m", "boxless", "find", str(photos), "--multiple", "--precision", "fp32", "--out", str(out)]
+def search(checkout: Path, photos: Path, out: Path, *more: str) -> Path:
+    """The folder of one search, which is not done again where it was finished."""
+    command = ["-m", "boxless", "find", str(photos), "--precision", "fp32", "--out", str(out), "--resume", *more]
     subprocess.run([sys.executable, *command], check=True, env=os.environ | {"PYTHONPATH": str(checkout / "src")})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return out
 
 
 def read_found(folder: Path, names: list[str]) -> list[tuple[Any, Any]]:
@@ -77,7 +87,7 @@ def read_found(folder: Path, names: list[str]) -> list[tuple[Any, Any]]:
     return found
 
 
-def figures(matches: Any, values: Any, draws: Any) -> dict[str, float]:
+def figures(matches: Any, values: Any, draws: Any) -> dict[str, Any]:
     """METRICS with their intervals in percent, and recall at IoU .7 of up to 100 boxes per image."""
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
     told = {}

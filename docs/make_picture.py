@@ -1,4 +1,4 @@
-"""docs/picture.jpg: boxes found by DDT in made photographs, as the README shows them.
+"""docs/picture.jpg and several.jpg: boxes found in made photographs, one in each and several.
 
 python docs/make_picture.py
 """
@@ -31,10 +31,17 @@ def main() -> None:
         for mapped in list(predictor.maps(test, Progress()))[:8]:
             shown.append(panel(mapped, predictor.readout, read_picture(test.source.read(mapped.sample.name), "scene")))
         save_picture(HERE / "picture.jpg", sheet(shown, columns=2))
+        make_scenes(Path(folder) / "groups", 24, kinds=("star",), size=320, test=1.0, seed=7, objects=8)
+        several, groups = discoverer("several"), read_data(Path(folder) / "groups", "test")
+        shown = [
+            panel(mapped, several.readout, read_picture(groups.source.read(mapped.sample.name), "scene"), multiple=True)
+            for mapped in list(several.maps(groups, Progress()))[:6]
+        ]
+        save_picture(HERE / "several.jpg", sheet(shown, columns=2))
 
 
-def panel(mapped: ImageHeatmap, readout: Readout, picture: Picture) -> Picture:
-    found = detections_in(mapped, readout, "beetle")
+def panel(mapped: ImageHeatmap, readout: Readout, picture: Picture, multiple: bool = False) -> Picture:
+    found = detections_in(mapped, readout, "beetle", multiple=multiple)
     return triptych(picture, mapped.heat, found.boxes, mapped.sample.boxes, normalisation=readout.normalisation)
 
 

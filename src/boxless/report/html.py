@@ -158,7 +158,7 @@ def make_card(
         "note": found.note,
         "found": _tenths(found.boxes),
         "truth": [] if truth is None else _tenths(truth),
-        "score": _rounded(found.scores[0]) if len(found.scores) else None,
+        "score": _rounded(found.scores.min()) if len(found.scores) else None,
         "iou": _rounded(iou),
         "outcome": outcome or _outcome(found, iou),
     }

@@ -209,7 +209,7 @@ class _Pages:
             "name": one.name.encode(errors="replace").decode(),
             "label": one.label,
             "size": made.size if made else one.size,
-            "score": scores[0] if scores else None,
+            "score": min(scores, default=None),
             "outcome": self.review.status(index),
             "boxes": [[*box.place, box.source == PERSON] for box in boxes],
             "turn": self.review.turns[index],
