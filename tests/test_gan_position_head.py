@@ -4,7 +4,7 @@ import torch
 from boxless.data.transforms import to_images
 from boxless.discovery.centre_or_border import position_targets
 from boxless.gan import GANS, position_head
-from boxless.gan.localizer import READOUTS, GanLocalizer, from_checkpoint
+from boxless.gan.localizer import READOUTS, GanLocalizer, from_description
 from boxless.gan.networks import Discriminator
 from boxless.gan.position_head import Windows, pixel_heatmap, trained_head
 from boxless.runtime import checkpoint
@@ -94,7 +94,10 @@ def test_position_of_every_kind_of_d(gan, finer, monkeypatch, tmp_path):
     torch.testing.assert_close(localizer.heatmap(images[1:2])[0], heat[1], rtol=1e-4, atol=1e-5)
     options = {"discriminator": localizer.discriminator.options, "reading": localizer.options}
     checkpoint.save(tmp_path / "best.pt", {"options": options, "model": localizer.state_dict()})
-    assert torch.equal(from_checkpoint(checkpoint.read(tmp_path / "best.pt")).heatmap(images), heat)
+    content = checkpoint.read(tmp_path / "best.pt")
+    loaded = from_description(content)
+    loaded.load_state_dict(content["model"])
+    assert torch.equal(loaded.eval().heatmap(images), heat)
     assert "position" in READOUTS
 
 
