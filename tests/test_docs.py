@@ -105,6 +105,15 @@ def test_the_page_of_reliability_is_made_from_its_results(monkeypatch):
     assert results["kills"]["kills"] >= 50 and results["soak"]["images"] >= 20_000
 
 
+def test_the_table_of_tools_is_made_from_its_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import make_tools
+
+    assert make_tools.page() == make_tools.PAGE.read_text()
+    results = [json.loads(path.read_text()) for path in (ROOT / "docs" / "results" / "tools").glob("*.json")]
+    assert all(not any(one["commands"].values()) for tool in results for one in tool["writes"])
+
+
 def test_the_test_of_commands_finds_and_refuses_them():
     assert sum(len(commands(page)) for page in PAGES) > 60
     with pytest.raises(cyclopts.CycloptsError):
