@@ -122,7 +122,7 @@ def test_boxes_that_are_none_are_told_by_kind_though_readers_refuse_them(data: P
         assert bool(said(found)) == bool(kind)
 
 
-def test_a_size_that_is_not_the_picture_s_is_told(data: Path) -> None:
+def test_a_size_that_is_not_the_picture_s_is_told(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     picture = first(data, "train", "beetle")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -130,9 +130,13 @@ def test_a_size_that_is_not_the_picture_s_is_told(data: Path) -> None:
     name = picture.relative_to(data).as_posix()
     for path in data.glob("boxes*.csv"):
         path.unlink()
-    (data / "boxes.csv").write_text(f"image,class,width,height,x0,y0,x1,y1\n{name},beetle,64,32,5,5,20,20\n")
+    (data / "boxes.csv").write_text(f"image,class,width,height,x0,y0,x1,y1\n{name},beetle,64,32,5,40,20,60\n")
     found = check(data)
     assert dict(found.wrong_boxes) == {"stated for another size": [name]} and found.sizes["smallest"] == (32, 64)
+    with pytest.raises(SystemExit) as ended:  # the network's look needs no boxes
+        app.meta(["check", str(data)])
+    out = capfd.readouterr().out
+    assert not ended.value.code and picture.name in out and "find would choose" in out
 
 
 def test_classes_without_a_pair_and_images_without_a_class(data: Path) -> None:

@@ -154,6 +154,16 @@ def measure(only: str) -> dict[str, Any]:
     return {"commands": [one.name for one in chosen], "ways": ways, "wrong": bad}
 
 
+def with_others(content: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    """The commands beside those that an earlier run with --only wrote into `out`."""
+    earlier = json.loads(out.read_text()) if out and out.exists() else {"commands": [], "ways": 0, "wrong": {}}
+    again = tuple(f"{name}," for name in content["commands"])
+    kept = {name: what for name, what in earlier["wrong"].items() if not name.startswith(again)}
+    new = [name for name in content["commands"] if name not in earlier["commands"]]
+    ways = earlier["ways"] + content["ways"] * len(new) // len(content["commands"])
+    return content | {"commands": [*earlier["commands"], *new], "ways": ways, "wrong": kept | content["wrong"]}
+
+
 def prepare(root: Path) -> None:
     """What the commands read: pictures, made scenes with boxes, a network, maps."""
     from boxless.data.synthetic import make_scenes
@@ -173,7 +183,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--only", default="", help="commands whose names hold these words")
     given = parser.parse_args()
-    content = provenance() | measure(given.only)
+    content = provenance() | with_others(measure(given.only), given.out)
     if given.out:
         given.out.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1))

@@ -220,7 +220,14 @@ def measure(kills: int, seed: int, only: str) -> dict[str, Any]:
             print(f"{job.name}: {done[job.name]['kills']} kills", file=sys.stderr)
         if review:
             done["review"] = killed_review(int(shares[-1]), root, np.random.default_rng((seed, len(chosen))))
-    return {"kills": sum(job["kills"] for job in done.values()), "seed": seed, "jobs": done}
+    return {"seed": seed, "jobs": done}
+
+
+def with_others(content: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    """The jobs beside those that an earlier run with --only wrote into `out`, and how many kills all of them had."""
+    earlier = json.loads(out.read_text())["jobs"] if out and out.exists() else {}
+    jobs = earlier | content["jobs"]
+    return content | {"jobs": jobs, "kills": sum(job["kills"] for job in jobs.values())}
 
 
 def main() -> None:
@@ -228,10 +235,10 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="jobs whose names hold these words")
+    parser.add_argument("--only", default="", help="jobs whose names hold these words; others in `out` stay")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    content = provenance() | measure(given.kills, given.seed, given.only)
+    content = provenance() | with_others(measure(given.kills, given.seed, given.only), given.out)
     if given.out:
         given.out.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1))

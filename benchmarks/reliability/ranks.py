@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kills import Job, check_classifier, check_search, files, weights
+from kills import Job, check_classifier, check_search, files, weights, with_others
 from soak import make_pictures, tiny_run
 
 from boxless.runtime.provenance import provenance
@@ -146,7 +146,7 @@ def measure(seed: int, only: str, pictures: int = 400) -> dict[str, Any]:
             home.mkdir()
             done[job.name] = killed(job, home, np.random.default_rng((seed, number)))
             print(f"{job.name}: {done[job.name]}", file=sys.stderr)
-    return {"seed": seed, "limit_seconds": SECONDS, "kills": sum(job["kills"] for job in done.values()), "jobs": done}
+    return {"seed": seed, "limit_seconds": SECONDS, "jobs": done}
 
 
 def main() -> None:
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="commands whose names hold these words")
     given = parser.parse_args()
-    content = provenance() | measure(given.seed, given.only)
+    content = provenance() | with_others(measure(given.seed, given.only), given.out)
     if given.out:
         given.out.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1))

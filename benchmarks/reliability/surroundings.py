@@ -162,22 +162,30 @@ def measure(only: str, classes: int) -> dict[str, Any]:
         root = Path(folder)
         prepare(root)
         ways = around(root, only) | documents(root, only) | (full(root, only) if os.geteuid() == 0 else {})
-        many = many_classes(root, classes) if classes else {"classes": 0, "seconds": {}, "wrong": {}}
-    bad = {name: what for name, what in ways.items() if what} | many.pop("wrong")
-    return {"ways": len(ways), "wrong": bad, "many classes": many}
+        many = many_classes(root, classes) if classes else None
+    bad = {name: what for name, what in ways.items() if what}
+    return {"ways": sorted(ways), "wrong": bad} | ({"many classes": many} if many else {})
+
+
+def with_others(content: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    """The ways beside those that an earlier run with --only wrote into `out`."""
+    earlier = json.loads(out.read_text()) if out and out.exists() else {"ways": [], "wrong": {}}
+    kept = {name: what for name, what in earlier["wrong"].items() if name not in content["ways"]}
+    both = {"ways": sorted({*earlier["ways"], *content["ways"]}), "wrong": kept | content["wrong"]}
+    return earlier | content | both
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, nargs="?")
-    parser.add_argument("--only", default="", help="commands whose names hold these words")
+    parser.add_argument("--only", default="", help="commands whose names hold these words; others in `out` stay")
     parser.add_argument("--classes", type=int, default=2000, help="0: leave the many classes out")
     given = parser.parse_args()
-    content = provenance() | measure(given.only, given.classes)
+    content = provenance() | with_others(measure(given.only, given.classes), given.out)
     if given.out:
         given.out.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1))
-    sys.exit(bool(content["wrong"]))
+    sys.exit(bool(content["wrong"]) or bool(content.get("many classes", {}).get("wrong")))
 
 
 if __name__ == "__main__":

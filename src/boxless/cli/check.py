@@ -64,10 +64,10 @@ def check(
 
 
 def _previews(path: Path) -> "list[Preview]":
-    from boxless.data.folder import read_data
+    from boxless.data.folder import parse_data
     from boxless.inference.preview import CATEGORIES, SAMPLE, preview
 
-    data = read_data(path, "all")
+    data = parse_data(path, "all")  # boxes that are wrong were reported, and are not looked at
     with console.counting("looking", min(len(data), CATEGORIES * SAMPLE)) as progress:
         return list(preview(data, progress))
 
