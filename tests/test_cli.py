@@ -156,9 +156,13 @@ def test_train_predict_evaluate_resume(scenes, tmp_path, capfd):
     boxes, _ = boxless.find_boxes(heat[0].numpy(), (64, 48), model.readout.threshold)
     assert len(heat) == 2 and (boxes[:, 2] <= 64).all()
     assert {"whole image", "centred box", "untrained network", "shuffled maps"} <= set(measured["controls"])
+    objects = measured["detections"]
+    metrics = {"AP.5", "AP.5:.95", "AR1", "AR10", "AR100"}
+    assert objects["images"] == 12 and set(objects["rows"][0]["metrics"]) == metrics
+    assert "one box" in objects["controls"]
     assert measured["images"] == 12 and (tmp_path / "eval" / "report.html").is_file()
     code, out, err = run(capfd, "score", tmp_path / "m.npz", scenes / "boxes_test.csv", "--json")
-    assert code == 0 and json.loads(out)["protocols"]["boxless"]["images"] == 12
+    assert code == 0 and json.loads(out)["protocols"]["boxless"]["detections"]["images"] == 12
     for row in measured["rows"]:
         assert row["origin"] and len(row["interval"]) == 2 and set(row["accuracy"]) == {"0.3", "0.5", "0.7"}
     assert any("oracle" in row["origin"] for row in measured["rows"][1:])

@@ -14,6 +14,7 @@ from PIL import Image
 from boxless.boxes.from_heatmap import Detections
 from boxless.report.html import (
     Accuracy,
+    Bars,
     Card,
     Charts,
     Choice,
@@ -124,6 +125,18 @@ def test_the_page_holds_what_it_was_given(tmp_path):
     assert known["found"] == [[10, 20, 60, 70]] and known["truth"] == [] and known["size"] == [120, 80]
     assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (120, 80)
     assert Image.open(io.BytesIO(base64.b64decode(heat))).size == (96, 64)
+
+
+def test_bars_are_drawn_to_their_scale_and_a_card_shows_the_lowest_score_of_several_boxes(tmp_path):
+    counting = Bars("counting", "found minus true", [("-1", 1, "1 image"), ("0", 4, "4 images")], 4)
+    several = Detections("a.jpg", (120, 80), np.float32([[0, 0, 9, 9], [20, 20, 40, 40]]), np.float32([0.9, 0.2]))
+    path = tmp_path / "report.html"
+    write_report(path, title="", summary=[], charts=Charts(bars=[counting]), cards=[make_card(several, PICTURE)])
+    page = Page(path)
+    bars = [attributes for tag, attributes in page.elements if tag == "rect" and attributes.get("class") == "bar"]
+    assert [float(bar["height"]) for bar in bars] == [45.5, 182]
+    assert "found minus true" in page.text and "4 images" in page.text
+    assert page.cards[0][0]["score"] == 0.2
 
 
 def test_without_measurement_and_cards_there_are_none_of_their_parts(tmp_path):
