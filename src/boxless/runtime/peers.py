@@ -37,12 +37,12 @@ def watched(rank: int, world: int) -> Iterator[None]:
         yield
         return
     connections = _connected(rank, world)
-    gone, left = threading.Event(), threading.Event()
+    gone, killed, left = threading.Event(), threading.Event(), threading.Event()
     for thread in threading.enumerate():
         if thread.name == "child-process-observer":  # Fabric's, which would kill this process without a word
             vars(thread)["_child_processes"] = []
     for connection in connections:
-        threading.Thread(target=_wait, args=(connection, gone, left), daemon=True).start()
+        threading.Thread(target=_wait, args=(connection, gone, killed, left), daemon=True).start()
     try:
         yield
         _part(connections)
@@ -50,7 +50,7 @@ def watched(rank: int, world: int) -> Iterator[None]:
         _part(connections)
         raise
     except KeyboardInterrupt as error:
-        if gone.is_set():
+        if killed.is_set():
             raise BoxlessError(SENTENCE) from error
         _part(connections)  # Ctrl-C goes to all of them, and the first one may be saving
         raise
@@ -108,7 +108,7 @@ def _part(connections: list[socket.socket]) -> None:
             connection.sendall(FAREWELL)
 
 
-def _wait(connection: socket.socket, gone: threading.Event, left: threading.Event) -> None:
+def _wait(connection: socket.socket, gone: threading.Event, killed: threading.Event, left: threading.Event) -> None:
     """Until the process at the other end is gone, or this one has left; a process without a farewell ends this one."""
     try:
         parted = connection.recv(1) == FAREWELL
@@ -117,6 +117,7 @@ def _wait(connection: socket.socket, gone: threading.Event, left: threading.Even
     gone.set()
     if parted or left.is_set():
         return
+    killed.set()
     main = threading.main_thread().ident
     if main is not None:
         signal.pthread_kill(main, signal.SIGINT)
