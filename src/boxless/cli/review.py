@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from boxless.runtime.progress import ProgressFactory
 
 
+BETTER = 0.02
+"""Mean IoU by which other boxes must be nearer to the decided ones than those that a person was shown."""
+
+
 def review(
     boxes: Path,
     photos: Path,
@@ -98,13 +102,15 @@ def _find_again(photos: Path, opened: "Opened") -> "FindAgain":
 
         data = restricted(read_data(photos, "all"), None, one_category=one_category)
         chosen = calibrated(with_boxes(data, given), discoverer, counting)
-        if not chosen.chosen or chosen.left_out.mean() <= opened.review.iou:
-            return [*chosen.words()[:1], "The boxes that you see are kept: nothing is surely better than they are."]
+        shown, offered = opened.review.iou, float((chosen.left_out if chosen.chosen else chosen.reference).mean())
+        beside = f"mean IoU with yours {shown:.2f}, of {chosen.settings()['method']} {offered:.2f}"
+        if offered < shown + BETTER:
+            return [chosen.words()[0], f"The boxes that you see are kept ({beside})."]
         predictor = discoverer(**chosen.settings())
         with counting(f"finding, {predictor.name}") as progress:
             progress.expect(len(data))
             predict_folder(predictor, data, out, progress, format="csv")
-        return chosen.words()[:1]
+        return [chosen.words()[0], f"What you had not reviewed was found again ({beside})."]
 
     return find
 
