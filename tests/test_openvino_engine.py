@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from boxless.backbones import build_backbone, openvino_engine
+from boxless.backbones import build_backbone, int8, openvino_engine
 from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
 from boxless.backbones.openvino_engine import OpenvinoEngine, cache_folder
-from boxless.inference.factory import with_engine
+from boxless.data.folder import read_data
+from boxless.inference import engines
+from boxless.inference.engines import with_engine
 from boxless.inference.predictors import InferenceOptions
 from boxless.runtime.errors import UsageError
 
@@ -139,6 +142,48 @@ def test_what_computes_something_else_is_left_to_torch_and_said_once(
         features(tiny(), required=True)
 
 
+@pytest.mark.parametrize(("factors", "numbers"), [([1.0], "int8"), ([-1.0, 1.0], "bf16"), ([-1.0, -1.0, 1.0], "fp32")])
+def test_the_coarsest_numbers_that_are_faithful_are_taken(
+    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, factors: list[float], numbers: str
+) -> None:
+    monkeypatch.setattr(openvino_engine, "measured_ranges", lambda core, model, images: {})
+    monkeypatch.setattr(openvino_engine, "quantise", lambda model, ranges: None)
+    monkeypatch.setattr(Core, "factor", property(lambda _: factors.pop(0)))
+    backbone, images = tiny(), torch.rand(12, 3, 32, 32)
+    engine = backbone.engine = OpenvinoEngine(backbone, bf16=True, lanes=1, required=True, images=images)
+    with torch.inference_mode():
+        backbone(images)
+    assert engine.name == f"{numbers} by openvino 1.0"
+    assert not factors
+
+
+def test_eight_bits_are_for_many_images_that_can_be_read(
+    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    monkeypatch.setattr(engines, "SAMPLE", 4)
+    for number in range(6):
+        Image.new("RGB", (40, 30), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    data, seen = read_data(tmp_path, "all"), []
+    monkeypatch.setattr(engines, "OpenvinoEngine", lambda *_, images, **__: seen.append(images) or Core())
+    monkeypatch.setattr(Core, "used", False, raising=False)
+    for many in (len(data) + 1, len(data)):
+        monkeypatch.setattr(engines, "MANY", many)
+        network = SimpleNamespace(backbone=tiny())
+        with_engine("auto", InferenceOptions(), network, lambda _: None, 32, data)
+    assert seen[0] is None
+    assert seen[1].shape == (4, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-3.0, 5.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0), (-1e-9, 6.0)])
+def test_a_range_of_levels_holds_zero_and_what_was_measured(low: float, high: float) -> None:
+    least, greatest = int8.with_zero(low, high)
+    step = (greatest - least) / 255
+    assert least <= low + step / 2
+    assert greatest >= high - step / 2
+    assert abs(least / step - round(least / step)) < 1e-6
+
+
 def test_hooks_and_slopes_are_torchs(stand_in: type[Core]) -> None:
     backbone = tiny()
     backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=False)
@@ -154,7 +199,7 @@ def test_the_engine_that_is_asked_for_computes(stand_in: type[Core], name: Any, 
     network = SimpleNamespace(backbone=tiny())
     look = torch.inference_mode()(network.backbone)
     how = with_engine(name, InferenceOptions(), network, look, 32)
-    assert how.engine == ("openvino 1.0" if taken else "torch")
+    assert how.engine == ("fp32 by openvino 1.0" if taken else "torch")
     assert (network.backbone.engine is not None) is taken
 
 
@@ -167,6 +212,19 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_engine, "find_spec", lambda name: object())
     with pytest.raises(UsageError, match="--device cpu"):
         with_engine("openvino", InferenceOptions(device=torch.device("cuda")), network, network.backbone, 32)
+
+
+def test_openvino_computes_in_eight_bits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backbone, images = tiny(), torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = backbone(images)
+        engine = backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=True, images=images)
+        found = backbone(images)
+    assert engine.numbers == "int8"
+    assert not torch.equal(found, expected)
+    assert torch.nn.functional.cosine_similarity(found, expected, dim=1).mean() > openvino_engine.FAITHFUL
 
 
 def test_openvino_computes_what_torch_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

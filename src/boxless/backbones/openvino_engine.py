@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boxless.backbones.backbone import Backbone
+from boxless.backbones.int8 import measured_ranges, quantise
 from boxless.runtime.errors import UsageError
 from boxless.runtime.files import atomic_path
 from boxless.runtime.provenance import package_version
@@ -29,7 +31,9 @@ from boxless.runtime.provenance import package_version
 KEPT = 16
 """Compiled networks that stay in the cache folder; the oldest go."""
 FAITHFUL = 0.99
-"""Mean cosine of descriptors to torch's in fp32, on a picture of noise, below which a compiled network is not used."""
+"""Mean cosine of descriptors to torch's in fp32, below which a compiled network is not used."""
+HELD_BACK = 8
+"""Of the images for 8 bits, those that the ranges are not measured on: they tell whether the network is faithful."""
 
 log = logging.getLogger("boxless")
 
@@ -59,25 +63,41 @@ class _Steps(nn.Module):
         return self.backbone.compute(images, *self.names)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A way to compute the network, and what tells whether it does."""
+
+    numbers: str
+    probe: Float[Tensor, "batch 3 H W"]
+    images: Float[Tensor, "image 3 H W"] | None = None
+    """What the ranges of 8 bits are measured on."""
+
+
 class OpenvinoEngine:
     """What a backbone's `intermediates` are computed by, where its `engine` is one of these.
 
-    `lanes` batches run side by side, each on one thread. Where `required`, a network that cannot be compiled raises
-    UsageError; else that is logged once, and torch computes it.
+    `lanes` batches run side by side, each on one thread. Numbers of 8 bits are tried on `images` of 0..1, then bf16 if
+    it is asked for, then fp32. Where `required`, a network that cannot be compiled raises UsageError; else that is
+    logged once, and torch computes it.
     """
 
-    def __init__(self, backbone: Backbone, *, bf16: bool, lanes: int, required: bool) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        bf16: bool,
+        lanes: int,
+        required: bool,
+        images: Float[Tensor, "image 3 H W"] | None = None,
+    ) -> None:
         import openvino  # half a second, for those alone who use it
 
-        self.backbone, self.required = backbone, required
+        self.backbone, self.required, self.images, self.bf16 = backbone, required, images, bf16
         self.core = openvino.Core()
-        self.name = f"openvino {openvino.__version__.partition('-')[0]}"
-        self.options = {
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-            "NUM_STREAMS": lanes,
-            "INFERENCE_NUM_THREADS": lanes,
-            "ENABLE_CPU_PINNING": False,
-        }
+        self.version = openvino.__version__.partition("-")[0]
+        self.numbers = ""
+        """What the network that was compiled last computes in."""
+        self.lanes = {"NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": lanes, "ENABLE_CPU_PINNING": False}
         self.failed = False
         self._compiled: dict[tuple[Any, ...], _Compiled] = {}
         self._lock = threading.Lock()
@@ -87,8 +107,8 @@ class OpenvinoEngine:
             "processor": self.core.get_property("CPU", "FULL_DEVICE_NAME"),
             "can": sorted(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             "network": repr(backbone),
-            "weights": _digest(backbone),
-            "options": self.options,
+            "weights": _digest(dict([*backbone.named_parameters(), *backbone.named_buffers()])),
+            "lanes": lanes,
         }
 
     @property
@@ -96,48 +116,76 @@ class OpenvinoEngine:
         """Whether anything was compiled, and nothing failed."""
         return bool(self._compiled) and not self.failed
 
+    @property
+    def name(self) -> str:
+        """In what and by what the network is computed."""
+        return f"{self.numbers} by openvino {self.version}"
+
     def __call__(self, images: Float[Tensor, "batch 3 H W"], names: tuple[str, ...]) -> tuple[Tensor, ...] | None:
         """Images 0..1 -> the features after each of the named stages; None where torch has to compute them."""
         key = (names, *images.shape[-2:])
         with self._lock:
             if not self.failed and key not in self._compiled:
-                self._add(key, names, images[:1])
+                self._add(key, names, tuple(images.shape[1:]))
         return None if self.failed else self._compiled[key](images)
-
-    def _add(self, key: tuple[Any, ...], names: tuple[str, ...], example: Tensor) -> None:
-        try:
-            self._compiled[key] = self._load_or_compile(names, example)
-        except Exception as error:  # OpenVINO and tracing raise whatever they stumble over
-            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            said = f"OpenVINO cannot compute {self.backbone.name} here ({reason[0]})"
-            if self.required:
-                raise UsageError(f"{said}. Leave --engine out, or give --engine torch.") from error
-            self.failed = True
-            log.warning("%s; torch computes it.", said)
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _load_or_compile(self, names: tuple[str, ...], example: Tensor) -> _Compiled:
-        shape = tuple(example.shape[1:])
-        with torch.autocast("cpu", enabled=False):
-            noise = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
-            probe = F.interpolate(noise, shape[1:], mode="bilinear")
-            expected = self.backbone.compute(probe, *names)
-            path = cache_folder() / f"{_hash({**self._origin, 'names': names, 'shape': shape})}.blob"
-            with suppress(Exception):  # what is there may be anything
-                found = _Compiled(self.core.import_model(_read_checked(path), "CPU", self.options))
-                if _faithful(found(probe), expected):
-                    return found
-            found = _Compiled(self.core.compile_model(convert(self.backbone, names, probe), "CPU", self.options))
-        if not _faithful(found(probe), expected):
-            raise ValueError("it computes something else than torch")
-        with suppress(OSError), atomic_path(path) as temporary:  # a full disk costs the next process its compilation
-            blob = found.model.export_model()
-            data = blob.getvalue() if hasattr(blob, "getvalue") else bytes(blob)
-            temporary.write_bytes(hashlib.sha256(data).digest() + data)
-            for old in sorted(path.parent.glob("*.blob"), key=lambda one: one.stat().st_mtime)[: -KEPT + 1]:
-                old.unlink()
+    def _add(self, key: tuple[Any, ...], names: tuple[str, ...], shape: tuple[int, ...]) -> None:
+        said = "it computes something else than torch"
+        for trial in self._trials(shape):
+            try:
+                with torch.autocast("cpu", enabled=False):
+                    found = self._load_or_compile(trial, names)
+            except Exception as error:  # OpenVINO and tracing raise whatever they stumble over
+                said = next(iter(str(error).strip().splitlines()[-1:]), type(error).__name__)
+                continue
+            if found is not None:
+                self._compiled[key], self.numbers = found, trial.numbers
+                return
+        said = f"OpenVINO cannot compute {self.backbone.name} here ({said})"
+        if self.required:
+            raise UsageError(f"{said}. Leave --engine out, or give --engine torch.")
+        self.failed = True
+        log.warning("%s; torch computes it.", said)
+
+    def _trials(self, shape: tuple[int, ...]) -> Iterator[_Trial]:
+        if self.images is not None and self.images.shape[1:] == shape:
+            yield _Trial("int8", self.images[-HELD_BACK:], self.images[:-HELD_BACK])
+        noise = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+        probe = F.interpolate(noise, shape[1:], mode="bilinear")
+        if self.bf16:
+            yield _Trial("bf16", probe)
+        yield _Trial("fp32", probe)
+
+    def _load_or_compile(self, trial: _Trial, names: tuple[str, ...]) -> _Compiled | None:
+        """The network from the cache or compiled; None where it is not faithful."""
+        options = {**self.lanes, "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 and trial.numbers != "fp32" else "f32"}
+        pictures = {} if trial.images is None else {"images": trial.images}
+        made_of = {"names": names, "shape": trial.probe.shape[1:], "options": options, "pictures": _digest(pictures)}
+        path = cache_folder() / f"{_hash({**self._origin, **made_of})}.blob"
+        expected = self.backbone.compute(trial.probe, *names)
+        with suppress(Exception):  # what is there may be anything
+            found = _Compiled(self.core.import_model(_read_checked(path), "CPU", options))
+            if _faithful(found(trial.probe), expected):
+                return found
+        model = convert(self.backbone, names, trial.probe[:1])
+        if trial.images is not None:
+            quantise(model, measured_ranges(self.core, model, trial.images.contiguous().numpy()))
+        found = _Compiled(self.core.compile_model(model, "CPU", options))
+        if not _faithful(found(trial.probe), expected):
+            return None
+        with suppress(OSError):  # a full disk costs the next process its compilation
+            _keep(path, found.model.export_model())
         return found
+
+
+def _keep(path: Path, blob: Any) -> None:
+    data = blob.getvalue() if hasattr(blob, "getvalue") else bytes(blob)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(data).digest() + data)
+    for old in sorted(path.parent.glob("*.blob"), key=lambda one: one.stat().st_mtime)[:-KEPT]:
+        old.unlink()
 
 
 def convert(backbone: Backbone, names: tuple[str, ...], example: Float[Tensor, "1 3 H W"]) -> Any:
@@ -149,6 +197,7 @@ def convert(backbone: Backbone, names: tuple[str, ...], example: Float[Tensor, "
 
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    from openvino.passes import ConstantFolding, Manager
 
     frontend = FrontEndManager().load_by_framework("pytorch")
     with warnings.catch_warnings():
@@ -156,6 +205,9 @@ def convert(backbone: Backbone, names: tuple[str, ...], example: Float[Tensor, "
         decoder = TorchScriptPythonDecoder(_Steps(backbone, names).eval(), example_input=example.repeat(2, 1, 1, 1))
         model = frontend.convert(frontend.load(decoder))
     model.reshape([-1, *example.shape[1:]])
+    folding = Manager()
+    folding.register_pass(ConstantFolding())  # most of what was traced computes shapes
+    folding.run_passes(model)
     return model
 
 
@@ -183,9 +235,9 @@ def _read_checked(path: Path) -> bytes:
     return content[32:]
 
 
-def _digest(backbone: Backbone) -> str:
+def _digest(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in [*backbone.named_parameters(), *backbone.named_buffers()]:
+    for name, value in tensors.items():
         digest.update(name.encode() + value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 

@@ -46,7 +46,7 @@ def calibrate(
         raise UsageError("The threshold is what calibrate chooses. Leave --threshold out.")
     images = restricted(read_data(photos, "all"), flags.classes, one_category=flags.one_category)
     data = with_boxes(images, boxes, strict=reading.strict)
-    found = calibrated(data, lambda method: discoverer(method, **flags.options()), console.counting)
+    found = calibrated(data, lambda method: discoverer(method, **flags.options(images=data)), console.counting)
     write_text_atomic(out, [found.to_toml()], "the settings")
     if json:
         console.result(found.to_dict() | {"out": str(out)})

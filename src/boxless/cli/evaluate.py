@@ -61,7 +61,7 @@ def evaluate(
     from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps
     from boxless.inference.factory import predictor_named, untrained
 
-    predictor = predictor_named(target, **flags.options())
+    predictor = predictor_named(target, **flags.options(images=test))
     control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.counting("evaluating", total) as progress:

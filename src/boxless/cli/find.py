@@ -66,10 +66,10 @@ def find(
     name = method or chosen.get("method", "several" if flags.multiple else "auto")
     own: dict[str, Any] = {"backbone": backbone, "stride": stride, "size": size}
 
-    def build(device: str) -> "DiscoveryPredictor":
+    def build(**where: Any) -> "DiscoveryPredictor":
         from boxless.inference.factory import discoverer
 
         threshold = chosen.get("threshold") if flags.threshold is None else flags.threshold
-        return discoverer(name, **own, **flags.options(device=device, threshold=threshold))
+        return discoverer(name, **own, **flags.options(threshold=threshold, **where))
 
     return search("finding", photos, out, flags, build)

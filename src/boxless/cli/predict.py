@@ -1,7 +1,7 @@
 """`boxless predict`: a trained run over a folder -> boxes, in the same shape as `boxless find` leaves them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boxless.cli.flags import Search
 
@@ -31,9 +31,9 @@ def predict(run: Path, photos: Path, *, out: Path = Path("predicted"), flags: Se
 
     find_checkpoint(run)
 
-    def build(device: str) -> "TrainedPredictor":
+    def build(**where: Any) -> "TrainedPredictor":
         from boxless.inference.factory import trained
 
-        return trained(run, **flags.options(device=device))
+        return trained(run, **flags.options(**where))
 
     return search("predicting", photos, out, flags, build)

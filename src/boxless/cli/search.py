@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from boxless.inference.predictors import DivisiblePredictor
 
 
-def search(title: str, photos: Path, out: Path, flags: Search, build: Callable[[str], "DivisiblePredictor"]) -> int:
-    """Search with the predictor that `build` makes for a device, and print what was found; of a team, one speaks."""
+def search(title: str, photos: Path, out: Path, flags: Search, build: Callable[..., "DivisiblePredictor"]) -> int:
+    """Search with the predictor that `build` makes for a device and these images; print what was found, once a team."""
     from boxless.data.folder import read_data
     from boxless.data.splits import restricted
     from boxless.export import check_folder
@@ -25,7 +25,7 @@ def search(title: str, photos: Path, out: Path, flags: Search, build: Callable[[
     from boxless.runtime.devices import team_on
 
     place, team = team_on(flags.device, flags.devices, flags.nodes)
-    predictor = build(str(place))
+    predictor = build(device=str(place), images=data)
     if not team.first:
         predict_folder(predictor, data, out, Progress(), team=team, **flags.writing())
         return 0

@@ -1,20 +1,18 @@
 """Names and run folders -> predictors: the one place that knows how each kind of method is put together."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from boxless.backbones.backbone import Backbone
 from boxless.backbones.fuse_batchnorm import folded
-from boxless.backbones.openvino_engine import OpenvinoEngine, installed
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
 from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
+from boxless.inference.engines import with_engine
 from boxless.inference.localizer import Localizer, fresh, load
 from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
 from boxless.runtime.device_options import EngineName, Precision
@@ -35,8 +33,12 @@ def discoverer(
     device: str = "auto",
     precision: Precision = "auto",
     engine: EngineName = "auto",
+    images: Dataset | None = None,
 ) -> DiscoveryPredictor:
-    """The predictor of a training-free method, its own choice where None; raises UsageError for what it cannot use."""
+    """The predictor of a training-free method, its own choice where None; raises UsageError for what it cannot use.
+
+    `images` are those that it is for, if they are known: where they are many, an engine may round more (`with_engine`).
+    """
     if method not in DISCOVERERS:
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
     kind = discoverer_class(method)
@@ -44,7 +46,8 @@ def discoverer(
     built = kind.build(backbone=backbone, stride=stride).to(place)
     size = size or kind.size
     how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
-    found = DiscoveryPredictor(built, method, size=size, how=with_engine(engine, how, built, built.descriptors, size))
+    how = with_engine(engine, how, built, built.descriptors, size, images if precision == "auto" else None)
+    found = DiscoveryPredictor(built, method, size=size, how=how)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -58,46 +61,20 @@ def trained(
     device: str = "auto",
     precision: Precision = "auto",
     engine: EngineName = "auto",
+    images: Dataset | None = None,
 ) -> TrainedPredictor:
-    """The predictor of a trained run: its folder (best.pt) or one of its checkpoints."""
+    """The predictor of a trained run: its folder (best.pt) or one of its checkpoints; `images` as in `discoverer`."""
     place = device_named(device)
     localizer = load(run)
     if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
         localizer.network.backbone = folded(backbone)
     localizer.to(place)
     how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
-    found = TrainedPredictor(localizer, with_engine(engine, how, localizer.network, localizer.localize, localizer.size))
+    rounded = images if precision == "auto" else None
+    how = with_engine(engine, how, localizer.network, localizer.localize, localizer.size, rounded)
+    found = TrainedPredictor(localizer, how)
     found.readout = with_threshold(found.readout, threshold)
     return found
-
-
-def with_engine(
-    name: EngineName, how: InferenceOptions, network: object, look: Callable[[Tensor], object], size: int
-) -> InferenceOptions:
-    """Give the network's backbone the engine called `name`, if it can use it -> the options, with what computes it.
-
-    `look` is what is done with images of `size` pixels; one tells whether the engine can. Raises UsageError for
-    openvino where it is not installed, on a GPU, and where it cannot compute this network.
-    """
-    backbone = getattr(network, "backbone", None)
-    required = name == "openvino"
-    if required and not installed():
-        raise UsageError("--engine openvino was asked for, and is not installed. Run: pip install 'boxless[fast]'")
-    if required and how.device.type != "cpu":
-        raise UsageError(f"--engine openvino runs on a processor, not on {how.device}. Give --device cpu with it.")
-    possible = name != "torch" and installed() and how.device.type == "cpu"
-    if not possible or not isinstance(backbone, Backbone):
-        return how
-    engine = OpenvinoEngine(backbone, bf16=how.bf16, lanes=torch.get_num_threads(), required=required)
-    backbone.engine = engine
-    with how.precision():
-        look(torch.zeros(1, 3, size, size))
-    if engine.used:
-        return replace(how, engine=engine.name)
-    if required:
-        raise UsageError("OpenVINO cannot compute this method, which changes its network. Give --engine torch.")
-    backbone.engine = None
-    return how
 
 
 def predictor_named(name: str, **options: object) -> Predictor:

@@ -303,8 +303,7 @@ class _Search:
         broken, dataset = self.shards.broken, self.dataset
         summary = Summary(self.predictor.name, len(dataset), self.predictor.readout.to_dict(), broken=broken)
         if "bf16" in self.shards.job:
-            by = f" by {engine}" if (engine := self.shards.job.get("engine")) else ""
-            summary.numbers = f"{'bf16' if self.shards.job['bf16'] else 'fp32'}{by}"
+            summary.numbers = self.shards.job.get("engine") or ("bf16" if self.shards.job["bf16"] else "fp32")
         summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
         summary.notes = self._notes()
         summary.choices = {name: notes["choice"] for name, notes in summary.notes.items() if notes["choice"]}

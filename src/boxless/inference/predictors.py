@@ -37,7 +37,7 @@ class InferenceOptions:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     bf16: bool = False
     engine: str = "torch"
-    """What computes the network: torch, or another engine with its version."""
+    """What computes the network: torch, or in words in what numbers another engine does."""
 
     def stream(self, dataset: Dataset, size: int, progress: Progress) -> Iterator[Batch]:
         """The data set as batches of pictures of `size` pixels."""
