@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from boxless.evaluation import thresholds
-from boxless.evaluation.metrics import IouTable, iou_table
+from boxless.evaluation.metrics import IouTable, iou_table, ious_at
 from boxless.evaluation.protocols import PROTOCOLS
 
 BOXLESS = PROTOCOLS["boxless"]
@@ -44,10 +44,23 @@ def test_the_oracle_chooses_for_every_delta():
 
 
 def test_area_matched_boxes_cover_what_is_asked():
-    maps, sizes, _ = squares(6, level=0.6)
+    table = iou_table(*squares(6, level=0.6), BOXLESS, covered=True)
     covered = 30 * 30 / 8000
-    assert thresholds.area_matched(maps, sizes, share=covered).threshold >= 0.6
-    assert thresholds.area_matched(maps, sizes, share=46 * 46 / 8000).threshold < 0.6
+    assert thresholds.area_matched(table, covered).threshold >= 0.6
+    assert thresholds.area_matched(table, 46 * 46 / 8000).threshold < 0.6
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_one_pass_finds_is_what_each_finds_alone(name):
+    protocol, rng = PROTOCOLS[name], np.random.default_rng(0)
+    size, truth = (61, 43), np.array([[5, 6, 40, 30], [20, 3, 60, 25]], np.float32)
+    grid = np.unique([*protocol.thresholds, 0.123])
+    for heat in (rng.random((7, 9)), cv2.GaussianBlur(rng.random((20, 20)), (0, 0), 3), np.ones((5, 5))):
+        ious, covered = protocol.ious_and_covered(heat.astype(np.float32), size, truth, grid)
+        assert np.array_equal(ious, protocol.ious(heat.astype(np.float32), size, truth, grid))
+        assert np.array_equal(covered, protocol.covered(heat.astype(np.float32), size, grid))
+        (alone,) = ious_at(0.123, [heat.astype(np.float32)], [size], [truth], protocol)
+        assert alone == ious[np.flatnonzero(grid == 0.123)[0]]
 
 
 @pytest.mark.parametrize("seed", range(5))

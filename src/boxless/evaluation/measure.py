@@ -70,7 +70,8 @@ def measure(
         protocol = replace(protocol, normalisation=readout.normalisation)
     ground = _Ground(kept, protocol, known)
     readouts = _readouts(ground, readout, fit, headline)
-    table = ground.table(kept.maps, [r.threshold for r in readouts])
+    table = ground.table(kept.maps, [r.threshold for r in readouts], covered=True)
+    readouts.append(thresholds.area_matched(table))
     rows = [_row("heat maps", "maps", table, r.threshold, r.origin) for r in readouts]
     best = _oracle_row("heat maps", "oracle", table)
     rows = [best, *rows] if protocol.name != "boxless" and protocol.threshold is None else [*rows, best]
@@ -116,9 +117,15 @@ class _Ground:
     protocol: Protocol
     labels: Labels | None
 
-    def table(self, maps: Sequence[Heatmap], extra: Sequence[float]) -> IouTable:
+    def table(self, maps: Sequence[Heatmap], extra: Sequence[float] = (), *, covered: bool = False) -> IouTable:
         _, sizes, truths = self.kept
-        return metrics.iou_table(maps, sizes, truths, self.protocol, extra=extra, labels=self.labels)
+        return metrics.iou_table(maps, sizes, truths, self.protocol, extra=extra, labels=self.labels, covered=covered)
+
+    def control(self, name: str, maps: Sequence[Heatmap], threshold: float, origin: str) -> Row:
+        """The row of other maps at one threshold."""
+        _, sizes, truths = self.kept
+        values = metrics.ious_at(threshold, maps, sizes, truths, self.protocol)
+        return Row(name, "control", _hits(values, self.protocol), (threshold,), origin)
 
     def boxes(self, row: Row) -> Boxes:
         """The boxes in original pixels at a row's threshold, of several at the one for IoU 0.5."""
@@ -149,7 +156,7 @@ def _boxes(truth: Boxes | None) -> Boxes:
 
 
 def _readouts(ground: _Ground, readout: Readout | None, fit: Split | None, headline: Headline) -> list[Readout]:
-    """The thresholds that know nothing of these images' boxes, the headline's first."""
+    """The thresholds that know nothing of these images' boxes, the headline's first; not yet the area's."""
     protocol, found = ground.protocol, list[Readout]()
     if protocol.threshold is not None:
         found.append(Readout(protocol.threshold, f"fixed by {protocol.name}", protocol.normalisation))
@@ -158,9 +165,7 @@ def _readouts(ground: _Ground, readout: Readout | None, fit: Split | None, headl
     if fit is not None and len(fit.truths):
         at = len(found) if headline == "own" else 0
         found.insert(at, thresholds.transferred(*fit, protocol))
-    maps, sizes, _ = ground.kept
-    found.append(thresholds.label_free(maps, protocol.normalisation))
-    return [*found, thresholds.area_matched(maps, sizes, protocol)]
+    return [*found, thresholds.label_free(ground.kept.maps, protocol.normalisation)]
 
 
 def _row(name: str, kind: Any, table: IouTable, threshold: float, origin: str) -> Row:
@@ -201,10 +206,9 @@ def _map_rows(ground: _Ground, headline: Row, seed: int) -> list[Row]:
 
 def _like(headline: Row, name: str, maps: Sequence[Heatmap], ground: _Ground) -> Row:
     """A control's maps read out as the headline's are: at its threshold, or each at its own oracle."""
-    table = ground.table(maps, headline.threshold)
     if headline.kind == "oracle":
-        return _oracle_row(name, "control", table)
-    return _row(name, "control", table, headline.threshold[0], "as the heat maps")
+        return _oracle_row(name, "control", ground.table(maps, headline.threshold))
+    return ground.control(name, maps, headline.threshold[0], "as the heat maps")
 
 
 def _saliency_row(
@@ -220,4 +224,4 @@ def _saliency_row(
         readout = thresholds.transferred(baselines.salient(fit_pictures), fit.sizes, fit.truths, protocol)
     else:
         readout = thresholds.label_free(maps, protocol.normalisation)
-    return _row("saliency", "control", ground.table(maps, [readout.threshold]), readout.threshold, readout.origin)
+    return ground.control("saliency", maps, readout.threshold, readout.origin)

@@ -33,6 +33,8 @@ class IouTable:
     protocol: Protocol
     labels: Labels | None = None
     """Classes, over which a protocol may take the mean."""
+    covered: Float64[np.ndarray, "threshold"] | None = None
+    """Share of the images that the largest components' boxes cover, on average; None where it was not asked for."""
 
     def at(self, threshold: float) -> Ious:
         """The column of a threshold that the table holds; raises KeyError for another."""
@@ -57,12 +59,31 @@ def iou_table(
     extra: Sequence[float] = (),
     labels: Labels | None = None,
     threads: int | None = None,
+    covered: bool = False,
 ) -> IouTable:
-    """Raw maps -> iou[image, threshold] under `protocol`, at its own thresholds and the `extra` ones."""
+    """Raw maps -> iou[image, threshold] under `protocol`, at its own thresholds and the `extra` ones.
+
+    With `covered` also what share of the images the boxes cover.
+    """
     thresholds = np.unique(np.concatenate([protocol.thresholds, np.asarray(extra, np.float64)]))
+    if covered:
+        both = each_image(
+            lambda i: protocol.ious_and_covered(maps[i], sizes[i], truths[i], thresholds), len(truths), threads
+        )
+        shares = sum((share for _, share in both), np.zeros(thresholds.size)) / len(both)
+        return IouTable(np.stack([row for row, _ in both]), thresholds, protocol, labels, shares)
     rows = each_image(lambda i: protocol.ious(maps[i], sizes[i], truths[i], thresholds), len(truths), threads)
     ious = np.stack(rows) if rows else np.zeros((0, thresholds.size), np.float32)
     return IouTable(ious, thresholds, protocol, labels)
+
+
+def ious_at(
+    threshold: float, maps: Sequence[Heatmap], sizes: Sequence[Size], truths: Sequence[Boxes], protocol: Protocol
+) -> Ious:
+    """The column of one threshold, without the rest of the table."""
+    alone = np.array([threshold])
+    found = each_image(lambda i: protocol.ious(maps[i], sizes[i], truths[i], alone)[0], len(truths))
+    return np.array(found, np.float32)
 
 
 def hits(ious: Float32[np.ndarray, "*any"], delta: float = 0.5, strictly: bool = False) -> Bool[np.ndarray, "*any"]:

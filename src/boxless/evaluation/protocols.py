@@ -10,10 +10,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Integer, Num
+from jaxtyping import Float, Float32, Float64, Int32, Integer, Num
 
 from boxless.boxes.all_thresholds import Rule, best_ious, largest_boxes, to_levels
-from boxless.boxes.from_heatmap import Heatmap, Normalisation, normalise, resize, to_unit_range
+from boxless.boxes.from_heatmap import Heatmap, Normalisation, find_boxes, normalise, resize, to_unit_range
 from boxless.boxes.iou import box_ious
 from boxless.data.dataset import Boxes
 from boxless.runtime.errors import UsageError
@@ -95,6 +95,8 @@ class Protocol:
 
     def ious(self, heat: Heatmap, size: Size, truth: Boxes, thresholds: Thresholds) -> Float32[np.ndarray, "threshold"]:
         """IoU of the scored box with the truth at each of the ascending `thresholds`; 0 without truth."""
+        if self._as_found and thresholds.size == 1:
+            return self.box_ious(self.boxes(heat, size, thresholds), size, truth)
         return self.ious_of(self.warm(heat, size), self.truth_in(truth, size), thresholds)
 
     def ious_of(
@@ -109,6 +111,22 @@ class Protocol:
             values = box_ious(largest_boxes(levels, count, self.candidates), truth, int(self.inclusive), limit)
         return np.asarray(values[at], np.float32)
 
+    def covered(self, heat: Heatmap, size: Size, thresholds: Thresholds) -> Float64[np.ndarray, "threshold"]:
+        """Share of the image that the largest component's box covers at each of the ascending `thresholds`."""
+        return _shares(self.boxes(heat, size, thresholds), size)
+
+    def ious_and_covered(
+        self, heat: Heatmap, size: Size, truth: Boxes, thresholds: Thresholds
+    ) -> tuple[Float32[np.ndarray, "threshold"], Float64[np.ndarray, "threshold"]]:
+        """`ious` and `covered`, from the same boxes where it is these that are scored."""
+        if self.candidates == "all":
+            return self.ious(heat, size, truth, thresholds), self.covered(heat, size, thresholds)
+        warm = self.warm(heat, size)
+        levels, count, at = self._levels(warm, thresholds)
+        found = largest_boxes(levels, count, self.candidates)
+        values = box_ious(found, self.truth_in(truth, size), int(self.inclusive), self._limit(warm.shape[::-1]))
+        return np.asarray(values[at], np.float32), _shares(self._original(found[at], size), size)
+
     def box_ious(self, boxes: Num[np.ndarray, "box 4"], size: Size, truth: Boxes) -> Float32[np.ndarray, "box"]:
         """IoU with the truth of each half-open box of the scored picture."""
         side = self.crop or self.frame
@@ -117,8 +135,21 @@ class Protocol:
 
     def boxes(self, heat: Heatmap, size: Size, thresholds: Thresholds) -> Float32[np.ndarray, "threshold 4"]:
         """Half-open box, in original pixels, of the largest component at each of the ascending `thresholds`."""
+        if self._as_found and thresholds.size == 1:
+            boxes, _ = find_boxes(heat, size, float(thresholds[0]), normalisation=self.normalisation)
+            return boxes if len(boxes) else np.zeros((1, 4), np.float32)
         levels, count, at = self._levels(self.warm(heat, size), thresholds)
         found = largest_boxes(levels, count, "contour" if self.candidates == "all" else self.candidates)[at]
+        return self._original(found, size)
+
+    @property
+    def _as_found(self) -> bool:
+        """Whether its box at one threshold is that of `find_boxes`, which need not enlarge the map."""
+        own = PROTOCOLS["boxless"]
+        return self == replace(own, name=self.name, normalisation=self.normalisation)
+
+    def _original(self, found: Int32[np.ndarray, "box 4"], size: Size) -> Float32[np.ndarray, "box 4"]:
+        """Boxes of the scored picture in pixels of the original one, of `size`."""
         scale = 1.0 if self.frame is None else np.array(size * 2) / self.frame
         return np.asarray((found + self._margin) * scale, np.float32)
 
@@ -135,6 +166,11 @@ class Protocol:
             return to_levels(warm, thresholds.astype(np.float32)), thresholds.size, np.arange(thresholds.size)
         grey = (warm * 255).astype(np.uint8)
         return grey, 256, (thresholds * float(grey.max())).astype(np.int64)
+
+
+def _shares(boxes: Float32[np.ndarray, "box 4"], size: Size) -> Float64[np.ndarray, "box"]:
+    wide = boxes.astype(np.float64)
+    return np.asarray((wide[:, 2:] - wide[:, :2]).prod(axis=1) / np.prod(size))
 
 
 _WSOLEVALUATION = Protocol(

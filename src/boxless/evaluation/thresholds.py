@@ -6,7 +6,6 @@ A threshold is a fraction of the normalised map's range. Its origin travels with
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
 
 from boxless.boxes.from_heatmap import Heatmap, Normalisation, Readout
 from boxless.boxes.otsu import otsu
@@ -23,7 +22,10 @@ def best_threshold(table: IouTable) -> float:
 
 
 def transferred(
-    maps: Sequence[Heatmap], sizes: Sequence[Size], truths: Sequence[Boxes], protocol: Protocol = PROTOCOLS["boxless"]
+    maps: Sequence[Heatmap],
+    sizes: Sequence[Size],
+    truths: Sequence[Boxes],
+    protocol: Protocol = PROTOCOLS["boxless"],
 ) -> Readout:
     """The threshold that is best on these images (mean over IoU 0.3, 0.5, 0.7), for use on others."""
     table = iou_table(maps, sizes, truths, protocol)
@@ -42,16 +44,14 @@ def label_free(maps: Sequence[Heatmap], normalisation: Normalisation = "minmax")
     return Readout(float(np.median(each)), f"label-free: median of Otsu's over {len(maps)} maps", normalisation)
 
 
-def area_matched(
-    maps: Sequence[Heatmap], sizes: Sequence[Size], protocol: Protocol = PROTOCOLS["boxless"], share: float = 0.5
-) -> Readout:
-    """One threshold for all images without any box: the one whose boxes cover `share` of the image on average."""
-    grid = protocol.thresholds
+def area_matched(table: IouTable, share: float = 0.5) -> Readout:
+    """One threshold for all images without any box: the one whose boxes cover `share` of the image on average.
 
-    def covered(i: int) -> Float64[np.ndarray, "threshold"]:
-        boxes = protocol.boxes(maps[i], sizes[i], grid).astype(np.float64)
-        return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / np.prod(sizes[i]))
-
-    shares = np.mean(each_image(covered, len(maps)), axis=0)
+    `table` is one that was made with `covered`.
+    """
+    protocol, own = table.protocol, np.isin(table.thresholds, table.protocol.thresholds)
+    if table.covered is None:
+        raise ValueError("a table without what its boxes cover")
+    nearest = np.argmin(np.abs(table.covered[own] - share))
     origin = f"label-free: boxes cover {share:.0%} of the image on average"
-    return Readout(float(grid[np.argmin(np.abs(shares - share))]), origin, protocol.normalisation)
+    return Readout(float(protocol.thresholds[nearest]), origin, protocol.normalisation)
