@@ -9,7 +9,6 @@ import logging
 import math
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,9 +157,13 @@ def contradictions(dataset: Dataset) -> list[str]:
 
 
 def _checked(sample: Sample, source: Source, bad: list[str]) -> Sample:
-    if any(_reaches_out(one.box, sample.size) for one in sample.written):
-        with suppress(BrokenImageError):  # it may be that the size is wrong and the box is right
+    if far := next((one for one in sample.written if _reaches_out(one.box, sample.size)), None):
+        try:  # it may be that the size is wrong and the box is right
             check_size(sample, read_size(source.read(sample.name), sample.name))
+        except BrokenImageError:
+            pass
+        except BoxlessError as error:
+            raise BoxlessError(f"{far.where}: {error}") from error
     boxes = []
     for one in sample.written:
         try:
