@@ -64,6 +64,12 @@ training images, with the run of 20,000 iterations: its row there is no test of 
 gan-readings-train-tiny28-heads layer 0 was not read, and the untrained D is one, that of the same seed.
 """
 
+CHECKED = """## What check says of folders whose content is known
+
+By `benchmarks/check.py`, on training halves: how far categories lie from ImageNet, and which folders, single categories
+and mixed pairs of them, are called two kinds of thing.
+"""
+
 CALIBRATED = """## Ten boxes
 
 `boxless calibrate` on ten draws of ten or twenty boxed images, by `benchmarks/calibrate.py`: GT-known accuracy at IoU
@@ -116,11 +122,13 @@ def main() -> None:
     results = {str(path.relative_to(here).with_suffix("")): json.loads(path.read_text()) for path in paths}
     measured = [evaluation(name, content) for name, content in results.items() if "measurement" in content]
     sides = [side_by_side(name, content) for name, content in results.items() if "protocols" in content]
-    speeds = [
-        benchmark(name, content)
+    others = {
+        name: content
         for name, content in results.items()
         if "versions" in content and not {"measurement", "calibrated", "this minus before"} & content.keys()
-    ]
+    }
+    speeds = [benchmark(name, content) for name, content in others.items() if not name.endswith("-check")]
+    checks = [benchmark(name, content) for name, content in others.items() if name.endswith("-check")]
     many = [compared(name, content) for name, content in results.items() if "this minus before" in content]
     few = [calibrated(name, content) for name, content in results.items() if "calibrated" in content]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
@@ -138,6 +146,8 @@ def main() -> None:
         *([TABLES, *tables] if tables else []),
         PROTOCOLS,
         *sides,
+        CHECKED,
+        *checks,
         "## Speed\n",
         *speeds,
     ]

@@ -4,7 +4,7 @@ The last batch normalisation of the block before the head holds mean and standar
 over ImageNet. A folder's own mean lies away from them; how far, as a share of how much its images differ among each
 other, is 0.5 to 1.7 for categories of everyday photographs and above 2 for microscopy, X-rays and series of parts. It
 does not tell all that ImageNet never saw: photographs of skin or of printed codes are photographs. The classifier's
-confidence tells less still, and is said because it is asked for.
+confidence, which stands beside it, tells less still: cells .4, birds .1 to .5.
 """
 
 from dataclasses import dataclass

@@ -61,17 +61,26 @@ def _two_means(points: Means, rng: np.random.Generator) -> tuple[Centre, Centre]
     for _ in range(STARTS):
         one, two = rng.choice(len(points), 2, replace=False)
         begun.append(_nearer(points, points[one], points[two]))
-    best, least = None, np.inf
-    for first in begun:
-        for _ in range(ROUNDS):
-            if first.all() or not first.any():
-                break
-            centres = points[first].mean(0), points[~first].mean(0)
-            first = _nearer(points, *centres)
-        else:
-            rest = sum(float(((points[side] - points[side].mean(0)) ** 2).sum()) for side in (first, ~first))
-            best, least = (centres, rest) if rest < least else (best, least)
-    return best
+    found = [sides for first in begun if (sides := _settled(points, first)) is not None]
+    if not found:
+        return None
+    first = min(found, key=lambda side: _within(points[side]) + _within(points[~side]))
+    return points[first].mean(0), points[~first].mean(0)
+
+
+def _settled(points: Means, first: Bool[np.ndarray, "image"]) -> Bool[np.ndarray, "image"] | None:
+    """The two sides that two-means ends with, None where one of them is empty."""
+    for _ in range(ROUNDS):
+        if first.all() or not first.any():
+            return None
+        before, first = first, _nearer(points, points[first].mean(0), points[~first].mean(0))
+        if (before == first).all():
+            break
+    return None if first.all() or not first.any() else first
+
+
+def _within(points: Means) -> float:
+    return float(((points - points.mean(0)) ** 2).sum())
 
 
 def _nearer(points: Means, one: Centre, two: Centre) -> Bool[np.ndarray, "image"]:
