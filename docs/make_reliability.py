@@ -70,7 +70,8 @@ def kills(jobs: dict[str, Any]) -> str:
         came_to = (
             f"{job['runs']} runs ended, each as in peace" if moments else f"{job['decisions']} decisions, all there"
         )
-        rows.append(f"| `{name}` | {job['kills']} | {when} | {came_to} |")
+        terms = job.get("by SIGTERM", 0)
+        rows.append(f"| `{name}` | {job['kills']} | {terms} | {when} | {came_to} |")
     return "\n".join(rows)
 
 
