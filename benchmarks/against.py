@@ -1,10 +1,12 @@
-"""One checkout against another, in turn: start-up, `find`, and find_boxes on a map for 12 million pixels.
+"""One checkout against another, in turn: start-up, `find`, `predict`, `score`, measuring, find_boxes.
 
-    python benchmarks/against.py ../before [PHOTOS] [--out against.json] [--repeats 5]
+    python benchmarks/against.py ../before --out against.json [--repeats 3] [--count 1000]
 
 Each way is a process of its own, with only the path of the package different, and all ways of both checkouts run in
-every repeat. The time is that of the processor (user and system), which a busy machine changes least; a ratio is of
-medians, the other checkout over the one that holds this file. PHOTOS defaults to 20 made photographs.
+every repeat; the first of each is not kept where it is short. Seconds are those of the clock, and of the processor
+(user and system), which a busy machine changes least; a ratio is of medians, the other checkout over the one that holds
+this file. Photographs are made ones: 20 and --count of 512 pixels, a fifth of that of 12 million; maps are twice that.
+What the output holds already is not measured again, so that a run that was stopped goes on.
 """
 
 import argparse
@@ -15,8 +17,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
 
 from boxless.data.synthetic import make_scenes
 from boxless.runtime.files import write_json
@@ -38,63 +44,127 @@ print(sorted(spent[2:])[5])
 """
 
 
+MEASURE = """
+import sys, numpy as np
+from boxless.boxes.from_heatmap import Readout
+from boxless.evaluation.measure import Split, measure
+maps = list(np.load(sys.argv[1]).values())
+sizes = [(500, 375)] * len(maps)
+truths = [np.array([[50 + i % 90, 40 + i % 70, 300 + i % 150, 250 + i % 100]], np.float32) for i in range(len(maps))]
+fit = Split(*(part[: len(maps) // 4] for part in (maps, sizes, truths)))
+measure(maps, sizes, truths, readout=Readout(0.35, "fixed", "max"), fit=fit, untrained=maps[::-1])
+"""
+LONG = ("find, many", "find, 12 million pixels", "predict, many")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path)
-    parser.add_argument("photos", type=Path, nargs="?")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--count", type=int, default=1000)
     asked = parser.parse_args()
+    seconds = json.loads(asked.out.read_text())["seconds"] if asked.out.exists() else {}
+    checkouts = {"this": HERE, "other": asked.other.resolve()}
     with tempfile.TemporaryDirectory() as made:
-        photos = asked.photos or Path(made) / "scenes"
-        if asked.photos is None:
-            make_scenes(photos, 20, size=512, test=0)
-        seconds = measure({"this": HERE, "other": asked.other.resolve()}, photos, Path(made), asked.repeats)
-    content = {**provenance(), "repeats": asked.repeats, **ratios(seconds)}
-    print(json.dumps(content, indent=1))
-    if asked.out:
-        write_json(asked.out, content)
+        room = Path(made)
+        make_inputs(room, checkouts["other"], asked.count)
+        for repeat in range(asked.repeats + 1):
+            for way, arguments in ways(room).items():
+                measure(seconds.setdefault(way, {}), way, arguments, checkouts, room, repeat)
+                write_json(
+                    asked.out, {**provenance(), "repeats": asked.repeats, "count": asked.count, **ratios(seconds)}
+                )
+    print(asked.out.read_text())
 
 
-def measure(checkouts: dict[str, Path], photos: Path, room: Path, repeats: int) -> dict[str, dict[str, list[float]]]:
-    """Processor seconds of each way, for each checkout; the first repeat warms up and is not kept."""
-    ways: dict[str, list[str]] = {
-        "find": ["-m", "boxless", "find", str(photos), "--out", str(room / "found"), "--overwrite", "--quiet"],
-        "a wrong path": ["-m", "boxless", "find", str(room / "nowhere"), "--out", str(room / "none")],
+def make_inputs(room: Path, other: Path, count: int) -> None:
+    """Photographs, maps with boxes, and a trained run that both checkouts read, because the other one made it."""
+    make_scenes(room / "scenes", 40, kinds=("beetle", "star"), size=512, test=0)
+    scenes = sorted((room / "scenes").rglob("*.jpg"))
+    for folder, photos in (("few", 20), ("many", count), ("large", count // 5)):
+        (room / folder).mkdir()
+        for number in range(photos):
+            scene = number % (5 if folder == "large" else len(scenes))
+            target, kept = room / folder / f"{number:04d}.jpg", room / f"{folder}-{scene}.jpg"
+            if not kept.exists():
+                picture = cv2.imread(str(scenes[scene]))
+                cv2.imwrite(str(kept), cv2.resize(picture, (4032, 3024)) if folder == "large" else picture)
+            os.link(kept, target)
+    rng = np.random.default_rng(0)
+    smooth = {f"{i}.jpg": cv2.GaussianBlur(rng.random((18, 18), np.float32), (0, 0), 2) for i in range(2 * count)}
+    np.savez(room / "maps.npz", **smooth)
+    rows = [f"{i}.jpg,{40 + i % 90},40,{300 + i % 150},{250 + i % 100},500,375" for i in range(2 * count)]
+    (room / "boxes.csv").write_text("\n".join(["image,x0,y0,x1,y1,width,height", *rows]))
+    train = ["-m", "boxless", "train", "cam", str(room / "scenes"), "--epochs", "1", "--out", str(room / "run")]
+    run(train, other, room)
+
+
+def ways(room: Path) -> dict[str, list[str]]:
+    """What is measured: the arguments of a process."""
+    found: dict[str, list[str]] = {
         "help": ["-m", "boxless", "find", "--help"],
+        "a wrong path": ["-m", "boxless", "find", str(room / "nowhere"), "--out", str(room / "none")],
+        "find, 20 photographs": _search(room, "few", "find"),
+        "find, many": _search(room, "many", "find"),
+        "find, 12 million pixels": _search(room, "large", "find"),
+        "predict, many": _search(room, "many", "predict", str(room / "run")),
+        "score": ["-m", "boxless", "score", str(room / "maps.npz"), str(room / "boxes.csv")],
+        "evaluate": ["-c", MEASURE, str(room / "maps.npz")],
     }
     for name, side, smooth in (("smooth 18 x 18", 18, True), ("noise 18 x 18", 18, False), ("noise 224", 224, False)):
-        ways[f"find_boxes, {name}"] = ["-c", MAPS.format(side=side, smooth=smooth)]
-    seconds: dict[str, dict[str, list[float]]] = {way: {name: [] for name in checkouts} for way in ways}
-    for repeat in range(repeats + 1):
-        for way, arguments in ways.items():
-            for name, checkout in checkouts.items():
-                spent = run(arguments, checkout, room)
-                if repeat:
-                    seconds[way][name].append(spent)
-    return seconds
+        found[f"find_boxes, {name}"] = ["-c", MAPS.format(side=side, smooth=smooth)]
+    return found
 
 
-def run(arguments: list[str], checkout: Path, room: Path) -> float:
-    """Processor seconds of one process, or what it printed as such."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+def _search(room: Path, photos: str, *command: str) -> list[str]:
+    return ["-m", "boxless", *command, str(room / photos), "--out", str(room / "found"), "--overwrite", "--quiet"]
+
+
+def measure(
+    seconds: dict[str, Any], way: str, arguments: list[str], checkouts: dict[str, Path], room: Path, repeat: int
+) -> None:
+    """Add one run of each checkout, unless that repeat is there; 0 warms up."""
+    if not repeat and way in LONG:
+        return
+    for name, checkout in checkouts.items():
+        kept = seconds.setdefault(name, [])
+        if repeat > len(kept) or not (repeat or kept):
+            spent = run(arguments, checkout, room)
+            kept += [spent] if repeat else []
+
+
+def run(arguments: list[str], checkout: Path, room: Path) -> list[float]:
+    """Seconds of the clock and of the processor of one process, or what it printed as both."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(checkout / "src"), os.environ.get("PYTHONPATH", "")]),
+    }
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=room, capture_output=True, text=True, check=False
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if "-c" in arguments:
-        return float(done.stdout)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != ("nowhere" in " ".join(arguments)):
         raise SystemExit(f"{checkout}: {' '.join(arguments)} failed: {done.stderr}")
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if done.stdout and "-c" in arguments:
+        return [float(done.stdout)] * 2
+    return [wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime]
 
 
-def ratios(seconds: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
-    middle = {way: {name: statistics.median(runs) for name, runs in both.items()} for way, both in seconds.items()}
+def ratios(seconds: dict[str, dict[str, list[list[float]]]]) -> dict[str, Any]:
+    """The seconds, and for every way how many times faster this checkout is, by the clock and by the processor."""
+    faster = {
+        way: [
+            statistics.median(t[kind] for t in both["other"]) / statistics.median(t[kind] for t in both["this"])
+            for kind in (0, 1)
+        ]
+        for way, both in seconds.items()
+        if both.get("this") and both.get("other")
+    }
     return {
-        "processor_seconds": seconds,
-        "times_faster": {way: both["other"] / both["this"] for way, both in middle.items()},
+        "seconds": seconds,
+        "times_faster": {way: dict(zip(("clock", "processor"), two, strict=True)) for way, two in faster.items()},
     }
 
 

@@ -22,10 +22,7 @@ def best_threshold(table: IouTable) -> float:
 
 
 def transferred(
-    maps: Sequence[Heatmap],
-    sizes: Sequence[Size],
-    truths: Sequence[Boxes],
-    protocol: Protocol = PROTOCOLS["boxless"],
+    maps: Sequence[Heatmap], sizes: Sequence[Size], truths: Sequence[Boxes], protocol: Protocol = PROTOCOLS["boxless"]
 ) -> Readout:
     """The threshold that is best on these images (mean over IoU 0.3, 0.5, 0.7), for use on others."""
     table = iou_table(maps, sizes, truths, protocol)
