@@ -35,7 +35,7 @@ first look at the layers had been taken on the test boxes of cub10, so its row f
 cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group; its
 rows are those of SmoothGrad, whose form and threshold were chosen on boxes of the birds' training and test images.
 position, too, uses nothing but the images of its group: how it came about is in [position.md](position.md). On cells,
-skin, smear and spines it was measured once, with 400 steps, which were fixed before.
+codes, profiles, skin, smear and spines it was measured once, with 400 steps, which were fixed before.
 
 auto was measured on the test halves twice: its rows are those of the second look. After the first its rule was
 changed, on training halves alone, but in the knowledge of how the first rule had done on which set, so these rows are
