@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -195,6 +196,13 @@ def test_score_takes_anybody_s_maps(scenes, tmp_path, capfd):
     assert json.loads(out)["protocols"]["boxless"]["rows"][0]["accuracy"]["0.7"] == 100
     code, _, err = run(capfd, "score", tmp_path / "maps", truth, "--protocol", "nobody")
     assert code == 2 and "wsoleval-v1" in err
+
+
+def test_find_takes_every_method_without_labels():
+    from boxless.cli.find import MethodName
+    from boxless.discovery import DISCOVERERS
+
+    assert list(get_args(MethodName)) == list(DISCOVERERS)
 
 
 def test_methods_lists_every_method(capfd):

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from boxless.cli.flags import Search
 from boxless.runtime.toml_settings import read_values, require_positive
 
-MethodName = Literal["auto", "ddt", "discriminant", "contrast", "saliency", "position", "several"]
+MethodName = Literal[
+    "auto",
+    "ddt",
+    "discriminant",
+    "discriminant-ddt",
+    "discriminant-contrast",
+    "contrast",
+    "saliency",
+    "position",
+    "several",
+]
 
 if TYPE_CHECKING:
     from boxless.inference.predictors import DiscoveryPredictor
@@ -34,7 +44,7 @@ def find(
     out
         Folder for the boxes, summary.json and report.html.
     method
-        auto, the default: ddt, discriminant or contrast, chosen for each category from its images alone. ddt: deep
+        auto, the default: one of the others or a mean of two, chosen for each category from its images alone. ddt: deep
         descriptor transforming over ImageNet features, for everyday photographs. discriminant: what tells the objects'
         places from all others, learnt from the images themselves, for what ImageNet does not know. discriminant-ddt,
         discriminant-contrast: where both see it, at a threshold that `boxless calibrate` had better choose. contrast:
