@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--ways", nargs="+", help="the ways that both checkouts know; default: all")
     asked = parser.parse_args()
     seconds = json.loads(asked.out.read_text())["seconds"] if asked.out.exists() else {}
     checkouts = {"this": HERE, "other": asked.other.resolve()}
@@ -70,7 +72,7 @@ def main() -> None:
         room = Path(made)
         make_inputs(room, checkouts["other"], asked.count)
         for repeat in range(asked.repeats + 1):
-            for way, arguments in ways(room).items():
+            for way, arguments in ways(room, asked.ways).items():
                 measure(seconds.setdefault(way, {}), way, arguments, checkouts, room, repeat)
                 write_json(
                     asked.out, {**provenance(), "repeats": asked.repeats, "count": asked.count, **ratios(seconds)}
@@ -100,8 +102,8 @@ def make_inputs(room: Path, other: Path, count: int) -> None:
     run(train, other, room)
 
 
-def ways(room: Path) -> dict[str, list[str]]:
-    """What is measured: the arguments of a process."""
+def ways(room: Path, chosen: Sequence[str] | None) -> dict[str, list[str]]:
+    """What is measured, all or what was chosen: the arguments of a process. `find` by ddt, which every version has."""
     found: dict[str, list[str]] = {
         "help": ["-m", "boxless", "find", "--help"],
         "a wrong path": ["-m", "boxless", "find", str(room / "nowhere"), "--out", str(room / "none")],
@@ -114,11 +116,13 @@ def ways(room: Path) -> dict[str, list[str]]:
     }
     for name, side, smooth in (("smooth 18 x 18", 18, True), ("noise 18 x 18", 18, False), ("noise 224", 224, False)):
         found[f"find_boxes, {name}"] = ["-c", MAPS.format(side=side, smooth=smooth)]
-    return found
+    return {way: arguments for way, arguments in found.items() if chosen is None or way in chosen}
 
 
 def _search(room: Path, photos: str, *command: str) -> list[str]:
-    return ["-m", "boxless", *command, str(room / photos), "--out", str(room / "found"), "--overwrite", "--quiet"]
+    method = ["--method", "ddt"] if command == ("find",) else []
+    places = [str(room / photos), "--out", str(room / "found")]
+    return ["-m", "boxless", *command, *places, *method, "--overwrite", "--quiet"]
 
 
 def measure(

@@ -69,17 +69,18 @@ def even(data: Dataset, count: int) -> Dataset:
 
 
 def compared(data: Dataset) -> dict[str, Any]:
-    reference, truth = boxes(data, "torch fp32"), [np.asarray(sample.boxes, np.float32) for sample in data.samples]
+    (reference, _), truth = boxes(data, "torch fp32"), [np.asarray(sample.boxes, np.float32) for sample in data.samples]
     found: dict[str, Any] = {"images": len(data), "torch fp32": {"corloc": corloc(reference, data, truth)}}
     for way in WAYS:
-        ours = boxes(data, way)
+        ours, used = boxes(data, way)
         same = [iou(ours.get(name), box[None]) for name, box in reference.items()]
-        found[way] = {"same": float(np.mean(np.array(same) >= 0.9)), "corloc": corloc(ours, data, truth)}
+        hits = corloc(ours, data, truth)
+        found[way] = {"used": used, "same": float(np.mean(np.array(same) >= 0.9)), "corloc": hits}
     return found
 
 
-def boxes(data: Dataset, way: str) -> dict[str, np.ndarray]:
-    """Image -> its box."""
+def boxes(data: Dataset, way: str) -> tuple[dict[str, np.ndarray], str]:
+    """Image -> its box; and the numbers that were used, which are others where those of the way were not faithful."""
     engine, numbers = way.split()
     predictor = discoverer("auto", engine="torch", precision="bf16" if numbers == "bf16" else "fp32")
     if engine == "openvino":
@@ -89,7 +90,8 @@ def boxes(data: Dataset, way: str) -> dict[str, np.ndarray]:
         one = detections_in(mapped, predictor.readout, "")
         if len(one.boxes):
             found[one.name] = np.asarray(one.boxes[0], np.float32)
-    return found
+    engine_used = predictor.method.backbone.engine  # type: ignore[attr-defined]  # auto has one
+    return found, engine_used.numbers if engine_used else numbers
 
 
 def with_openvino(data: Dataset, numbers: str) -> DiscoveryPredictor:
