@@ -87,8 +87,9 @@ def test_a_part_of_the_settings_is_enough_and_broken_toml_is_a_sentence(tmp_path
         "minutes": 5,
         "loss": "minimax",
     }
-    for path in (written(tmp_path / "run.toml", "[training\n"), tmp_path / "missing.toml"):
-        with pytest.raises(BoxlessError, match="cannot be read"):
+    broken = (written(tmp_path / "run.toml", "[training\n"), "run.toml are not TOML: ")
+    for path, said in (broken, (tmp_path / "missing.toml", "missing.toml cannot be read: No such file or directory.$")):
+        with pytest.raises(BoxlessError, match=said):
             read_config(path, "cam")
 
 

@@ -41,7 +41,7 @@ class Familiarity:
     def words(self) -> str:
         """Whether it looks like what ImageNet knows, in a clause."""
         if self.images < FEWEST:
-            return f"{self.images} images are too few to compare with ImageNet's, expected {FEWEST} or more"
+            return f"too few images to compare with ImageNet's ({self.images}), expected {FEWEST} or more"
         if np.isnan(self.distance):
             return "all images look the same to the network, so that nothing can be learnt of what they share"
         like = (

@@ -82,7 +82,7 @@ class Auto(Discriminant):
         if not 0 < len(self.sampled.kept) < FEWEST:
             super().fit_done()
             return
-        self.choice = f"ddt: {len(self.sampled.kept)} images are too few to choose by, expected {FEWEST} or more"
+        self.choice = f"ddt: too few images to choose by ({len(self.sampled.kept)}), expected {FEWEST} or more"
 
     def fit(self, descriptors: Float[Tensor, "image d h w"]) -> Maps:
         """Choose by some images of the category, and fit -> discriminant's maps."""

@@ -84,8 +84,9 @@ class Calibration:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What to expect of each: per cent of images found at IoU 0.5 and mean IoU, with 95 % intervals."""
-        each = {"chosen with boxes": self.left_out, REFERENCE: self.reference, **self.controls}
-        return {name: _expected(ious) for name, ious in each.items()}
+        each = {"chosen with boxes": self.left_out, REFERENCE: self.reference}
+        first = dict(each.items() if self.chosen else reversed(each.items()))  # what `find` will be run with
+        return {name: _expected(ious) for name, ious in {**first, **self.controls}.items()}
 
     def words(self) -> list[str]:
         """The choice and what to expect of it, in sentences."""

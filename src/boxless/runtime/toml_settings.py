@@ -20,8 +20,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """What a file of settings holds; raises BoxlessError where it cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoxlessError(f"The settings {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise BoxlessError(f"The settings {path} cannot be read: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BoxlessError(f"The settings {path} are not TOML: {error}.") from error
 
 
 def read_values(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
