@@ -19,7 +19,7 @@ from jaxtyping import Int
 from boxless.data.dataset import data_hash
 from boxless.data.folder import read_data
 from boxless.data.splits import restricted
-from boxless.evaluation.calibrate import REFERENCE, Candidate, calibrate, candidates_of
+from boxless.evaluation.calibrate import CHOSEN, REFERENCE, Candidate, calibrate, candidates_of
 from boxless.evaluation.metrics import Ious, accuracy, hits
 from boxless.inference.factory import discoverer
 from boxless.runtime.files import write_json
@@ -63,7 +63,7 @@ def draw(candidates: list[Candidate], boxes: int, seed: int) -> dict[str, Any]:
     unguarded = found(np.asarray(best.ious[rest, int(np.argmin(np.abs(best.thresholds - made.threshold)))]))
     free = found(candidates[0].at_own[rest])
     got = unguarded if made.chosen else free
-    promised = made.rows()["chosen with boxes" if made.chosen else REFERENCE]
+    promised = made.rows()[CHOSEN if made.chosen else REFERENCE]
     low, high = promised["found_interval"]
     return {
         "method": made.method,

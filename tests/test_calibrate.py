@@ -145,3 +145,14 @@ def test_p_values_count_every_candidate():
     assert surely_above_zero(np.repeat(one, 100, axis=1)) == pytest.approx(np.full(100, p))
     assert surely_above_zero(np.concatenate([one, rng.standard_normal((8, 100))], axis=1))[0] > p
     assert (surely_above_zero(np.zeros((10, 3))) == 1).all()
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.5])
+def test_what_is_expected_first_is_what_find_will_be_run_with(gain):
+    """The label-free method's figures lead where it is kept, and what fits best is said not to be taken."""
+    reference = table("auto", np.full((10, 4), 0.4))
+    found = calibrate([reference, table("ddt", np.full((10, 4), 0.4 + gain))], reference, {})
+    assert found.chosen == (gain > 0)
+    first, second = found.words()[2:]
+    assert first.startswith("chosen with boxes: " if gain else "auto: ")
+    assert second.startswith("auto: ") if gain else ", not taken: " in second

@@ -55,7 +55,7 @@ def test_a_folder_in_order_is_counted_and_nothing_is_said_against_it(scenes: Pat
         ["boxless", "find", str(scenes)],
         ["boxless", "train", "cam"],
         ["boxless", "find", str(scenes)],
-        ["boxless", "evaluate", "ddt"],
+        ["boxless", "evaluate", "auto"],
     ]
 
 

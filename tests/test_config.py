@@ -12,6 +12,7 @@ from squares import make_squares, quick, read_settings
 
 from boxless.cli import app, console
 from boxless.cli.config import read_config
+from boxless.discovery.position_settings import PositionTraining
 from boxless.gan.settings import GanTraining
 from boxless.gan.training import train_gan
 from boxless.methods.settings import Training
@@ -155,3 +156,9 @@ def test_colours_go_when_they_are_not_wanted_and_completion_is_installed(tmp_pat
     (script,) = (path for path in tmp_path.rglob("boxless") if path.is_file())
     for word in ("predict", "--threshold", "sn-dcgan"):
         assert word in script.read_text()
+
+
+@pytest.mark.parametrize("made", [Training, GanTraining, PositionTraining])
+def test_images_larger_than_any_memory_are_refused_before_anything_is_read(made: type) -> None:
+    with pytest.raises(UsageError, match="size is 8192; expected 4096 pixels at most"):
+        made(size=8192)

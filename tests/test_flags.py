@@ -255,7 +255,7 @@ def test_settings_of_the_version_before_are_the_defaults_of_a_training(tmp_path:
         (["--batch-size", "0"], "batch_size is 0; expected more than 0"),
         (["-b", "-3"], "batch_size is -3; expected more than 0"),
         (["--size", "0"], "size is 0; expected more than 0"),
-        (["--size", "99999"], "size is 99999; expected 4096 at most"),
+        (["--size", "99999"], "size is 99999; expected 4096 pixels at most"),
         (["--stride", "0"], "stride is 0; expected more than 0"),
         (["--devices", "0"], "devices is 0; expected more than 0"),
         (["--device", "mps"], "There is no device 'mps'. Choose auto, cpu, cuda or cuda:N."),

@@ -172,7 +172,7 @@ def next_steps(findings: Findings) -> Iterator[str]:
         yield f"boxless train cam {path} --out runs/cam"
     yield f"boxless find {path} --method contrast --out plain --report"
     if findings.boxes and not findings.unreadable and not {"empty", "outside"} & findings.wrong_boxes.keys():
-        yield f"boxless evaluate ddt {path}"
+        yield f"boxless evaluate auto {path}"
 
 
 def _classes(findings: Findings) -> Table:

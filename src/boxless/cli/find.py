@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from boxless.cli.flags import Search
-from boxless.runtime.errors import UsageError
-from boxless.runtime.toml_settings import read_values, require_positive
+from boxless.runtime.toml_settings import read_values, require_positive, require_side
 
 MethodName = Literal[
     "auto",
@@ -18,9 +17,6 @@ MethodName = Literal[
     "position",
     "several",
 ]
-
-LARGEST = 4096
-"""Side in pixels beyond which no machine at hand computes a network's features."""
 
 if TYPE_CHECKING:
     from boxless.inference.predictors import DiscoveryPredictor
@@ -73,9 +69,8 @@ def find(
     """
     from boxless.cli.search import search
 
-    require_positive(size=size, stride=stride)
-    if size is not None and size > LARGEST:
-        raise UsageError(f"size is {size}; expected {LARGEST} at most. Images are resized to squares of that side.")
+    require_side(size=size)
+    require_positive(stride=stride)
     chosen = {} if config is None else read_values(config, {"method": MethodName, "threshold": float})
     if method is not None and method != chosen.get("method", method):
         chosen = {}  # a threshold is that of its method

@@ -31,7 +31,8 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
 
 def print_detections(measurement: DetectionMeasurement, console: Console) -> None:
     """Several objects per image: AP and AR of the maps and of each control, and how far the counting is off."""
-    title = f"a box for each object: {len(measurement.rows[0].counting)} images"
+    first = measurement.rows[0]
+    title = f"a box for each object: {len(first.counting)} images; {first.name}: {first.note}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("", *METRICS, "95 % of AP.5", "lift of the first row", "found - true"):
         table.add_column(heading, justify="right" if heading else "left")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from boxless.runtime.device_options import Precision
-from boxless.runtime.toml_settings import require_positive
+from boxless.runtime.toml_settings import require_positive, require_side
 
 STEPS = 1_200
 """Batches of 32 images that the network of patches learns from."""
@@ -28,4 +28,5 @@ class PositionTraining:
 
     def __post_init__(self) -> None:
         """Raise UsageError for a number that must be 1 or more."""
-        require_positive(size=self.size, steps=self.steps, workers=self.workers)
+        require_side(size=self.size)
+        require_positive(steps=self.steps, workers=self.workers)

@@ -37,6 +37,8 @@ METHODS = (
 """What boxes may choose between, each at every threshold; methods in a row read the same descriptors."""
 FEWEST = 5
 """Boxed images below which nothing can be chosen."""
+CHOSEN = "chosen with boxes"
+"""The row of what fits the boxed images best."""
 LEVEL = 0.05
 """P-value up to which a choice is taken to beat the label-free one."""
 IOU_SHARE = 0.1
@@ -84,7 +86,7 @@ class Calibration:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What to expect of each: per cent of images found at IoU 0.5 and mean IoU, with 95 % intervals."""
-        each = {"chosen with boxes": self.left_out, REFERENCE: self.reference}
+        each = {CHOSEN: self.left_out, REFERENCE: self.reference}
         first = dict(each.items() if self.chosen else reversed(each.items()))  # what `find` will be run with
         return {name: _expected(ious) for name, ious in {**first, **self.controls}.items()}
 
@@ -99,8 +101,9 @@ class Calibration:
             else f"{REFERENCE} is kept: {best} fits the {len(self.left_out)} boxed images best, but not surely "
             f"better ({gain})."
         )
+        names = {} if self.chosen else {CHOSEN: f"{best}, not taken"}
         rows = [
-            f"{name}: {row['found']:.0f} % found at IoU 0.5 ({row['found_interval'][0]:.0f} to "
+            f"{names.get(name, name)}: {row['found']:.0f} % found at IoU 0.5 ({row['found_interval'][0]:.0f} to "
             f"{row['found_interval'][1]:.0f}), mean IoU {row['iou']:.2f} ({row['iou_interval'][0]:.2f} to "
             f"{row['iou_interval'][1]:.2f})"
             for name, row in self.rows().items()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from boxless.gan import Loss, Norm, Penalty, Preset, Recipe, recipe
 from boxless.runtime.device_options import Precision
 from boxless.runtime.errors import UsageError
-from boxless.runtime.toml_settings import require_positive
+from boxless.runtime.toml_settings import require_positive, require_side
 
 Reading = Literal["cam", "ddt", "border", "smoothgrad", "position"]
 Finer = Literal["none", "shift", "stride"]
@@ -100,6 +100,7 @@ class GanTraining:
             raise UsageError(
                 f"The size is {self.size} pixels; a GAN needs a power of two from 16, such as 32, 64 or 128."
             )
+        require_side(size=self.size)
         above_zero = ("iterations", "log_every", "save_every", "width", "batch_size", "workers")
         require_positive(**{name: getattr(self, name) for name in above_zero})
 

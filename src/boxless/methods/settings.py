@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from boxless.data.resizing import Resizing
 from boxless.runtime.device_options import Precision, current_names
 from boxless.runtime.errors import UsageError
-from boxless.runtime.toml_settings import check_values, require_positive, to_toml
+from boxless.runtime.toml_settings import check_values, require_positive, require_side, to_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,9 @@ class Training:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that no run can have."""
-        above_zero = ("epochs", "batch_size", "size", "stride", "workers", "devices", "nodes", "lr")
+        above_zero = ("epochs", "batch_size", "stride", "workers", "devices", "nodes", "lr")
         require_positive(**{name: getattr(self, name) for name in above_zero})
+        require_side(size=self.size, resize=self.resize)
         for name in ("momentum", "weight_decay", "memory", "seed", "head_factor"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more.")

@@ -10,6 +10,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from boxless.runtime.errors import BoxlessError, UsageError
 
+LARGEST_SIDE = 4096
+"""Pixels beyond which the features of one image fit no machine's memory."""
+
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Flat plain values as TOML lines; None is left out."""
@@ -55,6 +58,14 @@ def require_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and value <= 0:
             raise UsageError(f"{name} is {value}; expected more than 0.")
+
+
+def require_side(**sides: int | None) -> None:
+    """Raise UsageError for a side of images in pixels that is 0 or less, or too large for any network; None is none."""
+    require_positive(**sides)
+    for name, side in sides.items():
+        if side is not None and side > LARGEST_SIDE:
+            raise UsageError(f"{name} is {side}; expected {LARGEST_SIDE} pixels at most.")
 
 
 def _fits(value: Any, wanted: Any) -> bool:
