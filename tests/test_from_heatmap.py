@@ -96,3 +96,16 @@ def test_multiple_gives_every_object_largest_first():
 def test_nothing_is_found_in_a_flat_map():
     boxes, scores = find_boxes(np.full((4, 4), 3.0, np.float32), (40, 30), 0.2)
     assert boxes.shape == (0, 4) and scores.shape == (0,)
+
+
+@pytest.mark.parametrize("normalisation", ["minmax", "none"])
+@pytest.mark.parametrize("multiple", [False, True])
+def test_no_box_has_a_lower_score_than_was_asked_for(normalisation, multiple):
+    heat = np.zeros((12, 12), np.float32)
+    heat[2:6, 2:6] = 0.6
+    heat[8:10, 8:10] = 1.0
+    how = {"normalisation": normalisation, "multiple": multiple, "min_size": 0.0}
+    _, scores = find_boxes(heat, (12, 12), 0.3, **how)
+    limit = float(scores[0]) + 0.01
+    kept, left = find_boxes(heat, (12, 12), 0.3, min_score=limit, **how)
+    assert len(kept) == (scores >= limit).sum() < len(scores) and (left >= limit).all()

@@ -91,21 +91,21 @@ def find_boxes(
     The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range). With
     `multiple` a box for each object, largest first: what touches is split, by dips of `saddle` (see `instances`), and
     what is torn is joined. Boxes smaller than `min_size` or larger than `max_size` per cent of the image are left out,
-    those whose score is below `min_score` as well, and of two whose IoU is above `overlap` the one with the lower
-    score. The score is the mean of the normalised map over the object, for several as `instances` has it. Raises
-    UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at
-    its threshold alone.
+    and of two whose IoU is above `overlap` the one with the lower score. In either case no box has a score below
+    `min_score`. The score is the mean of the normalised map over the object, for several as `instances` has it. Raises
+    UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at its threshold alone.
     """
     warm = normalise(heat, normalisation)
     check_instances(overlap, min_size, max_size, min_score)
     if not multiple or normalisation == "none":  # whose levels mean what they are, not more or less than a peak
         boxes, scores = component_boxes(warm, size, threshold)
-        return (boxes, scores) if multiple else (boxes[:1], scores[:1])
-    from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
+        boxes, scores = (boxes, scores) if multiple else (boxes[:1], scores[:1])
+    else:
+        from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
 
-    boxes, scores = instance_boxes(
-        warm, size, threshold, saddle=saddle, overlap=overlap, min_size=min_size, max_size=max_size
-    )
+        boxes, scores = instance_boxes(
+            warm, size, threshold, saddle=saddle, overlap=overlap, min_size=min_size, max_size=max_size
+        )
     return boxes[scores >= min_score], scores[scores >= min_score]
 
 

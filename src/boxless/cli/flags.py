@@ -97,7 +97,7 @@ class Search(Inference):
     max_size: float = MAX_SIZE
     """With --multiple: no box above this many per cent of the image."""
     min_score: float = 0.0
-    """With --multiple: no box whose score is below this, 0 to 1; the report of evaluate shows what scores are worth."""
+    """No box whose score is below this, 0 to 1; the report of evaluate shows what scores are worth."""
     devices: int = 1
     """Processes on each machine, each with a processor's share or a GPU of its own; ddt gives each whole categories."""
     nodes: int = 1

@@ -158,9 +158,9 @@ def predict_folder(
     what `write_boxes` and `Shards.begin` raise. `multiple` and the three after it are as for `find_boxes`.
     """
     check_instances(overlap, min_size, max_size, min_score)
-    several: dict[str, Any] = {"multiple": multiple}
+    several: dict[str, Any] = {"multiple": multiple} | ({"min_score": min_score} if min_score else {})
     if multiple:
-        several |= {"overlap": overlap, "min_size": min_size, "max_size": max_size, "min_score": min_score}
+        several |= {"overlap": overlap, "min_size": min_size, "max_size": max_size}
     if not dataset.samples:
         raise BoxlessError(f"No image in {dataset.source.root}. Expected jpg, png, webp, bmp, gif or tif files.")
     work = _Search(predictor, dataset, out, format, report=report, several=several)
