@@ -45,7 +45,6 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 REFUSED = {
-    "a row twice": (f"{HEAD}\n{ROW}\n{ROW}\n", "line 3 repeats the box of line 2. Remove one of them."),
     "two classes": (f"{HEAD}\n{ROW}\na/1.png,b,60,40,5,5,9,9\n", "line 3: a/1.png is of class 'b' here, and of 'a'"),
     "two sizes": (
         f"{HEAD}\n{ROW}\na/1.png,a,60,41,5,5,9,9\n",
@@ -75,8 +74,9 @@ def test_check_reports_every_row_that_the_others_refuse_and_judges_the_rest(phot
     rows = [ROW, ROW, "a/1.png,b,60,40,5,5,9,9", "a/2.png,a,60,40,1,2,30,x", "a/2.png,a,60,40,70,2,80,20"]
     (photos / "boxes.csv").write_text("\n".join([HEAD, *rows, ""]))
     found = check(photos)
-    assert [sentence.partition("line ")[2][0] for sentence in (*found.unreadable, *found.bad_rows)] == ["3", "4", "5"]
-    assert dict(found.wrong_boxes) == {"outside": ["a/2.png"]} and found.boxes == 2
+    told = (*found.repeated, *found.unreadable, *found.bad_rows)
+    assert [sentence.partition("line ")[2][0] for sentence in told] == ["3", "4", "5"]
+    assert dict(found.wrong_boxes) == {"outside": ["a/2.png"]} and found.boxes == 3
 
 
 def test_sizes_come_from_the_images_where_the_file_has_none(photos: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_one_bad_row_of_many_is_left_out_and_named_unless_it_is_strict(
         with pytest.raises(BoxlessError) as error:
             read(photos)
         assert words in str(error.value)
-    for contradiction in ("a row twice", "two classes", "two sizes"):
+    for contradiction in ("two classes", "two sizes"):
         (photos / "boxes.csv").write_text(REFUSED[contradiction][0] + good)
         with pytest.raises(BoxlessError):
             read_data(photos)

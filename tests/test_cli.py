@@ -221,6 +221,21 @@ def test_wrong_usage_is_exit_2_with_a_hint(scenes, capfd):
         assert "Traceback" not in out + err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["find"], "boxless find needs PHOTOS. `boxless find --help` says"),
+        (["review", "found"], "boxless review needs PHOTOS."),
+        (["train", "cam"], "boxless train cam needs DATA."),
+        (["calibrate", "photos"], "boxless calibrate needs --boxes."),
+        (["find", "photos", "--size"], "--size requires an argument"),
+    ],
+)
+def test_an_argument_that_is_missing_is_called_as_usage_has_it(capfd, words, said):
+    code, out, err = run(capfd, *words, "--json")
+    assert code == 2 and said in json.loads(out)["error"] and said.split()[-1] in err
+
+
 def test_debug_shows_the_traceback(tmp_path):
     from boxless.runtime.errors import BoxlessError
 

@@ -69,10 +69,11 @@ def annotation_of_coco(file: str) -> Plant:
 
 def boxes_csv(root: Path) -> None:
     rows = ["image,class,width,height,x0,y0,x1,y1\n"]
-    for split, images in MANY.items():
-        for name, ((width, height), [(label, box)]) in images.items():
-            picture(root / split / label / name, (width, height))
-            rows.append(f"{split}/{label}/{name},{label},{width},{height},{','.join(map(str, box))}\n")
+    for split, images in layouts_written.IMAGES.items():
+        for name, (size, boxes) in images.items():
+            picture(root / split / name, size)
+            sides = [f"{label},{size[0]},{size[1]},{','.join(map(str, box))}" for label, box in boxes]
+            rows += [f"{split}/{name},{row}\n" for row in sides]
     put(root / "boxes.csv", "".join(rows))
 
 
@@ -83,7 +84,9 @@ def lists_of_wsol(root: Path) -> None:
     put(root / "image_ids.txt", "".join(f"cat/{name}\n" for name in images))
     put(root / "class_labels.txt", "".join(f"cat/{name},0\n" for name in images))
     put(root / "image_sizes.txt", "".join(f"cat/{name},60,40\n" for name in images))
-    put(root / "localization.txt", "".join(f"cat/{name},{number},2,30,31\n" for number, name in enumerate(images)))
+    boxes = {name: boxes for images in layouts_written.IMAGES.values() for name, (_, boxes) in images.items()}
+    rows = [f"cat/{name},{','.join(map(str, box))}\n" for name, found in boxes.items() for _, box in found]
+    put(root / "localization.txt", "".join(rows))
 
 
 def cub(root: Path) -> None:
@@ -136,7 +139,7 @@ BAD: dict[str, tuple[Plant, str]] = {
     "cvat": (inside("annotations.xml", "</image>", '<box label="cat" xtl="x"/>'), "image 12: expected numbers"),
     "imagefolder": (added("train/metadata.jsonl", "{\n"), "line 7: not JSON"),
     "imagefolder csv": (added("train/metadata.csv", 't1.png,"[{"\n'), "objects is not JSON"),
-    "boxes.csv": (added("boxes.csv", "train/cat/t0.png,cat,60,40,1,2,30,x\n"), "line 14: expected numbers"),
+    "boxes.csv": (added("boxes.csv", "train/t0.png,cat,60,40,1,2,30,x\n"), "line 14: expected numbers"),
     "lists of wsol": (added("localization.txt", "cat/t0.png,1,2,3,d\n"), "line 13: expected numbers"),
     "CUB": (added("bounding_boxes.txt", "3 1 2 x 4\n"), "line 13: expected numbers"),
     "shards": (lambda root: shards(root, [[1, 2, "x", 4]]), "t0 in the shards of"),
@@ -155,7 +158,7 @@ ABSENT: dict[str, tuple[Plant, str]] = {
     "cvat": (removed("t3.png"), "t3.png"),
     "imagefolder": (added("train/metadata.jsonl", json.dumps(METADATA | {"file_name": GONE}) + "\n"), GONE),
     "imagefolder csv": (removed("t3.png"), "t3.png"),
-    "boxes.csv": (added("boxes.csv", "train/cat/gone.png,cat,60,40,1,2,30,9\n"), GONE),
+    "boxes.csv": (added("boxes.csv", "train/gone.png,cat,60,40,1,2,30,9\n"), GONE),
     "lists of wsol": (removed("t0.png"), "t0.png"),
     "CUB": (removed("t0.png"), "t0.png"),
 }
@@ -227,7 +230,39 @@ def test_an_image_that_is_not_there_is_left_out_and_named(
     assert all(sample.boxes is not None for sample in data.samples)
     found = check(tmp_path / "data")
     assert len(found.absent) == 1 and not found.unreadable and not found.bad_rows
-    assert "1 image that annotations name is not there" in "\n".join(to_look_at(found))
+    assert "1 image named by annotations and not there." in "\n".join(to_look_at(found))
+
+
+@pytest.mark.parametrize("layout", sorted(WRITERS.keys() - {"CUB", "shards"}))  # CUB has one box an image
+def test_a_box_that_is_there_twice_counts_once(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    size, boxes = MANY["train"]["t4.png"]
+    monkeypatch.setitem(MANY["train"], "t4.png", (size, boxes * 2))
+    WRITERS[layout](tmp_path / "data")
+    for read in readers_of(tmp_path / "data").values():
+        judge(read, "1 box is there twice", "repeats the box of", caplog)
+    found = [sample.boxes for sample in read_data(tmp_path / "data", "all").samples]
+    assert [0 if boxes is None else len(boxes) for boxes in found] == [1] * 12
+    assert "1 box that an image has twice" in "\n".join(to_look_at(check(tmp_path / "data")))
+
+
+def test_boxes_of_two_classes_in_one_place_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = (1, 2, 30, 31)
+    monkeypatch.setitem(MANY["train"], "t4.png", ((60, 40), [("cat", box), ("dog", box)]))
+    LAYOUTS["coco 2017"][0](tmp_path)
+    boxes = next(sample.boxes for sample in read_data(tmp_path, "train").samples if "t4" in sample.name)
+    assert boxes is not None and len(boxes) == 2
+
+
+def test_a_file_in_the_current_folder_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    boxes_csv(tmp_path)
+    BAD["boxes.csv"][0](tmp_path)
+    monkeypatch.chdir(tmp_path)
+    read_data(Path(), "all")
+    assert "left out. boxes.csv, line 14: expected numbers" in caplog.text
 
 
 def test_no_layout_is_missing_above() -> None:

@@ -55,7 +55,12 @@ def dataset_of(
     names = list(classes) if classes is not None else in_order(occurring)
     label_of = {name: label for label, name in enumerate(names)}
     samples = [
-        annotated(image.name, label_of.get(image.class_name), [box for _, box in image.objects], image.size)
+        annotated(
+            image.name,
+            label_of.get(image.class_name),
+            [box._replace(label=name) for name, box in image.objects],
+            image.size,
+        )
         for image in listed
         if split is None or image.split == split
     ]

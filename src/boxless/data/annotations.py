@@ -19,7 +19,7 @@ from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
 from boxless.data.images import read_size
 from boxless.data.rows import Rows
 from boxless.data.sources import Source, open_source, place_of
-from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
+from boxless.runtime.errors import BoxlessError, BrokenImageError, brief, number_of
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +120,10 @@ def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size:
 def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     """What a parser gave, with the boxes cut off at the edges of their pictures.
 
-    A row that cannot be (no numbers, a box that is empty or outside of its picture) and an image that is named and not
-    there are left out, counted and logged with their place. Raises BoxlessError for the first contradiction of the
-    annotations, for such a row or image with `strict`, and where the rows are more than one in FEW_BAD: then the whole
-    is not what it is taken for.
+    A row that cannot be (no numbers, a box that is empty or outside of its picture), a box that is there twice and an
+    image that is named and not there are left out, counted and logged with their place. Raises BoxlessError for the
+    first contradiction of the annotations, for each of these with `strict`, and where the rows that cannot be are more
+    than one in FEW_BAD: then the whole is not what it is taken for.
     """
     for sentence in contradictions(dataset):
         raise BoxlessError(sentence)
@@ -131,16 +131,19 @@ def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     for sample in dataset.samples:
         samples.append(_checked(sample, dataset.source, bad) if sample.written else sample)
     rows = len(dataset.bad_rows) + sum(len(sample.written) for sample in dataset.samples)
-    absent = list(dataset.absent.values())
+    absent, twice = list(dataset.absent.values()), repeated(dataset)
     if bad and (strict or len(bad) * FEW_BAD > rows):
         raise BoxlessError(bad[0])
     if absent and strict:
         raise BoxlessError(absent[0] + (f" {len(absent)} images are missing." if len(absent) > 1 else ""))
+    if twice and strict:
+        raise BoxlessError(f"{twice[0]} Remove one of them.")
     if bad:
         log.warning("%d of %d boxes cannot be and are left out. %s", len(bad), rows, first_of(bad))
     if absent:
-        missing = "1 image is" if len(absent) == 1 else f"{len(absent)} images are"
-        log.warning("%s not there and left out with what is said of it. %s", missing, first_of(absent))
+        log.warning("%s not there and left out. %s", number_of(len(absent), "image is", "images are"), first_of(absent))
+    if twice:
+        log.warning("%s there twice and count once. %s", number_of(len(twice), "box is", "boxes are"), first_of(twice))
     return replace(dataset, samples=samples, bad_rows=(), absent={})
 
 
@@ -170,7 +173,7 @@ def _checked(sample: Sample, source: Source, bad: list[str]) -> Sample:
         except BoxlessError as error:
             raise BoxlessError(f"{far.where}: {error}") from error
     boxes = []
-    for one in sample.written:
+    for one in _once(sample):
         try:
             boxes.append(checked_box(*one.box, sample.size, one.where))
         except BoxlessError as error:
@@ -180,7 +183,22 @@ def _checked(sample: Sample, source: Source, bad: list[str]) -> Sample:
 
 def sound_boxes(sample: Sample) -> list[WrittenBox]:
     """Those of the boxes as they are written that `checked` keeps."""
-    return [one for one in sample.written if not fault(one.box, sample.size)]
+    return [one for one in _once(sample) if not fault(one.box, sample.size)]
+
+
+def _once(sample: Sample) -> list[WrittenBox]:
+    """The boxes of an image, each of a class once."""
+    return list({(one.box, one.label): one for one in reversed(sample.written)}.values())[::-1]
+
+
+def repeated(dataset: Dataset) -> list[str]:
+    """A sentence for each box that an image has twice."""
+    sentences = []
+    for sample in dataset.samples:
+        first = {(one.box, one.label): one for one in reversed(sample.written)}
+        others = [(one, first[one.box, one.label]) for one in sample.written]
+        sentences += [f"{one.where} repeats the box of {other.where}." for one, other in others if one is not other]
+    return sentences
 
 
 def check_size(sample: Sample, size: Size) -> None:

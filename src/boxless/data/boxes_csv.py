@@ -33,11 +33,11 @@ class Annotation:
 
     label: tuple[str, str] = ("", "")
     size: tuple[Size | None, str] = (None, "")
-    boxes: dict[Box, WrittenBox] = field(default_factory=dict)
+    boxes: list[WrittenBox] = field(default_factory=list)
 
     def sample(self, name: str, label: int | None) -> Sample:
         """The image of this name, with the number of its class."""
-        return annotated(name, label, list(self.boxes.values()), self.size[0])
+        return annotated(name, label, self.boxes, self.size[0])
 
 
 def parse_boxes_csv(path: Path) -> Dataset:
@@ -57,12 +57,12 @@ def read_rows(
 
     `pictures` are the images there.
 
-    A file may repeat what another one says, but not itself. Raises BoxlessError for a file that is not csv.
+    What one file says and an earlier one, too, counts once. Raises BoxlessError for a file that is not csv.
     """
     known: defaultdict[str, Annotation] = defaultdict(Annotation)
     told = Rows()
     for file in files:
-        where, lines = place_of(file, source), dict[tuple[str, Box], int]()
+        where, before = place_of(file, source), {(name, one.box) for name in known for one in known[name].boxes}
         text = source.read(file).decode("utf-8-sig", "surrogateescape")  # a name has the bytes that its file has
         foreign = FOREIGN.search(text) is not None
         head = text.partition("\n")[0]
@@ -78,7 +78,7 @@ def read_rows(
                         raise BoxlessError(f"{where}, line {rows.line_num} is not UTF-8 text. Save it as UTF-8.")
                     row = dict.fromkeys((*COLUMNS, "score", "source"), "") | dict(zip(columns, values, strict=False))
                     with told.row():
-                        _add(row, where, rows.line_num, known, lines, pictures)
+                        _add(row, f"{where}, line {rows.line_num}", known, before, pictures)
         except csv.Error as error:
             raise BoxlessError(f"{where}, line {rows.line_num}: not csv ({error}).") from error
     return known, told
@@ -93,14 +93,13 @@ def _readable(values: list[str], pictures: Collection[str] | None) -> bool:
 
 def _add(
     row: dict[str, str],
-    file: str,
-    line: int,
+    where: str,
     known: defaultdict[str, Annotation],
-    lines: dict[tuple[str, Box], int],
+    before: Collection[tuple[str, Box]],
     pictures: Collection[str] | None,
 ) -> None:
     """Add one row to what is known; raises BoxlessError for one that cannot be or says something else than before."""
-    where, name = f"{file}, line {line}", row["image"]
+    name = row["image"]
     if pictures is None or name not in pictures:
         name = plain_name(name)
     if pictures is not None and name not in pictures:
@@ -122,10 +121,8 @@ def _add(
     one.size = one.size if one.size[0] or not size else (size, where)
     if any(sides):
         box = x0, y0, x1, y1
-        if (name, box) in lines:
-            raise ContradictionError(f"{where} repeats the box of line {lines[name, box]}. Remove one of them.")
-        lines[name, box] = line
-        one.boxes.setdefault(box, WrittenBox(box, where, row["source"], score_of(row["score"])))
+        if (name, box) not in before:
+            one.boxes.append(WrittenBox(box, where, row["source"], score_of(row["score"])))
 
 
 def _size(row: dict[str, str], where: str) -> Size | None:

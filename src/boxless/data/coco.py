@@ -134,7 +134,7 @@ def _annotations(
             if box is not None and entry.get("iscrowd"):
                 crowds[image].append(box)
             elif box is not None:
-                boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score"))))
+                boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score")), label=str(category)))
     return labels, boxes, crowds
 
 

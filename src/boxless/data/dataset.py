@@ -26,6 +26,8 @@ class WrittenBox(NamedTuple):
     source: str = ""
     """Who found it."""
     score: float | None = None
+    label: str = ""
+    """Its class, where an image may have objects of several."""
 
 
 @dataclass(frozen=True, slots=True)
