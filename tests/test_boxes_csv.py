@@ -75,7 +75,7 @@ def test_check_reports_every_row_that_the_others_refuse_and_judges_the_rest(phot
     rows = [ROW, ROW, "a/1.png,b,60,40,5,5,9,9", "a/2.png,a,60,40,1,2,30,x", "a/2.png,a,60,40,70,2,80,20"]
     (photos / "boxes.csv").write_text("\n".join([HEAD, *rows, ""]))
     found = check(photos)
-    assert [sentence.partition("line ")[2][0] for sentence in found.unreadable] == ["3", "4", "5"]
+    assert [sentence.partition("line ")[2][0] for sentence in (*found.unreadable, *found.bad_rows)] == ["3", "4", "5"]
     assert dict(found.wrong_boxes) == {"outside": ["a/2.png"]} and found.boxes == 2
 
 
@@ -160,19 +160,20 @@ def found_bad(photos: Path, text: str) -> int:
     """What `check` says of the rows, which are the same for it."""
     (photos / "boxes.csv").write_text(text)
     found = check(photos)
-    return len(found.unreadable) + sum(len(names) for kind, names in found.wrong_boxes.items() if kind != "tiny")
+    return len(found.bad_rows) + sum(len(names) for kind, names in found.wrong_boxes.items() if kind != "tiny")
 
 
-def test_an_image_that_is_not_there_is_one_bad_row(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [f"a/2.png,a,60,40,{x0},2,40,20\n" for x0 in range(38)]
-    bad = [f"a/{number}.png,a,60,40,1,2,30,20\n" for number in range(3, 7)]
-    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *rows, *bad]))
-    boxes = read_data(photos).samples[1].boxes
-    assert boxes is not None and len(boxes) == 38
-    assert "4 of 42 boxes" in caplog.text and "line 40 names the image 'a/3.png'" in caplog.text
-    assert "line 42" in caplog.text and "line 43" not in caplog.text and "Then 1 more." in caplog.text
-    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *rows, *bad, *bad[:1]]))
-    with pytest.raises(BoxlessError, match=r"line 40 names the image 'a/3\.png'"):  # so many are no slips
+def test_images_that_are_not_there_are_counted_however_many_they_are(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = [f"a/{number}.png,a,60,40,{x0},2,30,20\n" for number in range(3, 7) for x0 in (1, 2)]
+    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *gone, f"{ROW}\n"]))
+    boxes = read_data(photos).samples[0].boxes
+    assert boxes is not None and len(boxes) == 1
+    assert "4 images are not there" in caplog.text and "line 2 names the image 'a/3.png'" in caplog.text
+    assert "line 6" in caplog.text and "line 8" not in caplog.text and "Then 1 more." in caplog.text
+    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *gone]))
+    with pytest.raises(BoxlessError, match=r"line 2 names .* None of the 4 images .* names such as a/1\.png\."):
         read_data(photos)
 
 

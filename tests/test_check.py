@@ -152,7 +152,10 @@ def test_classes_without_a_pair_and_images_without_a_class(data: Path) -> None:
 def test_annotations_that_cannot_be_read_are_told_and_the_images_are_looked_at_all_the_same(data: Path) -> None:
     (data / "boxes_train.csv").write_text("image,x0,y0,x1,y1\ntrain/beetle/missing.jpg,1,2,3,4\n")
     found = check(data)
-    assert len(found.unreadable) == 2 and "missing.jpg" in said(found) and said(found).count("not read") == 1
+    assert list(found.absent) == ["train/beetle/missing.jpg"] and "1 image that annotations name is not" in said(found)
+    (data / "boxes_train.csv").write_text("image,x0,y0\n")
+    found = check(data)
+    assert len(found.unreadable) == 2 and "no column x1" in said(found) and said(found).count("not read") == 1
     assert found.readable == found.images > 0 and set(found.classes) == {"beetle", "star"}
 
 

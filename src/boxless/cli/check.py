@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boxless.cli import console
+from boxless.data.annotations import first_of
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
 from boxless.data.dataset import NO_CLASS
 from boxless.data.near_duplicates import NEAR
@@ -109,6 +110,11 @@ def to_look_at(findings: Findings) -> Iterator[str]:
     """What is wrong or might be, with what to do about it."""
     for sentence in dict.fromkeys(findings.unreadable):
         yield f"The annotations were not read: {sentence}"
+    if bad := findings.bad_rows:
+        yield f"{_count(len(bad), 'box', 'boxes')} that cannot be{LEFT_OUT}. {first_of(bad)}"
+    if absent := list(findings.absent.values()):
+        verb = "is" if len(absent) == 1 else "are"
+        yield f"{_count(len(absent), 'image')} that annotations name {verb} not there. {first_of(absent)}"
     if findings.broken:
         reasons = [reason.rstrip(".") for reason in findings.broken.values()]
         yield f"{_count(len(reasons), 'image')} cannot be read, and will be skipped: {_some(reasons, '; ')}."
@@ -136,9 +142,10 @@ def to_look_at(findings: Findings) -> Iterator[str]:
         yield f"Other files, which are ignored: {_some(kinds)}."
 
 
+LEFT_OUT = ", left out and named where one in ten or fewer are so, else refused"
 WRONG = {
-    "empty": "a box whose corners are swapped or equal, which is refused; x0 < x1 and y0 < y1 are expected",
-    "outside": "a box wholly outside of the picture, which is refused",
+    "empty": f"a box whose corners are swapped or equal{LEFT_OUT}; x0 < x1 and y0 < y1 are expected",
+    "outside": f"a box wholly outside of the picture{LEFT_OUT}",
     "reaching out": "a box that reaches out of the picture; it is cut off at the edge",
     "stated for another size": "another size than the annotation states (turned by EXIF, or resized since?)",
     "tiny": f"a box thinner than a {PLACES}th of the picture, which is less than one place of a heat map",

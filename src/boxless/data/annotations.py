@@ -8,7 +8,8 @@ names the file and the place in it.
 import logging
 import math
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
 from boxless.data.images import read_size
-from boxless.data.sources import Source, open_source
+from boxless.data.rows import Rows
+from boxless.data.sources import Source, open_source, place_of
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 log = logging.getLogger(__name__)
@@ -28,14 +30,10 @@ MOST_CLASSES = 1_000_000
 """A class with a higher number is damage; a list of so many names would fill the memory."""
 
 FEW_BAD, NAMED = 10, 3
-"""Rows of which one may be bad; bad ones that are named."""
+"""Rows of which one may be bad; bad ones, or images that are not there, that are named."""
 
 LARGEST = 1e9
 """No pixel, side or label of a picture is beyond this; float32, in which boxes are kept, has no place for it either."""
-
-
-class ContradictionError(BoxlessError):
-    """Two rows of annotations that cannot both be right."""
 
 
 def numbers(values: Sequence[object], where: str) -> list[float]:
@@ -122,9 +120,10 @@ def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size:
 def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     """What a parser gave, with the boxes cut off at the edges of their pictures.
 
-    A row that cannot be (no numbers, an image that is not there, a box that is empty or outside of its picture) is left
-    out, counted and logged with its place. Raises BoxlessError for the first contradiction of the annotations, and for
-    such a row with `strict`, or where it is more than one in FEW_BAD: then the whole is not what it is taken for.
+    A row that cannot be (no numbers, a box that is empty or outside of its picture) and an image that is named and not
+    there are left out, counted and logged with their place. Raises BoxlessError for the first contradiction of the
+    annotations, for such a row or image with `strict`, and where the rows are more than one in FEW_BAD: then the whole
+    is not what it is taken for.
     """
     for sentence in contradictions(dataset):
         raise BoxlessError(sentence)
@@ -132,17 +131,23 @@ def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     for sample in dataset.samples:
         samples.append(_checked(sample, dataset.source, bad) if sample.written else sample)
     rows = len(dataset.bad_rows) + sum(len(sample.written) for sample in dataset.samples)
+    absent = list(dataset.absent.values())
     if bad and (strict or len(bad) * FEW_BAD > rows):
         raise BoxlessError(bad[0])
+    if absent and strict:
+        raise BoxlessError(absent[0] + (f" {len(absent)} images are missing." if len(absent) > 1 else ""))
     if bad:
-        more = f" Then {len(bad) - NAMED} more." if len(bad) > NAMED else ""
-        log.warning("%d of %d boxes cannot be and are left out. %s%s", len(bad), rows, " ".join(bad[:NAMED]), more)
-    return replace(dataset, samples=samples, bad_rows=())
+        log.warning("%d of %d boxes cannot be and are left out. %s", len(bad), rows, first_of(bad))
+    if absent:
+        missing = "1 image is" if len(absent) == 1 else f"{len(absent)} images are"
+        log.warning("%s not there and left out with what is said of it. %s", missing, first_of(absent))
+    return replace(dataset, samples=samples, bad_rows=(), absent={})
 
 
-def faults_of(dataset: Dataset) -> list[str]:
-    """What is wrong with the annotations as a whole and line by line, but for boxes and their pictures."""
-    return [*contradictions(dataset), *dataset.bad_rows]
+def first_of(sentences: Sequence[str]) -> str:
+    """The first few sentences, and how many more there are."""
+    more = f" Then {len(sentences) - NAMED} more." if len(sentences) > NAMED else ""
+    return f"{' '.join(sentences[:NAMED])}{more}"
 
 
 def contradictions(dataset: Dataset) -> list[str]:
@@ -200,48 +205,40 @@ def text_of(source: Source, name: str) -> str:
     try:
         return source.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BoxlessError(f"{name} in {source.root} is not UTF-8 text. Save it as UTF-8.") from error
+        raise BoxlessError(f"{place_of(name, source)} is not UTF-8 text. Save it as UTF-8.") from error
 
 
 def rows_of(
-    source: Source, name: str, columns: int, separator: str | None = None, *, most: int = 0
+    source: Source, name: str, columns: int, separator: str | None = None, *, most: int = 0, aside: Rows | None = None
 ) -> list[tuple[str, list[str]]]:
     """The non-empty lines of a list, split into `columns` values, each with "file, line n" for error messages.
 
     With `separator` None values are separated by white space; of `most` values the last one is the rest of the line.
-    Raises BoxlessError for a line with fewer values.
+    A line with fewer values is set aside in `aside`; without that, raises BoxlessError for it.
     """
     rows = []
     for number, line in enumerate(text_of(source, name).splitlines(), 1):
         if not line.strip():
             continue
         values = line.strip().split(separator, most - 1)
-        where = f"{name} in {source.root}, line {number}"
-        if len(values) < columns:
-            raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")
-        rows.append((where, values))
+        where = f"{place_of(name, source)}, line {number}"
+        with aside.row() if aside else nullcontext():
+            if len(values) < columns:
+                raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")
+            rows.append((where, values))
     return rows
 
 
-def require_images(wanted: Mapping[str, str], source: Source) -> None:
-    """Raises BoxlessError, naming the first and how many, unless the source has every image in `wanted` (-> where)."""
-    missing = wanted.keys() - set(source.names())
-    if missing:
-        first = next(name for name in wanted if name in missing)
-        others = f" ({len(missing)} of {len(wanted)} images are missing)" if len(missing) > 1 else ""
-        raise BoxlessError(
-            f"{wanted[first]} names the image {brief(first, 200)}, which is not in {source.root}{others}."
-        )
-
-
-def source_holding(name: str, places: Sequence[Path], where: str) -> Source:
-    """The first of `places` (folders or zips) that has the file `name`; raises BoxlessError naming the places."""
+def source_holding(names: Sequence[str], places: Sequence[Path], where: str) -> Source:
+    """The first of `places` (folders or zips) that has one of the files; raises BoxlessError naming the places."""
     for place in places:
-        if _is_file(place / name) or (place.is_file() and name in open_source(place).names()):
+        if any(_is_file(place / name) for name in names):
+            return open_source(place)
+        if place.is_file() and not {*names}.isdisjoint(open_source(place).names()):
             return open_source(place)
     looked = ", ".join(str(place) for place in places)
     raise BoxlessError(
-        f"{where} names the image {brief(name, 200)}, which is in none of {looked}. Say where the images are."
+        f"{where} names the image {brief(names[0], 200)}, which is in none of {looked}. Say where the images are."
     )
 
 

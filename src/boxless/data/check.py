@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boxless.data.annotations import fault, faults_of
+from boxless.data.annotations import contradictions, fault
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.file_names import class_folder, is_image, split_folders
 from boxless.data.folder import boxes_files, parse_data, splits, top_of
@@ -72,6 +72,10 @@ class Findings:
     """Images that no list or json names."""
     unreadable: list[str] = field(default_factory=list)
     """Why annotations could not be read, in sentences."""
+    bad_rows: list[str] = field(default_factory=list)
+    """The same for single rows, the others of which were read."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Images that annotations name and that are not there, with a sentence that says where."""
 
     @property
     def readable(self) -> int:
@@ -148,7 +152,9 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
     """The split with its boxes as they are written; the bare images where the annotations cannot be read."""
     try:
         dataset = parse_data(path, split or None)
-        findings.unreadable += faults_of(dataset)
+        findings.unreadable += contradictions(dataset)
+        findings.bad_rows = list(dict.fromkeys([*findings.bad_rows, *dataset.bad_rows]))
+        findings.absent |= dataset.absent
         return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":
@@ -307,4 +313,6 @@ def plain(findings: Findings) -> dict[str, Any]:
         "annotations not understood": findings.strange_annotations,
         "images that no list names": findings.unlisted,
         "annotations not read": findings.unreadable,
+        "rows left out": findings.bad_rows,
+        "images that are not there": findings.absent,
     }

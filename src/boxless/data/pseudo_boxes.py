@@ -12,8 +12,8 @@ from boxless.runtime.errors import BoxlessError
 def with_found(dataset: Dataset, path: Path) -> Dataset:
     """The images that `path` (what `read_truth` reads) has a box for, each with that box alone.
 
-    Of several boxes of an image the largest is taken. Raises BoxlessError for a file without boxes, for an image that
-    the data does not have, and when no image is left.
+    Of several boxes of an image the largest is taken. Raises BoxlessError for a file without boxes, and when no image
+    is left.
     """
     found = read_truth(path, dataset.source)
     known = {
@@ -23,13 +23,6 @@ def with_found(dataset: Dataset, path: Path) -> Dataset:
     }
     if not known:
         raise BoxlessError(f"{path} has no boxes. Expected those that `boxless find` or `boxless predict` wrote.")
-    there = set(dataset.source.names())
-    if unknown := [name for name in known if name not in there]:
-        example = dataset.samples[0].name if dataset.samples else "CLASS/img.jpg"
-        raise BoxlessError(
-            f"{path} has a box for {unknown[0]}, which is not in {dataset.source.root}. Expected boxes that were found "
-            f"in that folder, with names such as {example}."
-        )
     samples = []
     for sample in dataset.samples:
         if sample.name in known:

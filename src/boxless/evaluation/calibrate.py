@@ -129,7 +129,7 @@ class Calibration:
 def with_boxes(data: Dataset, path: Path, *, strict: bool = False) -> Dataset:
     """The folder's images with the boxes of an annotation file and no others; `strict` is as for `read_truth`.
 
-    Raises BoxlessError for boxes that cannot be, boxes of images that are not there, and fewer than FEWEST images.
+    Raises what `read_truth` raises, and BoxlessError for fewer than FEWEST images.
     """
     truth = read_truth(path, data.source, strict=strict)
     boxed = {
@@ -137,12 +137,7 @@ def with_boxes(data: Dataset, path: Path, *, strict: bool = False) -> Dataset:
         for name, boxes, size in zip(truth.names, truth.boxes, truth.sizes, strict=True)
         if boxes is not None and len(boxes)
     }
-    missing = sorted(boxed.keys() - {sample.name for sample in data.samples})
-    if missing:
-        raise BoxlessError(
-            f"{path} has boxes for {len(missing)} images that are not in {data.source.root}, the first is "
-            f"{missing[0]}. Expected names relative to that folder."
-        )
+    boxed = {sample.name: boxed[sample.name] for sample in data.samples if sample.name in boxed}
     if len(boxed) < FEWEST:
         raise BoxlessError(
             f"{path} has boxes for {len(boxed)} images, too few to choose by. Box {FEWEST} or more, "
