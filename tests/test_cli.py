@@ -265,10 +265,18 @@ def test_help_needs_no_torch_and_little_time():
         "    try: app.meta([*verb, '--help'])\n"
         "    except SystemExit: pass\n"
         "assert 'torch' not in sys.modules, 'help imported torch'\n"
+        "assert 'markdown_it' not in sys.modules, 'help was read as Markdown'\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
     assert "--epochs" in done.stdout and "--iterations" in done.stdout and "[default: lite0]" in done.stdout
+
+
+def test_help_is_wrapped_to_the_terminal_and_not_where_the_source_is(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "2000")
+    _, out, _ = run(capfd, "find", "--help")
+    option = next(line for line in out.splitlines() if "--method" in line)
+    assert "auto, the default" in option and "the time of auto. [choices: auto" in option
 
 
 @pytest.mark.parametrize(

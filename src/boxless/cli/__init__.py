@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from boxless import __version__
 from boxless.cli.former_flags import current_spelling
+from boxless.cli.help import WrappedHelp
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress, reporting_to
 
@@ -22,6 +23,8 @@ app = App(
     name="boxless",
     version=__version__,
     help="Find objects in images without box annotations, and measure honestly how well.",
+    help_format="plaintext",
+    help_formatter=WrappedHelp(),
     suppress_keyboard_interrupt=False,
     help_epilogue="Start with `boxless demo`, or with your own photos: `boxless find PHOTOS --out found --report`.",
 )
