@@ -68,6 +68,19 @@ class Localizer:
         ranked = logits.float().topk(min(RANKED, logits.shape[1]), dim=1).indices
         return heat.float().cpu(), ranked.cpu()
 
+    @property
+    def several(self) -> bool:
+        """Whether the network gives boxes with scores, of which its maps are drawn."""
+        return bool(getattr(self.network, "several", False))
+
+    @torch.inference_mode()
+    def detect(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch h w"], list[Float[Tensor, "_box 5"]]]:
+        """Images in 0..1 -> the maps of a network of `several`, and its boxes as `Detector.detect` gives them."""
+        found = self.network.detect(images.to(self.device))
+        return self.network.drawn(found).float().cpu(), [boxes.cpu() for boxes in found]
+
     def heatmap(
         self, images: Float[Tensor, "batch 3 height width"], labels: Int[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch h w"]:

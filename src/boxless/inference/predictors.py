@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, boxes_at
+from boxless.boxes.suppression import Found, given, in_pixels
 from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
@@ -64,6 +65,8 @@ class ImageHeatmap:
     ranked: tuple[int, ...] = ()
     notes: Notes = NOTHING
     """What a method without labels noticed about the image's category."""
+    found: Found | None = None
+    """The boxes in pixels, best first, of a detector, whose map is drawn from them."""
 
     @property
     def label(self) -> int | None:
@@ -102,8 +105,12 @@ class DivisiblePredictor(Predictor, Protocol):
 
 def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several: Any) -> Detections:
     """The boxes of one map, in pixels of its image; `several`: what `find_boxes` is asked for."""
-    boxes, scores = boxes_at(readout, mapped.heat, mapped.size, **several)
-    note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    if mapped.found is None:
+        boxes, scores = boxes_at(readout, mapped.heat, mapped.size, **several)
+        note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    else:
+        boxes, scores = given(mapped.found, mapped.size, **several)
+        note = "" if len(boxes) else "no box has a score that is high enough"
     return Detections(mapped.sample.name, mapped.size, boxes, scores, label, note)
 
 
@@ -131,16 +138,22 @@ class TrainedPredictor:
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps in the order of the data set."""
 
-        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
+        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor | None, list[Tensor] | None]:
             true = torch.tensor([sample.label for sample in batch.samples]) if labels else None
+            images = to_images(batch.pictures, self.how.device)
             with self.how.precision():
-                return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
+                if self.localizer.several:
+                    heat, found = self.localizer.detect(images)
+                    return batch, heat, None, found
+                return batch, *self.localizer.localize(images, true), None
 
         batches = self.how.stream(dataset, self.localizer.size, progress)
         with parallel_batches() as workers:
-            for batch, heat, ranked in prefetch(look, batches, workers=workers, window=workers + 1):
-                for index, sample in enumerate(batch.samples):
-                    yield ImageHeatmap(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
+            for batch, heat, ranked, found in prefetch(look, batches, workers=workers, window=workers + 1):
+                for index, (sample, size) in enumerate(zip(batch.samples, batch.sizes, strict=True)):
+                    classes = () if ranked is None else tuple(ranked[index].tolist())
+                    boxes = None if found is None else in_pixels(found[index].numpy(), size)
+                    yield ImageHeatmap(sample, size, heat[index].numpy(), classes, found=boxes)
                 progress.advance(len(batch.samples))
 
 
