@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 OTSU = "label-free: median"
 ROWS = {"at 0.54": "heat maps, fixed", "Otsu": OTSU, "transferred": "heat maps, transferred"}
 """The thresholds at which position is shown, and what the rows of hits begin with."""
+GANS = "30-gan-table-3-tiny28"
+READINGS = ("cam", "ddt", "border")
 FORM = "the form of 60"
 """How the map of the first form is named among those of the search."""
 
@@ -78,6 +80,23 @@ def search(folder: str) -> list[str]:
     return markdown_table(("map", *hits[0], "Otsu, above the first form"), rows)
 
 
+def beside_gans(folder: str) -> list[str]:
+    """Position beside the last states of SN-DCGAN in gan-table-3, the same images, at IoU 0.5."""
+    rows = []
+    for group, runs in by_group(folder).items():
+        cell = json.loads((HERE / "results" / GANS / f"sn-dcgan_{group}_plain_0.json").read_text(encoding="utf-8"))
+        result = cell["result"]
+        assert result["data"]["hash"] == runs[0]["data"]["hash"], f"{group}: not the same images"
+        mine = over(runs, ROWS["transferred"])[:, 1]
+        last = result["stages"][-1]["readings"]
+        hits = {reading: digits(last[reading]["maps"]["transferred"]) for reading in READINGS}
+        best = max(hits, key=lambda reading: float(hits[reading].mean()))
+        scores = [with_interval(one, 100) for one in (mine, *hits.values())]
+        gain = f"{signed(compare(mine, hits[best]), 100)}, {best}"
+        rows.append([group, str(len(mine)), *scores, gain])
+    return markdown_table(("group", "n", "position, no GAN", *READINGS, "above the GAN's best"), rows)
+
+
 def by_group(folder: str) -> dict[str, list[dict[str, Any]]]:
     """The runs of each group, in the order of their seeds."""
     groups = dict[str, list[dict[str, Any]]]()
@@ -97,11 +116,16 @@ def contrast(runs: list[dict[str, Any]]) -> Any:
     return np.mean([bits(run["contrast"]["hits"], "fixed") for run in runs], axis=0)
 
 
+def digits(score: dict[str, Any]) -> Any:
+    """Hits at IoU 0.5 of a score of gan-table-3."""
+    return np.array([int(digit) for digit in score["hits"]], float)
+
+
 def both(hits: Any) -> str:
     return f"{100 * hits[:, 1].mean():.1f} / {100 * hits.mean():.1f}"
 
 
-TABLES = {"results": results, "above": above, "search": search}
+TABLES = {"results": results, "above": above, "search": search, "gans": beside_gans}
 
 if __name__ == "__main__":
     main()
