@@ -164,6 +164,17 @@ def test_all_boxes_of_an_image_are_learnt(groups: Dataset, tmp_path: Path) -> No
     assert all(sample.boxes is not None and len(sample.boxes) == counts[sample.name] for sample in learnt.samples)
 
 
+def test_boxes_with_low_scores_are_in_doubt(groups: Dataset, tmp_path: Path) -> None:
+    scored = {"000.png": (0.9, 0.2), "001.png": (0.1,), "002.png": (0.8,)}
+    rows = [f"{name},a,48,48,{k},{k},20,20,{score}" for name, one in scored.items() for k, score in enumerate(one)]
+    (tmp_path / "found.csv").write_text("\n".join(["image,class,width,height,x0,y0,x1,y1,score", *rows]) + "\n")
+    learnt = with_found(groups, tmp_path / "found.csv", several=True).samples
+    assert [len(NONE if one.boxes is None else one.boxes) for one in learnt] == [1, 0, 1]
+    assert [len(NONE if one.crowds is None else one.crowds) for one in learnt] == [1, 1, 0]
+    targets = seen_boxes(learnt[0], (48, 48), 48, np.array([0.1, 0.2, 0.3]))
+    assert targets is not None and targets[:2, 4].sum() == 1 and (targets[:2, 2] > targets[:2, 0]).all()
+
+
 @settings(max_examples=30)
 @examples(st.integers(0, 10**6))
 def test_boxes_go_where_the_view_puts_their_pixels(seed: int) -> None:

@@ -37,6 +37,7 @@ from boxless.data.images import Picture
 from boxless.data.training_batches import Draw
 from boxless.methods.method import Heatmaps, Images, Labels, Logits, Method
 from boxless.methods.psol import SIDE, level_map
+from boxless.runtime.distributed import all_gather
 
 FINEST = 8
 """Pixels of the image per place of the finest map that is read."""
@@ -44,6 +45,8 @@ CANDIDATES, MOST = 400, 100
 """Boxes of an image before and after suppression."""
 OBJECT, UNSHAPED = 1.0, 0.5
 """Weights of boxes: an object, and one whose sides are not learnt; with 0 a box is neither that nor background."""
+FOLLOWS = 0.05
+"""The part of a step's mean score that the usual one takes over."""
 OVERLAP = 0.5
 """The IoU from which on two boxes are of one object."""
 
@@ -57,6 +60,8 @@ class DetectorLosses(NamedTuple):
     centreness: Tensor
     objects: Tensor
     """Boxes learnt per image."""
+    score: Tensor
+    """Their mean score."""
 
 
 class Places(NamedTuple):
@@ -105,10 +110,10 @@ class Detector(Method):
     Options:
         width: channels of the pyramid and the head.
         convs: convolutions before each output of the head.
-        round: epochs of the first round; after each further one of as many, the network's own boxes are learnt.
-        sure: score from which on a box that no found one confirms is learnt.
-        doubt: score below which a box is background.
-        keep: score below which a box is not given, unless it is the best of its image.
+        round: epochs of each round; from the second on, the network's own boxes are learnt.
+        sure: score from which on a box that no found one confirms is learnt, in parts of the learnt boxes' mean score.
+        doubt: the same, below which a box is background.
+        keep: the same, below which a box is not given, unless it is the best of its image.
     """
 
     kind = "regressor"
@@ -117,6 +122,8 @@ class Detector(Method):
     readout = Readout(0.5, "fixed: the level of the map that is the best box", "none")
     taught: Tensor
     """The round that the teacher is of."""
+    level: Tensor
+    """The usual score of a learnt box, followed through the training: how high scores get differs from run to run."""
 
     def __init__(
         self,
@@ -126,9 +133,9 @@ class Detector(Method):
         width: int = 64,
         convs: int = 2,
         round: int = 3,
-        sure: float = 0.5,
-        doubt: float = 0.2,
-        keep: float = 0.4,
+        sure: float = 1.0,
+        doubt: float = 0.5,
+        keep: float = 0.95,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -141,6 +148,7 @@ class Detector(Method):
         self.reader = Reader([channels for _, channels in coarsest.values()], width, convs)
         self.teacher = copy.deepcopy(self.reader).requires_grad_(False)
         self.register_buffer("taught", torch.zeros((), dtype=torch.long))
+        self.register_buffer("level", torch.zeros(()))
 
     @staticmethod
     def target(*sample: Any) -> Tensor | None:
@@ -166,9 +174,14 @@ class Detector(Method):
                 self.teacher.load_state_dict(self.reader.state_dict())
                 self.taught.fill_(turn)
             with torch.no_grad():
-                own = self.found(self.teacher(features, images.shape[-1]), self.doubt)
-            targets = _padded([merged(*pair, self.sure) for pair in zip(own, targets, strict=True)])
-        return losses(self.reader(features, images.shape[-1]), targets)
+                own = self.found(self.teacher(features, images.shape[-1]), self.doubt * float(self.level))
+            sure = self.sure * float(self.level)
+            targets = _padded([merged(*pair, sure) for pair in zip(own, targets, strict=True)])
+        told = losses(self.reader(features, images.shape[-1]), targets)
+        scores, count = torch.stack(all_gather(torch.stack([told.score * told.objects, told.objects]))).sum(0)
+        step = torch.where(self.level > 0, FOLLOWS, 1.0) * (count > 0)
+        self.level += step * (scores / count.clamp(min=1e-6) - self.level)
+        return told
 
     def found(self, places: Places, least: float) -> list[Float[Tensor, "box 5"]]:
         """The boxes of each image in pixels with their scores, the best first, of one object one."""
@@ -188,7 +201,8 @@ class Detector(Method):
         """Images 0..1 -> boxes in fractions of each image with their scores, the best first."""
         scale = 1 / torch.tensor([images.shape[-1]] * 4 + [1], device=images.device)
         found = self.found(self(images), 0.0)
-        return [one[: max(1, int((one[:, 4] >= self.keep).sum()))] * scale for one in found]
+        least = self.keep * self.level
+        return [one[: max(1, int((one[:, 4] >= least).sum()))] * scale for one in found]
 
     @torch.no_grad()
     def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
@@ -235,9 +249,12 @@ def losses(places: Places, targets: Float[Tensor, "batch box 5"]) -> DetectorLos
     centres = _centreness(places.anchors.expand_as(boxes)[shaped], wanted)
     central = F.binary_cross_entropy_with_logits(places.centreness[shaped], centres, reduction="none") * share[shaped]
     terms = focal[right | ~owned].sum(), overlap.sum(), central.sum()
-    objects = (targets[..., 4] > 0).sum() / len(targets)
+    best = torch.zeros_like(targets[..., 4]).scatter_reduce(1, owner, places.scores().detach() * shaped, "amax")
+    learnt = best > 0
+    objects = learnt.sum() / len(targets)
+    score = best.sum() / learnt.sum().clamp(min=1)
     classification, sides, centreness = (term.detach() for term in terms)
-    return DetectorLosses(torch.stack(terms).sum(), classification, sides, centreness, objects)
+    return DetectorLosses(torch.stack(terms).sum(), classification, sides, centreness, objects, score)
 
 
 def _centreness(anchors: Float[Tensor, "place 4"], boxes: Float[Tensor, "place 4"]) -> Float[Tensor, "place"]:
