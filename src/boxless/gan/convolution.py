@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 STRIPS = 8
 """Strips that a batch is laid out in: enough for threads to share."""
@@ -157,10 +158,11 @@ class _Relu(torch.autograd.Function):
         return maps
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (maps,) = ctx.saved_tensors
         kind = BITS[maps.dtype]
-        passed: Tensor = gradient.view(kind) * maps.view(kind).clamp_max(1)
+        passed: Tensor = maps.view(kind).clamp_max(1).mul_(gradient.view(kind))
         return passed.view(maps.dtype)
 
 
@@ -174,6 +176,7 @@ class _FoldedTanh(torch.autograd.Function):
         return images
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         (images,) = ctx.saved_tensors
         gradient = torch.ops.aten.tanh_backward(gradient, images) * inside(images[:1])
