@@ -95,6 +95,13 @@ the training half of smear and on made scenes with another seed; this is one loo
 `check` calls nearly the same as a training image. *One box* is `find` without `--multiple`; what stands below it, no
 method made.
 """
+DETECTOR = """## A detector and the boxes that taught it
+
+`benchmarks/detector.py`: what `find --multiple` found in the training images taught `train detector`, with its
+defaults; both then search the test images. Scored as above. Everything was chosen on training images alone, and each
+table is one look at the test images.
+"""
+TAUGHT = "detector minus find --multiple"
 SEVERAL_CONTROLS = ("one box", "whole image", "centred box", "another image's boxes")
 
 PROTOCOLS = """## The same maps under every protocol
@@ -131,23 +138,25 @@ def main() -> None:
     others = {
         name: content
         for name, content in results.items()
-        if "versions" in content and not {"measurement", "calibrated", "this minus before"} & content.keys()
+        if "versions" in content and not {"measurement", "calibrated", "this minus before", TAUGHT} & content.keys()
     }
     speeds = [benchmark(name, content) for name, content in others.items() if not name.endswith(("-check", "-engines"))]
     engines = [other_numbers(name, content) for name, content in others.items() if name.endswith("-engines")]
     checks = [benchmark(name, content) for name, content in others.items() if name.endswith("-check")]
+    taught = [compared_with_teacher(name, content) for name, content in results.items() if TAUGHT in content]
     many = [compared(name, content) for name, content in results.items() if "this minus before" in content]
     few = [calibrated(name, content) for name, content in results.items() if "calibrated" in content]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
     folders = [path for path in sorted(here.glob("[0-9]*")) if path.is_dir() and "-position-" not in path.name]
     tables = [table(folder) for folder in folders]
-    runs = [content for content in results.values() if content.get("method") == "position" and "hits" in content]
+    forms = sorted({name.partition("/")[0] for name in results if "-position-" in name and "/" in name})
     parts = [
         *measured,
         *([CALIBRATED, *few] if few else []),
         *([SEVERAL, *many] if many else []),
+        *([DETECTOR, *taught] if taught else []),
         POSITION,
-        *above_controls(runs),
+        *(line for form in forms for line in above_controls(form, results)),
         UNKNOWN,
         *by_set(results),
         *([TABLES, *tables] if tables else []),
@@ -217,11 +226,16 @@ def evaluation(name: str, content: dict[str, Any]) -> str:
     return "\n".join([*lines, *(detections(measured["detections"]) if "detections" in measured else []), ""])
 
 
-def above_controls(runs: list[dict[str, Any]]) -> list[str]:
-    """The lines of markdown that compare runs of position with their controls, a row for each category."""
+def above_controls(form: str, results: dict[str, Any]) -> list[str]:
+    """The lines of markdown that compare the runs of a folder with their controls, a row for each category."""
+    runs = [content for name, content in results.items() if name.startswith(f"{form}/")]
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         groups.setdefault(run["data"]["classes"][0], []).append(run)
+    network = runs[0]["network"]
+    looks = " and ".join(f"{scale:g}" for scale in network["options"].get("scales", [1]))
+    batches = network["settings"]["steps"]
+    told = f"[{form}](results/{form}/): {batches} batches of patches, images at {looks} times 64 pixels."
     rows, ps, means = [], [], []
     for group, seeds in groups.items():
         mine = np.mean([bits(seed["hits"], "label-free: median") for seed in seeds], axis=0)  # (image, delta)
@@ -240,7 +254,7 @@ def above_controls(runs: list[dict[str, Any]]) -> list[str]:
     half, mean, control = np.mean(means, axis=0)
     rows.append(
         [
-            "macro",
+            f"macro of {len(rows)}",
             "",
             f"{half:.1f}",
             f"{mean:.1f}",
@@ -252,7 +266,7 @@ def above_controls(runs: list[dict[str, Any]]) -> list[str]:
         ]
     )
     columns = ("group", "n", "IoU 0.5", "mean (95 %)", "seeds", "best control", "its mean", "above it (95 %)", "p")
-    return [*markdown_table(columns, rows), ""]
+    return [told, "", *markdown_table(columns, rows), ""]
 
 
 def by_set(results: dict[str, Any]) -> list[str]:
@@ -303,15 +317,30 @@ def detections(content: dict[str, Any]) -> list[str]:
 
 def compared(name: str, content: dict[str, Any]) -> str:
     """Several objects by this checkout and by another one."""
-    columns = ("AP.5", "AP.5:.95", "AR100", "recall at .7", "found minus true", "off by")
-    rows = []
-    for which in ("this", "before", *SEVERAL_CONTROLS):
-        found = content[which]
-        cells = [f"{found[column]:.1f}" for column in columns]
-        cells[0] += f" ({found['AP.5 low']:.1f} to {found['AP.5 high']:.1f})"
-        rows.append([which, *cells])
     gain = content["this minus before"]
     more = f"AP.5, this minus before: 95 % interval {gain['AP.5 low']:+.1f} to {gain['AP.5 high']:+.1f}"
+    return several_objects(name, content, ("this", "before", *SEVERAL_CONTROLS), more)
+
+
+def compared_with_teacher(name: str, content: dict[str, Any]) -> str:
+    """A detector and the boxes that taught it."""
+    gains = [f"{metric} {low:+.1f} to {high:+.1f}" for metric, (low, high) in content[TAUGHT].items()]
+    more = f"{content['training images']} training images; {TAUGHT}: 95 % intervals {', '.join(gains)}"
+    return several_objects(
+        name, content, ("detector", "find --multiple", "untrained network", "another image's boxes"), more
+    )
+
+
+def several_objects(name: str, content: dict[str, Any], which: tuple[str, ...], more: str) -> str:
+    """The table of several objects by each of `which`."""
+    columns = ("AP.5", "AP.5:.95", "AR100", "recall at .7", "found minus true", "off by")
+    rows = []
+    for one in which:
+        found = content[one]
+        cells = [f"{found[column]:.1f}" for column in columns]
+        for place, metric in enumerate(columns[: 2 if TAUGHT in content else 1]):
+            cells[place] += f" ({found[f'{metric} low']:.1f} to {found[f'{metric} high']:.1f})"
+        rows.append([one, *cells])
     head = f"### {content['data']} {content['split']}, {content['images']} images\n"
     told = f"{more}; `{content['command']}`; {machine(content)}; [json](results/{name}.json)"
     return "\n".join([head, *markdown_table(("", *columns), rows), f"\n{told}\n"])

@@ -9,11 +9,11 @@ from boxless.data.dataset import Dataset
 from boxless.runtime.errors import BoxlessError
 
 
-def with_found(dataset: Dataset, path: Path) -> Dataset:
+def with_found(dataset: Dataset, path: Path, *, several: bool = False, fewest: int = 1) -> Dataset:
     """The images that `path` (what `read_truth` reads) has a box for, each with that box alone.
 
-    Of several boxes of an image the largest is taken. Raises BoxlessError for a file without boxes, for an image that
-    the data does not have, and when no image is left.
+    Of several boxes of an image the largest is taken, or, for `several`, all. Raises BoxlessError for a file without
+    boxes, and when fewer than `fewest` images are left.
     """
     found = read_truth(path, dataset.source)
     known = {
@@ -23,21 +23,19 @@ def with_found(dataset: Dataset, path: Path) -> Dataset:
     }
     if not known:
         raise BoxlessError(f"{path} has no boxes. Expected those that `boxless find` or `boxless predict` wrote.")
-    there = set(dataset.source.names())
-    if unknown := [name for name in known if name not in there]:
-        example = dataset.samples[0].name if dataset.samples else "CLASS/img.jpg"
-        raise BoxlessError(
-            f"{path} has a box for {unknown[0]}, which is not in {dataset.source.root}. Expected boxes that were found "
-            f"in that folder, with names such as {example}."
-        )
     samples = []
     for sample in dataset.samples:
         if sample.name in known:
             size, boxes = known[sample.name]
             largest = int((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).argmax())
-            samples.append(replace(sample, size=size, boxes=boxes[largest : largest + 1]))
+            samples.append(replace(sample, size=size, boxes=boxes if several else boxes[largest : largest + 1]))
     if not samples:
         raise BoxlessError(f"{path} has no box for any of the {len(dataset)} training images of {dataset.source.root}.")
+    if len(samples) < fewest:
+        raise BoxlessError(
+            f"{path} has boxes for {len(samples)} of the {len(dataset)} training images. Expected boxes for {fewest} "
+            "or more: search more photographs first."
+        )
     return replace(dataset, samples=samples)
 
 
