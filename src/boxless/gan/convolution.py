@@ -18,9 +18,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 STRIPS = 8
 """Strips that a batch is laid out in: enough for threads to share."""
+SHORT = 32
+"""Rows of fewer numbers are laid side by side."""
 BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
 
 
@@ -157,10 +160,11 @@ class _Relu(torch.autograd.Function):
         return maps
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (maps,) = ctx.saved_tensors
         kind = BITS[maps.dtype]
-        passed: Tensor = gradient.view(kind) * maps.view(kind).clamp_max(1)
+        passed: Tensor = maps.view(kind).clamp_max(1).mul_(gradient.view(kind))
         return passed.view(maps.dtype)
 
 
@@ -174,6 +178,7 @@ class _FoldedTanh(torch.autograd.Function):
         return images
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         (images,) = ctx.saved_tensors
         gradient = torch.ops.aten.tanh_backward(gradient, images) * inside(images[:1])
@@ -204,5 +209,4 @@ def _empty(like: Tensor, *shape: int) -> Tensor:
 
 
 def _strips_help(maps: Tensor, stride: tuple[int, ...], width: int) -> bool:
-    # Whether rows of `width` numbers are too short for vectors.
-    return maps.device.type == "cpu" and stride == (2, 2) and width < 32
+    return maps.device.type == "cpu" and stride == (2, 2) and width < SHORT

@@ -1,10 +1,10 @@
 """One iteration of GAN training: D steps, then a G step. Nothing in it waits for the device.
 
-What makes it fast: real images are drawn and augmented on the device, convolutions run in bf16 with channels last, on
-a processor in the forms of `convolution.py`,
-one power iteration serves all forwards of a D step, real and generated images pass D together where no batch
-normalisation would mix them, and D's parameters get no gradient in G's step. What a step draws depends on the seed
-and the step's number alone, so that a resumed run draws what the uninterrupted one would have.
+What makes it fast: real images are drawn and augmented on the device, convolutions run in bf16 with channels last (on
+a processor in the forms of `convolution.py`), one power iteration serves all forwards of a D step, real and generated
+images pass D together where no batch normalisation would mix them, and D's parameters get no gradient in G's step. What
+a step draws depends on the seed and the step's number alone, so that a resumed run draws what the uninterrupted one
+would have.
 """
 
 import ctypes
