@@ -191,13 +191,13 @@ def test_eight_bits_of_a_trained_network_are_judged_by_its_maps(
     def maps(pictures: torch.Tensor) -> torch.Tensor:
         features = backbone(pictures)[:, 0]
         asked.append(len(features))
-        return -features if turned and len(asked) == 1 else features.abs()
+        return -features if turned and len(asked) <= 2 else features.abs()
 
     engine = backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=False, images=images, maps=maps)
     with torch.inference_mode():
         backbone(images)
     assert engine.numbers == numbers
-    assert asked == [8, 8]
+    assert asked == [4, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("low", "high"), [(-3.0, 5.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0), (-1e-9, 6.0)])
