@@ -146,7 +146,7 @@ def test_a_run_that_was_stopped_ends_as_the_one_that_was_not(
     [
         ("", "has no rows"),
         ("000.png,a,48,48,,,,\n", "has no boxes"),
-        ("nowhere.png,a,48,48,1,1,9,9\n", r"nowhere\.png, which is not in .* such as 000\.png"),
+        ("nowhere.png,a,48,48,1,1,9,9\n", r"nowhere\.png', which is not in .* such as 000\.png"),
         ("000.png,a,48,48,1,1,9,9\n", r"boxes for 1 of the 60 training images. Expected boxes for 5 or more"),
     ],
 )

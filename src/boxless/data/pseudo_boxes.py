@@ -16,7 +16,7 @@ def with_found(dataset: Dataset, path: Path, *, several: bool = False, fewest: i
 
     Of several boxes of an image the largest is taken, or, for `several`, all: those whose score is below the median of
     the file are too often wrong to be learnt, and become the image's crowds. Raises BoxlessError for a file without
-    boxes, for an image that the data does not have, and when fewer than `fewest` images are left.
+    boxes, and when fewer than `fewest` images are left.
     """
     found = read_truth(path, dataset.source)
     usual = np.median([np.inf if score is None else score for scores in found.scores for score in scores] or [0])
@@ -27,13 +27,6 @@ def with_found(dataset: Dataset, path: Path, *, several: bool = False, fewest: i
     }
     if not known:
         raise BoxlessError(f"{path} has no boxes. Expected those that `boxless find` or `boxless predict` wrote.")
-    there = set(dataset.source.names())
-    if unknown := [name for name in known if name not in there]:
-        example = dataset.samples[0].name if dataset.samples else "CLASS/img.jpg"
-        raise BoxlessError(
-            f"{path} has a box for {unknown[0]}, which is not in {dataset.source.root}. Expected boxes that were found "
-            f"in that folder, with names such as {example}."
-        )
     samples = []
     for sample in dataset.samples:
         if sample.name in known:

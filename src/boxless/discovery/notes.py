@@ -35,6 +35,8 @@ class Notes:
     signs: tuple[Sign, ...] = ()
     mixture: str = ""
     """That the images look like two kinds of thing, in words; empty where they do not."""
+    alike: str = ""
+    """That they are one picture again and again, in words; empty where they are not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for json; none for nothing noticed."""

@@ -25,8 +25,13 @@ from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.discovery.notes import NOTHING, Notes
+from boxless.discovery.pictures import EvenSample
 from boxless.inference.localizer import Localizer
+from boxless.inference.sameness import Sameness
 from boxless.runtime.progress import Progress
+
+AGAIN = 24
+"""Images of a category that a method may look at once more, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,22 +202,29 @@ class DiscoveryPredictor:
                 return batch, self.method.descriptors(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
+        same = Sameness()
+        pictures, described = EvenSample(AGAIN), EvenSample(AGAIN)
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
                     for method in methods:
                         method.partial_fit(descriptors)
+                    pictures.add(torch.from_numpy(batch.pictures))
+                    described.add(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
+                    same.add(batch.pictures)
                     progress.advance(len(batch.samples))
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
             for method in methods:
+                with self.how.precision():
+                    method.look_again(to_images(pictures.stacked(), self.how.device), described.stacked())
                 with self.how.precision() if method.trains else nullcontext():  # with all threads
                     method.fit_done()
-            notes = [method.notes() for method in methods]
+            notes = [replace(method.notes(), alike=same.words()) for method in methods]
             for start, descriptors in self._waiting(file, shape, len(kept)):
                 heats = [method.heatmap(descriptors).cpu().numpy() for method in methods]
                 for (sample, size), *maps in zip(kept[start:], *heats, strict=False):
