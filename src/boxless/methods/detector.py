@@ -133,9 +133,9 @@ class Detector(Method):
         width: int = 64,
         convs: int = 2,
         round: int = 3,
-        sure: float = 1.0,
+        sure: float = 1.5,
         doubt: float = 0.5,
-        keep: float = 0.95,
+        keep: float = 0.8,
     ) -> None:
         super().__init__()
         self.backbone = backbone
