@@ -80,6 +80,42 @@ def search(folder: str) -> list[str]:
     return markdown_table(("map", *hits[0], "Otsu, above the first form"), rows)
 
 
+def agreement(folder: str) -> list[str]:
+    """First maps by how much their boxes at two cuts agree, in quarters of the images."""
+    (path,) = (HERE / "results" / folder).glob("*.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    agree, right, box, true = (np.array(value) for value in content.values() if isinstance(value, list))
+    rows = []
+    for name, part in zip(("most", "", "", "least"), np.array_split(np.argsort(-agree, kind="stable"), 4), strict=True):
+        shares = [f"{100 * one[part].mean():.0f}" for one in (agree, right >= 0.5, box, true)]
+        rows.append([name, str(len(part)), *shares])
+    names = ("agreement", "n", "IoU of the boxes at 0.2 and 0.4", "GT-known at 0.5", "the box covers", "the true one")
+    return markdown_table(names, rows)
+
+
+def second(folder: str) -> list[str]:
+    """The second form's runs, paired with those of the first form on the same images, at Otsu's threshold."""
+    before, rows = by_group(str(Path(folder).parent)), []
+    for group, runs in by_group(folder).items():
+        same = [run for run in before[group] if run["seed"] in [one["seed"] for one in runs]]
+        assert same[0]["hits"]["images"] == runs[0]["hits"]["images"], f"{group}: not the same images"
+        old, new = over(same, OTSU), over(runs, OTSU)
+        found = compare(new.mean(axis=1), old.mean(axis=1))
+        rows.append([group, str(len(new)), both(old), both(new), f"{signed(found, 100)}, p {found.p:.2g}"])
+    return markdown_table(("group", "n", "first form", "second form", "second above first (95 %)"), rows)
+
+
+def errors(folder: str) -> list[str]:
+    """What is wrong with the boxes at the method's own threshold, as shares of the images; the mean over seeds."""
+    rows = []
+    for group, runs in by_group(folder).items():
+        found = [run["measurement"]["anatomy"] for run in runs]
+        total = sum(found[0].values())
+        shares = [f"{100 * np.mean([one[kind] for one in found]) / total:.0f}" for kind in found[0]]
+        rows.append([group, str(total), *shares])
+    return markdown_table(("group", "n", *found[0]), rows)
+
+
 def beside_gans(folder: str) -> list[str]:
     """Position beside the last states of SN-DCGAN in gan-table-3, the same images, at IoU 0.5."""
     rows = []
@@ -125,7 +161,15 @@ def both(hits: Any) -> str:
     return f"{100 * hits[:, 1].mean():.1f} / {100 * hits.mean():.1f}"
 
 
-TABLES = {"results": results, "above": above, "search": search, "gans": beside_gans}
+TABLES = {
+    "results": results,
+    "above": above,
+    "search": search,
+    "agreement": agreement,
+    "second": second,
+    "gans": beside_gans,
+    "errors": errors,
+}
 
 if __name__ == "__main__":
     main()

@@ -149,14 +149,14 @@ def main() -> None:
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
     folders = [path for path in sorted(here.glob("[0-9]*")) if path.is_dir() and "-position-" not in path.name]
     tables = [table(folder) for folder in folders]
-    forms = sorted({name.partition("/")[0] for name in results if "-position-" in name and "/" in name})
+    runs = [content for content in results.values() if content.get("method") == "position" and "hits" in content]
     parts = [
         *measured,
         *([CALIBRATED, *few] if few else []),
         *([SEVERAL, *many] if many else []),
         *([DETECTOR, *taught] if taught else []),
         POSITION,
-        *(line for form in forms for line in above_controls(form, results)),
+        *above_controls(runs),
         UNKNOWN,
         *by_set(results),
         *([TABLES, *tables] if tables else []),
@@ -226,16 +226,11 @@ def evaluation(name: str, content: dict[str, Any]) -> str:
     return "\n".join([*lines, *(detections(measured["detections"]) if "detections" in measured else []), ""])
 
 
-def above_controls(form: str, results: dict[str, Any]) -> list[str]:
-    """The lines of markdown that compare the runs of a folder with their controls, a row for each category."""
-    runs = [content for name, content in results.items() if name.startswith(f"{form}/")]
+def above_controls(runs: list[dict[str, Any]]) -> list[str]:
+    """The lines of markdown that compare runs of position with their controls, a row for each category."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         groups.setdefault(run["data"]["classes"][0], []).append(run)
-    network = runs[0]["network"]
-    looks = " and ".join(f"{scale:g}" for scale in network["options"].get("scales", [1]))
-    batches = network["settings"]["steps"]
-    told = f"[{form}](results/{form}/): {batches} batches of patches, images at {looks} times 64 pixels."
     rows, ps, means = [], [], []
     for group, seeds in groups.items():
         mine = np.mean([bits(seed["hits"], "label-free: median") for seed in seeds], axis=0)  # (image, delta)
@@ -254,7 +249,7 @@ def above_controls(form: str, results: dict[str, Any]) -> list[str]:
     half, mean, control = np.mean(means, axis=0)
     rows.append(
         [
-            f"macro of {len(rows)}",
+            "macro",
             "",
             f"{half:.1f}",
             f"{mean:.1f}",
@@ -266,7 +261,7 @@ def above_controls(form: str, results: dict[str, Any]) -> list[str]:
         ]
     )
     columns = ("group", "n", "IoU 0.5", "mean (95 %)", "seeds", "best control", "its mean", "above it (95 %)", "p")
-    return [told, "", *markdown_table(columns, rows), ""]
+    return [*markdown_table(columns, rows), ""]
 
 
 def by_set(results: dict[str, Any]) -> list[str]:

@@ -15,7 +15,6 @@ from boxless.discovery.position import (
     PatchNetwork,
     Position,
     check_pictures,
-    from_description,
     train_both,
     train_patches,
     warn_if_framed_alike,
@@ -142,31 +141,6 @@ def test_the_kept_pictures_are_bounded_and_even():
         kept.add(torch.arange(start, start + 10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 1, 3))
         assert len(kept.kept) <= 8
     assert [int(picture[0, 0, 0]) for picture in kept.kept] == list(range(0, 100, 16))
-
-
-def test_the_map_is_the_mean_of_what_is_seen_at_each_magnification():
-    images = to_images(squares(3)[0], torch.device("cpu"))[:, :, :37]
-    torch.manual_seed(0)
-    network = from_description({"options": {"scales": [1, 1.5]}}).prepare(squares(40)[0])
-    larger = torch.nn.functional.interpolate(images, (56, 60), mode="bilinear", antialias=True)
-    seen = torch.nn.functional.interpolate(
-        network.student.heatmap(larger)[:, None], (18, 20), mode="bilinear", antialias=True
-    )
-    expected = (network.student.heatmap(images) + seen[:, 0]) / 2
-    torch.testing.assert_close(network.heatmap(images), expected, atol=1e-3, rtol=0)
-    assert (expected - network.student.heatmap(images)).abs().max() > 0.01
-
-
-def test_a_checkpoint_of_an_earlier_version_looks_once():
-    images = to_images(squares(3)[0], torch.device("cpu"))
-    network = from_description({"options": {}}).eval()
-    assert torch.equal(network.heatmap(images), network.student.heatmap(images))
-
-
-@pytest.mark.parametrize("scales", [[], [0], [1, 1e9], ["1"], [float("nan")]])
-def test_magnifications_that_no_image_stands_are_refused(scales):
-    with pytest.raises(BoxlessError, match=r"Expected numbers from 0\.25 to 4"):
-        from_description({"options": {"scales": scales}})
 
 
 def test_an_image_of_one_colour_shows_nothing():

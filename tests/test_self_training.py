@@ -1,18 +1,9 @@
 import numpy as np
-import pytest
 import torch
 
+from boxless.boxes.from_heatmap import Readout
 from boxless.data.transforms import to_images
-from boxless.discovery.self_training import (
-    CUTS,
-    SELDOM,
-    Student,
-    agreement,
-    filled,
-    moved,
-    nested_boxes,
-    train_student,
-)
+from boxless.discovery.self_training import Student, filled_boxes, moved, train_student
 
 
 def discs(count, seed=0, side=32):
@@ -26,17 +17,11 @@ def discs(count, seed=0, side=32):
     return pictures, masks
 
 
-def boxes_of(masks):
-    """Masks of rectangles -> the same box for every cut."""
-    places = [mask.nonzero() for mask in masks]
-    found = [[*where.amin(0).flip(0).tolist(), *(where.amax(0).flip(0) + 1).tolist()] for where in places]
-    return torch.tensor(found, dtype=torch.int32)[:, None].repeat(1, len(CUTS), 1)
-
-
 def test_the_student_is_better_than_its_teacher():
     pictures, masks = discs(80)
-    wrong, draws = boxes_of(masks), torch.Generator().manual_seed(1)
-    wrong += torch.randint(-4, 5, (80, 1, 2), generator=draws, dtype=torch.int32).repeat(1, 1, 2)
+    draws = torch.Generator().manual_seed(1)
+    by = torch.randint(-4, 5, (80, 2), generator=draws).tolist()
+    wrong = torch.stack([mask.roll(both, (0, 1)) for mask, both in zip(masks, by, strict=True)])
     student = train_student(pictures, wrong, steps=60, batch_size=16, device=torch.device("cpu"))
     others, truth = discs(40, seed=2)
     found = (
@@ -47,31 +32,17 @@ def test_the_student_is_better_than_its_teacher():
         return float(((a & b).flatten(1).sum(1) / (a | b).flatten(1).sum(1)).mean())
 
     assert found.shape == truth.shape
-    assert iou(found, truth) > iou(filled(wrong, 32) > 0, masks) + 0.1
+    assert iou(found, truth) > iou(wrong, masks) + 0.1
 
 
-def test_a_target_is_the_mean_of_the_boxes_of_the_largest_component():
-    slope, empty = np.zeros((16, 16), np.float32), np.zeros((16, 16), np.float32)
-    slope[2:6, 3], slope[5, 3:9], slope[12, 12] = 1, 1, 1
-    slope[6:9, 3:9] = 0.25  # above the first cut alone
-    boxes = nested_boxes([slope, empty], 16)
-    assert boxes[0].tolist() == [[3, 2, 9, 9], [3, 2, 9, 6], [3, 2, 9, 6]] and not boxes[1].any()
-    target, nothing = filled(boxes, 16)
-    expected = torch.zeros(16, 16)
-    expected[2:9, 3:9], expected[2:6, 3:9] = 1 / 3, 1
-    torch.testing.assert_close(target, expected)
-    assert not nothing.any()
-    assert agreement(boxes, 16).tolist() == pytest.approx([4 / 7, SELDOM])
-
-
-def test_images_whose_boxes_differ_are_seldom_learnt_from():
-    pictures, masks = discs(80)
-    boxes = boxes_of(masks)
-    boxes[:40] = torch.tensor([[0, 0, 32, 32], [0, 0, 8, 8], [0, 0, 2, 2]])  # no cut is right: these lead astray
-    student = train_student(pictures, boxes, steps=60, batch_size=16, device=torch.device("cpu"))
-    heat = student.heatmap(to_images(pictures, torch.device("cpu")))
-    inside = torch.nn.functional.avg_pool2d(masks.float(), 2) == 1
-    assert heat[inside].mean() > 0.8 and heat[~inside].mean() < 0.2
+def test_targets_are_the_filled_box_of_the_largest_component():
+    heat = np.zeros((16, 16), np.float32)
+    heat[2:6, 3], heat[5, 3:9], heat[12, 12] = 1, 1, 1
+    readout = Readout(0.9, "fixed")
+    (mask, empty) = filled_boxes([heat, np.zeros((16, 16), np.float32)], 16, readout)
+    expected = torch.zeros(16, 16, dtype=torch.bool)
+    expected[2:6, 3:9] = True
+    assert torch.equal(mask, expected) and not empty.any()
 
 
 def test_a_target_moves_with_its_image():

@@ -5,8 +5,8 @@ image?" is a label that costs nothing, and a network that sees one patch and nev
 knowing what the objects of this folder look like, and what their surroundings do. Its answer at every place, times the
 root of border contrast (contrast.py), which asks the one image at hand how this place differs from this border, is a
 first map. A second network, which sees whole images, learns from the boxes of the first maps (self_training.py), and
-its answer, at two magnifications of the image, is the heat map. All is learnt from the images that are to be searched,
-for minutes on a processor, with no label, no box and no other network.
+its answer is the heat map. All is learnt from the images that are to be searched, for minutes on a processor, with no
+label, no box and no other network.
 
 It must not see its place, so all that could tell it is kept out: there is no padding in the network, it learns from
 windows wholly inside the images, and both sides of the question weigh the same. Where images are framed alike, as
@@ -17,7 +17,7 @@ Ours; the nearest kin are context prediction (Doersch, Gupta and Efros, ICCV 201
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,10 @@ from boxless.discovery.centre_or_border import SHARPER, learn_position
 from boxless.discovery.contrast import Contrast
 from boxless.discovery.pictures import EvenSample, Pictures, settle_statistics
 from boxless.discovery.position_settings import STEPS, PositionTraining
-from boxless.discovery.self_training import Student, nested_boxes, train_student
+from boxless.discovery.self_training import Student, filled_boxes, train_student
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import bf16_is_fast, device_named
-from boxless.runtime.errors import BoxlessError, UsageError, brief
+from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import folder_lock
 from boxless.runtime.run_folder import remove_run
 
@@ -49,8 +49,8 @@ LEAST = 30
 """Images that are learnt from at least."""
 ALIKE = 0.6
 """Share of the answers that the place alone may explain; above it images are framed alike."""
-SCALES = (1.0, 1.5)
-"""Magnifications at which the second network looks at an image; it has learnt from zoomed ones."""
+FIRST = Readout(0.25, "fixed: chosen on training boxes of Tiny ImageNet's artiodactyla, birds and bottles", "minmax")
+"""How first maps become the boxes that the second network learns from."""
 
 
 class PatchNetwork(nn.Module):
@@ -65,7 +65,7 @@ class PatchNetwork(nn.Module):
             *_layer(width, width, 3),
             *_layer(width, width, 3),
             *_layer(width, width, 1),
-            nn.Dropout2d(0.3),
+            nn.Dropout(0.3),
             nn.Conv2d(width, 1, 1),
         )
 
@@ -102,18 +102,16 @@ def train_patches(
 class PositionNetwork(nn.Module):
     """The network of patches, and the one of whole images that has learnt from its boxes."""
 
-    def __init__(self, scales: Sequence[float] = SCALES) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.patches, self.student, self.scales = PatchNetwork(), Student(), tuple(scales)
+        self.patches, self.student = PatchNetwork(), Student()
 
     needs_images = True
     """The control without training is prepared on images."""
 
     def heatmap(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch h w"]:
-        """Images in 0..1 -> probability of being inside an object's box, the mean over scales, every 2 pixels."""
-        h, w = images.shape[-2:]
-        maps = [self.student.heatmap(_resized(images, round(h * scale), round(w * scale))) for scale in self.scales]
-        return torch.stack([_resized(heat[:, None], h // 2, w // 2)[:, 0] for heat in maps]).mean(0)
+        """Images in 0..1 -> probability of being inside an object's box, a place every 2 pixels."""
+        return self.student.heatmap(images)
 
     def heatmap_and_logits(
         self, images: Float[Tensor, "batch 3 height width"], labels: object = None
@@ -128,21 +126,9 @@ class PositionNetwork(nn.Module):
         return self
 
 
-def _resized(images: Float[Tensor, "batch c height width"], h: int, w: int) -> Float[Tensor, "batch c {h} {w}"]:
-    if images.shape[-2:] == (h, w):
-        return images
-    return F.interpolate(images, (h, w), mode="bilinear", align_corners=False, antialias=True)
-
-
 def from_description(content: Mapping[str, Any]) -> PositionNetwork:
-    """The networks that a checkpoint of kind "position" describes, with random weights.
-
-    Raises BoxlessError for magnifications that no image stands.
-    """
-    scales = content["options"].get("scales", (1.0,))  # earlier versions looked once
-    if not scales or not all(isinstance(scale, int | float) and 0.25 <= scale <= 4 for scale in scales):
-        raise BoxlessError(f"The checkpoint has the scales {brief(scales)}. Expected numbers from 0.25 to 4.")
-    return PositionNetwork(scales)
+    """The networks that a checkpoint of kind "position" describes, with random weights."""
+    return PositionNetwork()
 
 
 def train_both(pictures: Pictures, *, steps: int, seed: int = 0, device: torch.device) -> PositionNetwork:
@@ -157,8 +143,8 @@ def train_both(pictures: Pictures, *, steps: int, seed: int = 0, device: torch.d
         warn_if_framed_alike(network.patches, pictures)
     parts = torch.split(pictures, 64)
     heats = [heat for part in parts for heat in network.patches.heatmap(to_images(part, device)).cpu().numpy()]
-    boxes = nested_boxes(heats, pictures.shape[1])
-    network.student = train_student(pictures, boxes, steps=steps * 5 // 3, seed=seed, device=device)
+    targets = filled_boxes(heats, pictures.shape[1], FIRST)
+    network.student = train_student(pictures, targets, steps=steps * 5 // 6, seed=seed, device=device)
     return network.eval()
 
 
@@ -261,7 +247,7 @@ def train_run(
         content = {
             "kind": "position",
             "method": "position",
-            "options": {"scales": list(SCALES)},
+            "options": {},
             "backbone": {},
             "classes": [],
             "category": category,

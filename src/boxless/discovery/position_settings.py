@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from boxless.runtime.device_options import Precision
 from boxless.runtime.toml_settings import require_positive, require_side
 
-STEPS = 600
+STEPS = 1_200
 """Batches of 32 images that the network of patches learns from."""
 
 
@@ -16,7 +16,7 @@ class PositionTraining:
     size: int = 64
     """Side of the square that images are resized to, in pixels."""
     steps: int = STEPS
-    """Batches of 32 images that the network of patches learns from; the second one has five thirds as many."""
+    """Batches of 32 images that the network of patches learns from; the second one has five sixths as many."""
     seed: int = 0
     """Of the weights, the batches and the augmentation."""
     workers: int = 2

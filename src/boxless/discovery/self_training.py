@@ -2,9 +2,7 @@
 
 The first method's maps are noisy, each in its own way; what a network can learn of them in a thousand small batches is
 what they have in common, and that is the objects. Filled boxes are its targets, as boxes are what is asked for in the
-end: boxes at several cuts of a map, averaged, as no one cut is right for all images. Where these boxes differ most the
-map is least to be trusted, so an image is drawn the more often, the more its outermost boxes agree. Images are moved
-and zoomed at random with their targets, so that it cannot answer by place alone.
+end. Images are moved and zoomed at random with their targets, so that it cannot answer by place alone.
 
 Ours in this form; learning from one's own guesses is as old as Scudder, IEEE Transactions on Information Theory 1965.
 """
@@ -12,19 +10,14 @@ Ours in this form; learning from one's own guesses is as old as Scudder, IEEE Tr
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from boxless.boxes.from_heatmap import Heatmap, find_boxes
-from boxless.boxes.iou import box_ious
+from boxless.boxes.from_heatmap import Heatmap, Readout, find_boxes
 from boxless.data.transforms import to_images
 from boxless.discovery.pictures import Pictures, own_autocast, recoloured, settle_statistics
 from boxless.runtime.progress import track
 
-CUTS = (0.2, 0.3, 0.4)
-"""Shares of a first map's range at which a box is drawn in it, ascending."""
-SELDOM = 0.02
-"""How often an image is drawn whose boxes have nothing in common, where one whose boxes are the same counts 1."""
 ZOOM = (0.65, 1.2)
 """Least and largest magnification of a training image."""
 MOVED = 0.25
@@ -70,27 +63,14 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def nested_boxes(heats: list[Heatmap], size: int) -> Int[Tensor, "image cut 4"]:
-    """The box of each map's largest component at each of CUTS, in a square of `size` pixels; zeros for none."""
-    found = torch.zeros(len(heats), len(CUTS), 4, dtype=torch.int32)
-    for image, heat in enumerate(heats):
-        for place, cut in enumerate(CUTS):
-            for box in find_boxes(heat, (size, size), cut)[0]:
-                found[image, place] = torch.from_numpy(box)
-    return found
-
-
-def agreement(boxes: Int[Tensor, "image cut 4"], size: int) -> Float[Tensor, "image"]:
-    """IoU of each image's boxes at the first and the last cut, and SELDOM where it is less."""
-    ious = [box_ious(pair[:1].numpy(), pair[-1:].numpy().astype(np.float64), 0, (size, size))[0] for pair in boxes]
-    return torch.tensor(ious, dtype=torch.float32).clamp(min=SELDOM)
-
-
-def filled(boxes: Int[Tensor, "image cut 4"], size: int) -> Float[Tensor, "image size size"]:
-    """Share of an image's boxes that each pixel lies in."""
-    pixels = torch.arange(size)
-    across, down = ((pixels >= boxes[..., [i]]) & (pixels < boxes[..., [i + 2]]) for i in (0, 1))
-    return (down[..., None] & across[..., None, :]).float().mean(1)
+def filled_boxes(heats: list[Heatmap], size: int, readout: Readout) -> Bool[Tensor, "image size size"]:
+    """The box of each map's largest component, filled, in a square of `size` pixels; nothing where no box is found."""
+    masks = torch.zeros(len(heats), size, size, dtype=torch.bool)
+    for mask, heat in zip(masks, heats, strict=True):
+        boxes, _ = find_boxes(heat, (size, size), readout.threshold, normalisation=readout.normalisation)
+        for left, top, right, bottom in boxes.astype(np.int64).tolist():
+            mask[top:bottom, left:right] = True
+    return masks
 
 
 def moved(
@@ -110,19 +90,18 @@ def moved(
 
 def train_student(
     pictures: Pictures,
-    boxes: Int[Tensor, "image cut 4"],
+    targets: Bool[Tensor, "image height width"],
     *,
     steps: int,
     batch_size: int = 32,
     seed: int = 0,
     device: torch.device,
 ) -> Student:
-    """A student of `boxes`, in eval mode: one cycle of AdamW to 3e-3, in the numbers of the caller's autocast.
+    """A student of `targets`, in eval mode: one cycle of AdamW to 3e-3, in the numbers of the caller's autocast.
 
-    Pictures are square; they and the boxes stay where they lie, and only batches go to the device.
+    Pictures and targets stay where they lie; only batches go to the device.
     """
-    numbers, size = own_autocast(device), pictures.shape[1]
-    often = agreement(boxes, size)
+    numbers = own_autocast(device)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         draws = torch.Generator().manual_seed(seed)
@@ -130,9 +109,9 @@ def train_student(
         optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3, weight_decay=1e-2)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(steps, 1))
         for _ in track(range(steps), "learning from its own boxes", steps):
-            chosen = torch.multinomial(often, batch_size, replacement=True, generator=draws)
-            targets = filled(boxes[chosen], size).to(device)
-            both = moved(torch.cat([to_images(pictures[chosen], device), targets[:, None]], dim=1), draws)
+            chosen = torch.randint(len(pictures), (batch_size,), generator=draws)
+            images = to_images(pictures[chosen], device)
+            both = moved(torch.cat([images, targets[chosen].to(device)[:, None].float()], dim=1), draws)
             seen = recoloured(both[:, :3], draws).contiguous(memory_format=torch.channels_last)
             with numbers:
                 logits = student(seen).float()
