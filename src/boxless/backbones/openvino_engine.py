@@ -203,7 +203,7 @@ class OpenvinoEngine:
             return way(trial.probe)
         self._on_trial = way
         try:
-            flat = torch.cat([self.maps(part) for part in trial.probe.split(AT_ONCE)]).flatten(1)
+            flat = torch.cat([self.maps(part) for part in torch.split(trial.probe, AT_ONCE)]).flatten(1)
         finally:
             self._on_trial = None
         return (flat - flat.mean(1, keepdim=True),)
