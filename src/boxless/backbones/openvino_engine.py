@@ -52,7 +52,7 @@ class _Compiled:
         except Empty:
             request = self.model.create_infer_request()
         found = []
-        for part in images.float().contiguous().split(AT_ONCE):
+        for part in torch.split(images.float().contiguous(), AT_ONCE):
             tensors = request.infer([part.numpy()], share_inputs=True)
             found.append([torch.from_numpy(tensors[place]) for place in range(len(tensors))])
         self.idle.put(request)
