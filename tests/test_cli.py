@@ -295,15 +295,17 @@ def test_a_wrong_path_is_named_before_anything_heavy_is_imported(verb, tmp_path)
     assert done.returncode in (1, 2) and "nowhere" in done.stderr and "imported" not in done.stderr, done.stderr
 
 
-def test_a_search_in_one_process_needs_no_fabric(scenes, tmp_path):
+@pytest.mark.parametrize("words", [("find", "--method", "ddt"), ("predict", "cam/last.pt")])
+def test_a_search_in_one_process_needs_no_fabric_and_no_compiler(words, scenes, tmp_path):
+    verb, *rest = (str(Path(__file__).parent / "checkpoints" / word) if "/" in word else word for word in words)
     script = (
         "import sys\n"
         "from boxless.cli import app\n"
-        f"app.meta(['find', {str(scenes)!r}, '--out', 'found', '--method', 'contrast'])\n"
-        "sys.exit('lightning_fabric' in sys.modules)\n"
+        f"app.meta({[verb, *rest, str(scenes), '--out', 'found', '--engine', 'torch']!r})\n"
+        "sys.exit(str({'lightning_fabric', 'torch._dynamo', 'torchvision'} & set(sys.modules) or ''))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
 
 
 def test_the_console_script_and_the_version():

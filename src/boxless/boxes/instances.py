@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from numba import njit
 
+from boxless.boxes.suppression import suppressed
 from boxless.runtime.union_find import find_root
 
 ENOUGH, SPREAD = 4, 1.5
@@ -54,8 +55,7 @@ def instance_boxes(
     (fitting,) = np.nonzero((parts[:, 4] > 0) & (areas >= min_size) & (areas <= max_size))
     fitting = fitting[np.argsort(-parts[fitting, 4], kind="stable")]
     boxes, scores = boxes[fitting], sums[fitting] / parts[fitting, 4]
-    corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = np.sort(np.array(cv2.dnn.NMSBoxes(corners_and_sides.tolist(), scores.tolist(), 0.0, overlap), np.intp))
+    kept = np.sort(suppressed(boxes, scores, overlap))
     boxes, scores, areas = boxes[kept], scores[kept], areas[fitting][kept]
     if len(kept) >= ENOUGH:
         scores *= np.exp(-0.5 * (np.log(areas / np.median(areas)) / SPREAD) ** 2)

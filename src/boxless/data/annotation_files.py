@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boxless.data import wsol_lists
-from boxless.data.annotations import Size, checked
+from boxless.data.annotations import Size, checked, sound_boxes
 from boxless.data.boxes_csv import parse_boxes_csv
 from boxless.data.coco import parse_coco
 from boxless.data.dataset import Boxes, Dataset
@@ -30,6 +30,8 @@ class Truth:
     classes: list[str]
     crowds: list[Boxes | None]
     """Where nothing that is found is judged."""
+    scores: list[list[float | None]]
+    """Of each box, where the file has them."""
 
 
 EXPORTS = ("boxes.csv", "boxes.json", "labels.json")
@@ -78,6 +80,7 @@ def read_truth(path: Path, images: Source | None = None, *, strict: bool = False
     for sample in parsed.samples:
         with rows.row():
             sized.append(replace(sample, size=sample.size or _size(sample.name, path, images or parsed.source)))
+    scores = [[one.score for one in sound_boxes(sample)] for sample in sized]
     samples = checked(rows.told(replace(parsed, samples=sized)), strict=strict).samples
     return Truth(
         [sample.name for sample in samples],
@@ -86,6 +89,7 @@ def read_truth(path: Path, images: Source | None = None, *, strict: bool = False
         [sample.label for sample in samples],
         parsed.classes,
         [sample.crowds for sample in samples],
+        scores,
     )
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from numba import njit
 
 from boxless.boxes.from_heatmap import Heatmap, Readout, boxes_at
+from boxless.boxes.suppression import Found, given
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines
 from boxless.evaluation.bootstrap import interval
@@ -27,8 +28,6 @@ METRICS = ("AP.5", "AP.5:.95", *(f"AR{limit}" for limit in LIMITS))
 DRAWS = 1_000
 BINS = 10
 
-Found = tuple[Boxes, Float32[np.ndarray, "_box"]]
-"""The boxes of one image and their scores."""
 Values = Float64[np.ndarray, "metric"]
 
 
@@ -150,6 +149,7 @@ def measure_detections(
     truths: Sequence[Boxes | None],
     readout: Readout,
     *,
+    found: Sequence[Found] | None = None,
     crowds: Sequence[Boxes | None] | None = None,
     share: tuple[float, float] = baselines.DEFAULT_SHARE,
     seed: int = 0,
@@ -157,13 +157,19 @@ def measure_detections(
 ) -> DetectionMeasurement:
     """Raw maps of images of `sizes` -> what `find --multiple` makes of them at the threshold of `readout`, measured.
 
-    Images without a true box or a crowd are counted and left out; `several` is what `find_boxes` is asked for. The
-    controls are the whole image, a centred box (`share` of the sides), the one box of `find`, and another image's.
+    A detector's boxes `found` are taken for those of the maps. Images without a true box or a crowd are counted and
+    left out; `several` is what `find_boxes` is asked for. The controls are the whole image, a centred box (`share` of
+    the sides), the one box of `find`, and another image's.
     """
     around = list(crowds) if crowds is not None else [None] * len(truths)
     kept = [i for i in range(len(truths)) if truths[i] is not None or around[i] is not None]
     measured = _Measured([sizes[i] for i in kept], [_boxes(truths[i]) for i in kept], [_boxes(around[i]) for i in kept])
-    found = [boxes_at(readout, maps[i], sizes[i], multiple=True, **several) for i in kept]
+    read = [
+        boxes_at(readout, maps[i], sizes[i], multiple=True, **several)
+        if found is None
+        else given(found[i], sizes[i], multiple=True, **several)
+        for i in kept
+    ]
     controls = {
         "whole image": [_alone(baselines.centred_box(size, (1.0, 1.0))) for size in measured.sizes],
         "centred box": [_alone(baselines.centred_box(size, share)) for size in measured.sizes],
@@ -172,11 +178,11 @@ def measure_detections(
     if len(kept) > 1:
         other = baselines.derangement(len(kept), seed)
         controls["another image's boxes"] = [
-            _moved(found[j], measured.sizes[j], measured.sizes[i]) for i, j in enumerate(other)
+            _moved(read[j], measured.sizes[j], measured.sizes[i]) for i, j in enumerate(other)
         ]
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), DRAWS)
-    rows = [measured.row("heat maps", "maps", found, weights, f"{readout.threshold:.2f}, {readout.origin}")]
+    rows = [measured.row("heat maps", "maps", read, weights, f"{readout.threshold:.2f}, {readout.origin}")]
     rows += [measured.row(name, "control", boxes, weights) for name, boxes in controls.items()]
     return DetectionMeasurement(rows, len(truths) - len(kept), sum(len(boxes) for boxes in measured.crowds))
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
+from boxless.boxes.suppression import Found
 from boxless.data.annotations import check_size
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
@@ -25,6 +26,7 @@ class HeatmapSet:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     heats: list[Heatmap] = field(default_factory=list)
     ranked: list[tuple[int, ...]] = field(default_factory=list)
+    found: list[Found | None] = field(default_factory=list)
 
     @property
     def truths(self) -> list[Boxes | None]:
@@ -38,11 +40,12 @@ class HeatmapSet:
         self.sizes.append(mapped.size)
         self.heats.append(mapped.heat)
         self.ranked.append(mapped.ranked)
+        self.found.append(mapped.found)
 
     def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
         kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
-        lists = (self.samples, self.sizes, self.heats, self.ranked)
+        lists = (self.samples, self.sizes, self.heats, self.ranked, self.found)
         return HeatmapSet(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
 
     def split(self) -> Split:
@@ -105,6 +108,7 @@ def evaluate(
         classes=test.classes,
         names=[sample.name for sample in found.samples],
         several=several,
+        found=None if None in found.found else found.found,  # type: ignore[arg-type]  # none of them is None
         crowds=[sample.crowds for sample in found.samples],
         headline=headline,
         seed=seed,

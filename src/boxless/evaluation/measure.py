@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap, Readout
+from boxless.boxes.suppression import Found
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines, metrics, thresholds
 from boxless.evaluation.detection import measure_detections
@@ -48,6 +49,7 @@ def measure(
     classes: Sequence[str] = (),
     names: Sequence[str] = (),
     several: bool = False,
+    found: Sequence[Found] | None = None,
     crowds: Sequence[Boxes | None] | None = None,
     headline: Headline = "own",
     protocol: Protocol = PROTOCOLS["boxless"],
@@ -59,8 +61,9 @@ def measure(
     else label-free; a `transferred` headline comes before both. `wsoleval-*` and `psol` keep their own, the oracle,
     with the fair ones below it. `pictures` and `fit_pictures` are small RGB pictures of the maps' images and of those
     in `fit`, for the saliency control. With `several`, under protocol `boxless`, the maps are read for a box for each
-    object as well; `crowds` is where nothing is judged then. Images without boxes are counted and left out. Raises
-    BoxlessError for lists of different lengths, no boxes at all and maps with nan or inf.
+    object as well, or a detector's boxes `found` are taken; `crowds` is where nothing is judged then. Images without
+    boxes are counted and left out. Raises BoxlessError for lists of different lengths, no boxes at all and maps with
+    nan or inf.
     """
     chosen = _measurable(maps, sizes, truths)
     keep = [int(i) for i in chosen]
@@ -89,6 +92,7 @@ def measure(
             sizes,
             truths,
             replace(first, saddle=readout.saddle) if readout else first,
+            found=found,
             crowds=crowds,
             share=baselines.fit_centred_box(fit.sizes, fit.truths) if fit else baselines.DEFAULT_SHARE,
             seed=seed,

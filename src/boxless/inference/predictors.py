@@ -19,14 +19,19 @@ import torch
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, boxes_at
+from boxless.boxes.suppression import Found, given, in_pixels
 from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.discovery.notes import NOTHING, Notes
+from boxless.discovery.pictures import EvenSample
 from boxless.inference.localizer import Localizer
 from boxless.inference.sameness import Sameness
 from boxless.runtime.progress import Progress
+
+AGAIN = 24
+"""Images of a category that a method may look at once more, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class ImageHeatmap:
     ranked: tuple[int, ...] = ()
     notes: Notes = NOTHING
     """What a method without labels noticed about the image's category."""
+    found: Found | None = None
+    """The boxes in pixels, best first, of a detector, whose map is drawn from them."""
 
     @property
     def label(self) -> int | None:
@@ -102,8 +109,12 @@ class DivisiblePredictor(Predictor, Protocol):
 
 def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several: Any) -> Detections:
     """The boxes of one map, in pixels of its image; `several`: what `find_boxes` is asked for."""
-    boxes, scores = boxes_at(readout, mapped.heat, mapped.size, **several)
-    note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    if mapped.found is None:
+        boxes, scores = boxes_at(readout, mapped.heat, mapped.size, **several)
+        note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    else:
+        boxes, scores = given(mapped.found, mapped.size, **several)
+        note = "" if len(boxes) else "no box has a score that is high enough"
     return Detections(mapped.sample.name, mapped.size, boxes, scores, label, note)
 
 
@@ -131,16 +142,22 @@ class TrainedPredictor:
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps in the order of the data set."""
 
-        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
+        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor | None, list[Tensor] | None]:
             true = torch.tensor([sample.label for sample in batch.samples]) if labels else None
+            images = to_images(batch.pictures, self.how.device)
             with self.how.precision():
-                return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
+                if self.localizer.several:
+                    heat, found = self.localizer.detect(images)
+                    return batch, heat, None, found
+                return batch, *self.localizer.localize(images, true), None
 
         batches = self.how.stream(dataset, self.localizer.size, progress)
         with parallel_batches() as workers:
-            for batch, heat, ranked in prefetch(look, batches, workers=workers, window=workers + 1):
-                for index, sample in enumerate(batch.samples):
-                    yield ImageHeatmap(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
+            for batch, heat, ranked, found in prefetch(look, batches, workers=workers, window=workers + 1):
+                for index, (sample, size) in enumerate(zip(batch.samples, batch.sizes, strict=True)):
+                    classes = () if ranked is None else tuple(ranked[index].tolist())
+                    boxes = None if found is None else in_pixels(found[index].numpy(), size)
+                    yield ImageHeatmap(sample, size, heat[index].numpy(), classes, found=boxes)
                 progress.advance(len(batch.samples))
 
 
@@ -186,12 +203,15 @@ class DiscoveryPredictor:
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
         same = Sameness()
+        pictures, described = EvenSample(AGAIN), EvenSample(AGAIN)
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
                     for method in methods:
                         method.partial_fit(descriptors)
+                    pictures.add(torch.from_numpy(batch.pictures))
+                    described.add(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
@@ -200,6 +220,8 @@ class DiscoveryPredictor:
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
             for method in methods:
+                with self.how.precision():
+                    method.look_again(to_images(pictures.stacked(), self.how.device), described.stacked())
                 with self.how.precision() if method.trains else nullcontext():  # with all threads
                     method.fit_done()
             notes = [replace(method.notes(), alike=same.words()) for method in methods]
