@@ -102,6 +102,14 @@ def test_two_files_may_say_the_same(photos: Path) -> None:
         read_data(photos)
 
 
+def test_a_file_that_is_not_there_and_one_of_a_spreadsheet_are_called_that(photos: Path) -> None:
+    with pytest.raises(BoxlessError, match=r"nowhere\.csv is not there\. Expected a boxes\.csv"):
+        read_truth(photos / "nowhere.csv")
+    (photos / "boxes.csv").write_text(f"{HEAD}\n{ROW}\n", encoding="utf-16")
+    with pytest.raises(BoxlessError, match=r"is UTF-16, as spreadsheets save it\. Save it as UTF-8"):
+        read_data(photos)
+
+
 DIALECTS = {
     "semicolons": "image;class;width;height;x0;y0;x1;y1\na/1.png;a;60;40;1;2;30;20\n",
     "tabs": "image\tclass\twidth\theight\tx0\ty0\tx1\ty1\na/1.png\ta\t60\t40\t1\t2\t30\t20\n",

@@ -60,6 +60,27 @@ def export(format: str, **options: Any) -> Callable[[Path, Path], None]:
     return write
 
 
+SHAPES = (
+    '<box label="red cat" xtl="20" ytl="40" xbr="60" ybr="60" rotation="90"/>',
+    '<polygon label="red cat" points="11,22;59.5,24;35,90"/>',
+)
+CVAT_XML = """<annotations><version>1.1</version><meta><task><labels><label><name>red cat</name></label></labels></task>
+</meta><image id="0" name="red cat/same name.jpg" width="150" height="110">{}</image></annotations>"""
+
+
+def cvat_shapes(exports: Path, out: Path) -> list[dict[str, Any]]:
+    """CVAT's xml with a turned box and a polygon, and the boxes around them as datumaro's reader of it has them."""
+    place = out / "images/red cat/same name.jpg"
+    place.parent.mkdir(parents=True)
+    shutil.copy(exports / "photos/red cat/same name.jpg", place)
+    (out / "annotations.xml").write_text(CVAT_XML.format("".join(SHAPES)))
+    (item,) = Dataset.import_from(str(out), "cvat")
+    around = [one.get_bbox() for one in item.annotations]
+    found: list[Box] = [("red cat", x, y, x + width, y + height, None) for x, y, width, height in around]
+    assert len(found) == len(SHAPES)
+    return [image(place, item.media.size[::-1], found)]
+
+
 PREPARED_COCO = "coco, put into annotations/instances_default.json and images/"
 PREPARED_VOC = "voc, with ImageSets/Main, JPEGImages and labelmap.txt"
 record(
@@ -79,5 +100,6 @@ record(
         ("yolo", "yolo (obj.data, as CVAT's YOLO 1.1)"): export("yolo"),
         ("yolo", "yolo_ultralytics"): export("yolo_ultralytics"),
         ("cvat", "cvat (xml)"): export("cvat"),
+        ("cvat", "cvat (xml) with a turned box and a polygon, as its own reader has them"): cvat_shapes,
     },
 )

@@ -59,8 +59,9 @@ def _parsed(path: Path, images: Source | None) -> Dataset:
         return parse_coco(path)
     if path.suffix.lower() == ".csv" and path.is_file():
         return parse_boxes_csv(path)
+    found = "no truth" if path.exists() else "not there"
     raise BoxlessError(
-        f"{path} is no truth. Expected a boxes.csv, a COCO .json, a folder that an export wrote, or data in a "
+        f"{path} is {found}. Expected a boxes.csv, a COCO .json, a folder that an export wrote, or data in a "
         f"layout that boxless reads, such as a folder with {wsol_lists.IDS}."
     )
 

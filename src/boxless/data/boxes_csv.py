@@ -6,6 +6,7 @@ Only image and the four sides are required. Columns may be in any order and in c
 tabs; names may have back slashes or begin with ./, as those in COCO json.
 """
 
+import codecs
 import csv
 import io
 import math
@@ -63,7 +64,10 @@ def read_rows(
     told = Rows()
     for file in files:
         where, before = place_of(file, source), {(name, one.box) for name in known for one in known[name].boxes}
-        text = source.read(file).decode("utf-8-sig", "surrogateescape")  # a name has the bytes that its file has
+        content = source.read(file)
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise BoxlessError(f"{where} is UTF-16, as spreadsheets save it. Save it as UTF-8.")
+        text = content.decode("utf-8-sig", "surrogateescape")  # a name has the bytes that its file has
         foreign = FOREIGN.search(text) is not None
         head = text.partition("\n")[0]
         separator = next((mark for mark in ";\t" if mark in head and "," not in head), ",")
