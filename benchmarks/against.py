@@ -5,7 +5,10 @@
 Each way is a process of its own, with only the path of the package different, and all ways of both checkouts run in
 every repeat; the first of each is not kept where it is short. Seconds are those of the clock, and of the processor
 (user and system), which a busy machine changes least; a ratio is of medians, the other checkout over the one that holds
-this file. Photographs are made ones: 20 and --count of 512 pixels, a fifth of that of 12 million; maps are twice that.
+this file. Photographs are those of --photos, each as often as it takes, or made ones of 512 pixels: 20
+and --count as they are, a fifth of that enlarged to 12 million pixels; maps are twice that. `find` is measured by ddt,
+which both checkouts have, and by what each of them takes where no method is named. `predict` reads a cam that the other
+checkout trained for three epochs with its stages to block10 frozen.
 What the output holds already is not measured again, so that a run that was stopped goes on.
 """
 
@@ -55,7 +58,7 @@ truths = [np.array([[50 + i % 90, 40 + i % 70, 300 + i % 150, 250 + i % 100]], n
 fit = Split(*(part[: len(maps) // 4] for part in (maps, sizes, truths)))
 measure(maps, sizes, truths, readout=Readout(0.35, "fixed", "max"), fit=fit, untrained=maps[::-1])
 """
-LONG = ("find, many", "find, 12 million pixels", "predict, many")
+LONG = ("find, many", "find by default, many", "find, 12 million pixels", "predict, many")
 
 
 def main() -> None:
@@ -64,13 +67,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--photos", type=Path, help="a folder with one sub-folder per class")
     parser.add_argument("--ways", nargs="+", help="the ways that both checkouts know; default: all")
     asked = parser.parse_args()
     seconds = json.loads(asked.out.read_text())["seconds"] if asked.out.exists() else {}
     checkouts = {"this": HERE, "other": asked.other.resolve()}
     with tempfile.TemporaryDirectory() as made:
         room = Path(made)
-        make_inputs(room, checkouts["other"], asked.count)
+        make_inputs(room, checkouts["other"], asked.count, asked.photos)
         for repeat in range(asked.repeats + 1):
             for way, arguments in ways(room, asked.ways).items():
                 measure(seconds.setdefault(way, {}), way, arguments, checkouts, room, repeat)
@@ -80,35 +84,38 @@ def main() -> None:
     print(asked.out.read_text())
 
 
-def make_inputs(room: Path, other: Path, count: int) -> None:
+def make_inputs(room: Path, other: Path, count: int, photos: Path | None = None) -> None:
     """Photographs, maps with boxes, and a trained run that both checkouts read, because the other one made it."""
-    make_scenes(room / "scenes", 40, kinds=("beetle", "star"), size=512, test=0)
-    scenes = sorted((room / "scenes").rglob("*.jpg"))
-    for folder, photos in (("few", 20), ("many", count), ("large", count // 5)):
+    scenes = room / "scenes" if photos is None else photos.resolve()
+    if photos is None:
+        make_scenes(scenes, 40, kinds=("beetle", "star"), size=512, test=0)
+    pictures = sorted(scenes.rglob("*.jpg"))
+    for folder, wanted in (("few", 20), ("many", count), ("large", count // 5)):
         (room / folder).mkdir()
-        for number in range(photos):
-            scene = number % (5 if folder == "large" else len(scenes))
-            target, kept = room / folder / f"{number:04d}.jpg", room / f"{folder}-{scene}.jpg"
-            if not kept.exists():
-                picture = cv2.imread(str(scenes[scene]))
-                cv2.imwrite(str(kept), cv2.resize(picture, (4032, 3024)) if folder == "large" else picture)
-            os.link(kept, target)
+        for number in range(wanted):
+            picture = pictures[number % (5 if folder == "large" else len(pictures))]
+            target, enlarged = room / folder / f"{number:04d}.jpg", room / f"{picture.stem}.jpg"
+            if folder == "large" and not enlarged.exists():
+                cv2.imwrite(str(enlarged), cv2.resize(cv2.imread(str(picture)), (4032, 3024)))
+            target.symlink_to(enlarged if folder == "large" else picture)
     rng = np.random.default_rng(0)
     smooth = {f"{i}.jpg": cv2.GaussianBlur(rng.random((18, 18), np.float32), (0, 0), 2) for i in range(2 * count)}
     np.savez(room / "maps.npz", **smooth)
     rows = [f"{i}.jpg,{40 + i % 90},40,{300 + i % 150},{250 + i % 100},500,375" for i in range(2 * count)]
     (room / "boxes.csv").write_text("\n".join(["image,x0,y0,x1,y1,width,height", *rows]))
-    train = ["-m", "boxless", "train", "cam", str(room / "scenes"), "--epochs", "1", "--out", str(room / "run")]
-    run(train, other, room)
+    train = ["-m", "boxless", "train", "cam", str(scenes), "--epochs", "3", "--freeze", "block10"]
+    run([*train, "--out", str(room / "run")], other, room)
 
 
 def ways(room: Path, chosen: Sequence[str] | None) -> dict[str, list[str]]:
-    """What is measured, all or what was chosen: the arguments of a process. `find` by ddt, which every version has."""
+    """What is measured, all or what was chosen: the arguments of a process."""
     found: dict[str, list[str]] = {
         "help": ["-m", "boxless", "find", "--help"],
         "a wrong path": ["-m", "boxless", "find", str(room / "nowhere"), "--out", str(room / "none")],
         "find, 20 photographs": _search(room, "few", "find"),
         "find, many": _search(room, "many", "find"),
+        "find by default, 20 photographs": _search(room, "few", "find", method=None),
+        "find by default, many": _search(room, "many", "find", method=None),
         "find, 12 million pixels": _search(room, "large", "find"),
         "predict, many": _search(room, "many", "predict", str(room / "run")),
         "score": ["-m", "boxless", "score", str(room / "maps.npz"), str(room / "boxes.csv")],
@@ -119,10 +126,10 @@ def ways(room: Path, chosen: Sequence[str] | None) -> dict[str, list[str]]:
     return {way: arguments for way, arguments in found.items() if chosen is None or way in chosen}
 
 
-def _search(room: Path, photos: str, *command: str) -> list[str]:
-    method = ["--method", "ddt"] if command == ("find",) else []
+def _search(room: Path, photos: str, *command: str, method: str | None = "ddt") -> list[str]:
+    named = ["--method", method] if method and command == ("find",) else []
     places = [str(room / photos), "--out", str(room / "found")]
-    return ["-m", "boxless", *command, *places, *method, "--overwrite", "--quiet"]
+    return ["-m", "boxless", *command, *places, *named, "--overwrite", "--quiet"]
 
 
 def measure(

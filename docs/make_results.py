@@ -95,6 +95,13 @@ the training half of smear and on made scenes with another seed; this is one loo
 `check` calls nearly the same as a training image. *One box* is `find` without `--multiple`; what stands below it, no
 method made.
 """
+DETECTOR = """## A detector and the boxes that taught it
+
+`benchmarks/detector.py`: what `find --multiple` found in the training images taught `train detector`, with its
+defaults; both then search the test images. Scored as above. Everything was chosen on training images alone, and each
+table is one look at the test images.
+"""
+TAUGHT = "detector minus find --multiple"
 SEVERAL_CONTROLS = ("one box", "whole image", "centred box", "another image's boxes")
 
 PROTOCOLS = """## The same maps under every protocol
@@ -131,11 +138,12 @@ def main() -> None:
     others = {
         name: content
         for name, content in results.items()
-        if "versions" in content and not {"measurement", "calibrated", "this minus before"} & content.keys()
+        if "versions" in content and not {"measurement", "calibrated", "this minus before", TAUGHT} & content.keys()
     }
     speeds = [benchmark(name, content) for name, content in others.items() if not name.endswith(("-check", "-engines"))]
     engines = [other_numbers(name, content) for name, content in others.items() if name.endswith("-engines")]
     checks = [benchmark(name, content) for name, content in others.items() if name.endswith("-check")]
+    taught = [compared_with_teacher(name, content) for name, content in results.items() if TAUGHT in content]
     many = [compared(name, content) for name, content in results.items() if "this minus before" in content]
     few = [calibrated(name, content) for name, content in results.items() if "calibrated" in content]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
@@ -146,6 +154,7 @@ def main() -> None:
         *measured,
         *([CALIBRATED, *few] if few else []),
         *([SEVERAL, *many] if many else []),
+        *([DETECTOR, *taught] if taught else []),
         POSITION,
         *above_controls(runs),
         UNKNOWN,
@@ -303,15 +312,30 @@ def detections(content: dict[str, Any]) -> list[str]:
 
 def compared(name: str, content: dict[str, Any]) -> str:
     """Several objects by this checkout and by another one."""
-    columns = ("AP.5", "AP.5:.95", "AR100", "recall at .7", "found minus true", "off by")
-    rows = []
-    for which in ("this", "before", *SEVERAL_CONTROLS):
-        found = content[which]
-        cells = [f"{found[column]:.1f}" for column in columns]
-        cells[0] += f" ({found['AP.5 low']:.1f} to {found['AP.5 high']:.1f})"
-        rows.append([which, *cells])
     gain = content["this minus before"]
     more = f"AP.5, this minus before: 95 % interval {gain['AP.5 low']:+.1f} to {gain['AP.5 high']:+.1f}"
+    return several_objects(name, content, ("this", "before", *SEVERAL_CONTROLS), more)
+
+
+def compared_with_teacher(name: str, content: dict[str, Any]) -> str:
+    """A detector and the boxes that taught it."""
+    gains = [f"{metric} {low:+.1f} to {high:+.1f}" for metric, (low, high) in content[TAUGHT].items()]
+    more = f"{content['training images']} training images; {TAUGHT}: 95 % intervals {', '.join(gains)}"
+    return several_objects(
+        name, content, ("detector", "find --multiple", "untrained network", "another image's boxes"), more
+    )
+
+
+def several_objects(name: str, content: dict[str, Any], which: tuple[str, ...], more: str) -> str:
+    """The table of several objects by each of `which`."""
+    columns = ("AP.5", "AP.5:.95", "AR100", "recall at .7", "found minus true", "off by")
+    rows = []
+    for one in which:
+        found = content[one]
+        cells = [f"{found[column]:.1f}" for column in columns]
+        for place, metric in enumerate(columns[: 2 if TAUGHT in content else 1]):
+            cells[place] += f" ({found[f'{metric} low']:.1f} to {found[f'{metric} high']:.1f})"
+        rows.append([one, *cells])
     head = f"### {content['data']} {content['split']}, {content['images']} images\n"
     told = f"{more}; `{content['command']}`; {machine(content)}; [json](results/{name}.json)"
     return "\n".join([head, *markdown_table(("", *columns), rows), f"\n{told}\n"])

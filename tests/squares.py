@@ -106,7 +106,10 @@ def two_runs(root: Path, *, devices: int) -> list[str]:
     found = write_boxes(root / f"found-{devices}-{os.environ.get('LOCAL_RANK', 0)}.csv", squares, noise=2.0)
     settings = quick(devices=devices, batch_size=8 // devices, seed=1, lr=0.02)
     train_regressor("psol", {"grid": 4}, squares, found, settings, root / f"psol-{devices}")
-    return [*variants, "psol"]
+    settings = replace(settings, stride=8)
+    head = {"width": 32, "convs": 1, "round": 1}
+    train_regressor("detector", head, squares, found, settings, root / f"detector-{devices}")
+    return [*variants, "psol", "detector"]
 
 
 def stopped_run(root: Path) -> None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,15 @@ from boxless.discovery.discriminant import CUT, Discriminant, upper_otsu, with_c
 from boxless.discovery.notes import Notes
 from boxless.discovery.pictures import EvenSample
 from boxless.discovery.products import DiscriminantContrast, DiscriminantDdt
-from boxless.discovery.signs import agreement, border_margin, explained_by_place, floor_and_cut, separation
+from boxless.discovery.signs import (
+    agreement,
+    border_margin,
+    explained_by_place,
+    floor_and_cut,
+    held_by_frame,
+    separation,
+)
+from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
 
@@ -78,7 +87,7 @@ def test_ddt_is_kept_where_no_sign_speaks_against_it(backbone):
     method = finished(Auto, backbone, planted())
     assert method.chosen == "ddt" and "no sign" in method.choice
     notes = method.notes()
-    assert (notes.chosen, notes.runner_up) == ("ddt", "discriminant and contrast") and len(notes.signs) == 4
+    assert (notes.chosen, notes.runner_up) == ("ddt", "discriminant and contrast") and len(notes.signs) == 5
     assert not any(sign.against for sign in notes.signs) and Notes.from_dict(notes.to_dict()) == notes
     assert boxes_hit(method.heatmap(planted())) == 1
 
@@ -115,7 +124,9 @@ def test_one_hill_in_every_image_says_where_and_not_what(backbone):
     assert finished(Auto, backbone, descriptors).chosen not in ("ddt", "deeper ddt")
 
 
-PHOTOGRAPHS = Signs(agreement=0.8, margin=0.8, deeper_margin=0.9, explained=0.4, learnt_explained=0.3, separation=0.2)
+PHOTOGRAPHS = Signs(
+    agreement=0.8, margin=0.8, deeper_margin=0.9, explained=0.4, frame=0.1, learnt_explained=0.3, separation=0.2
+)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +142,8 @@ PHOTOGRAPHS = Signs(agreement=0.8, margin=0.8, deeper_margin=0.9, explained=0.4,
         ({"explained": 0.9, "learnt_explained": 0.85}, "discriminant and place"),
         ({"explained": 0.9}, "contrast"),
         ({"explained": 1.0, "learnt_explained": 1.0}, "contrast"),
+        ({"frame": 0.5}, "contrast"),
+        ({"frame": 0.5, "separation": 0.35}, "discriminant and contrast"),
         ({"agreement": 0.0, "deeper_margin": 0.1, "margin": 0.0, "learnt_explained": 0.97}, "contrast"),
     ],
     ids=[
@@ -144,6 +157,8 @@ PHOTOGRAPHS = Signs(agreement=0.8, margin=0.8, deeper_margin=0.9, explained=0.4,
         "framed alike",
         "the place explains ddt alone",
         "one blob at the centre of every image",
+        "maps that follow the frame",
+        "maps that follow the frame, but colours",
         "an untrained network",
     ],
 )
@@ -160,6 +175,27 @@ def test_an_untrained_network_does_not_win(backbone, tmp_path):
     method.partial_fit(method.descriptors(images.permute(0, 3, 1, 2) / 255))
     method.fit_done()
     assert method.chosen not in ("ddt", "deeper ddt", "discriminant and place")
+
+
+def test_the_maps_of_an_untrained_network_follow_the_frame(backbone, tmp_path):
+    """A negative control through the whole of `find`, whose predictor shows some images again."""
+    make_scenes(tmp_path / "scenes", 8, test=0, size=192)
+    predictor = DiscoveryPredictor(Auto(backbone), "auto", size=192, how=InferenceOptions())
+    (*_, mapped) = predictor.maps(read_data(tmp_path / "scenes", "train"), Progress())
+    frame = {sign.name: sign for sign in mapped.notes.signs}["frame"]
+    assert frame.against and frame.value > 0.5
+
+
+def test_what_follows_the_frame_is_told_from_what_follows_the_content():
+    rng = np.random.default_rng(0)
+    wholes = np.stack([cv2.GaussianBlur(rng.normal(size=(18, 18)).astype(np.float32), (0, 0), 2) for _ in range(12)])
+    contents = wholes[:, :13, :13]
+    shrunk = np.stack([cv2.resize(one, (13, 13), interpolation=cv2.INTER_AREA) for one in wholes])
+    noise = rng.normal(size=contents.shape).astype(np.float32)
+    assert held_by_frame(contents, contents, wholes) == pytest.approx(0, abs=1e-5)
+    assert held_by_frame(3 * shrunk + 1, contents, wholes) == pytest.approx(1, abs=1e-5)
+    assert abs(held_by_frame(noise, contents, wholes)) < 0.1
+    assert held_by_frame(0 * contents, contents, wholes) == held_by_frame(contents, contents, 0 * wholes) == 0
 
 
 def test_the_discriminant_learns_the_object_from_a_teacher(backbone):

@@ -45,7 +45,6 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 REFUSED = {
-    "a row twice": (f"{HEAD}\n{ROW}\n{ROW}\n", "line 3 repeats the box of line 2. Remove one of them."),
     "two classes": (f"{HEAD}\n{ROW}\na/1.png,b,60,40,5,5,9,9\n", "line 3: a/1.png is of class 'b' here, and of 'a'"),
     "two sizes": (
         f"{HEAD}\n{ROW}\na/1.png,a,60,41,5,5,9,9\n",
@@ -75,8 +74,9 @@ def test_check_reports_every_row_that_the_others_refuse_and_judges_the_rest(phot
     rows = [ROW, ROW, "a/1.png,b,60,40,5,5,9,9", "a/2.png,a,60,40,1,2,30,x", "a/2.png,a,60,40,70,2,80,20"]
     (photos / "boxes.csv").write_text("\n".join([HEAD, *rows, ""]))
     found = check(photos)
-    assert [sentence.partition("line ")[2][0] for sentence in found.unreadable] == ["3", "4", "5"]
-    assert dict(found.wrong_boxes) == {"outside": ["a/2.png"]} and found.boxes == 2
+    told = (*found.repeated, *found.unreadable, *found.bad_rows)
+    assert [sentence.partition("line ")[2][0] for sentence in told] == ["3", "4", "5"]
+    assert dict(found.wrong_boxes) == {"outside": ["a/2.png"]} and found.boxes == 3
 
 
 def test_sizes_come_from_the_images_where_the_file_has_none(photos: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_one_bad_row_of_many_is_left_out_and_named_unless_it_is_strict(
         with pytest.raises(BoxlessError) as error:
             read(photos)
         assert words in str(error.value)
-    for contradiction in ("a row twice", "two classes", "two sizes"):
+    for contradiction in ("two classes", "two sizes"):
         (photos / "boxes.csv").write_text(REFUSED[contradiction][0] + good)
         with pytest.raises(BoxlessError):
             read_data(photos)
@@ -160,19 +160,20 @@ def found_bad(photos: Path, text: str) -> int:
     """What `check` says of the rows, which are the same for it."""
     (photos / "boxes.csv").write_text(text)
     found = check(photos)
-    return len(found.unreadable) + sum(len(names) for kind, names in found.wrong_boxes.items() if kind != "tiny")
+    return len(found.bad_rows) + sum(len(names) for kind, names in found.wrong_boxes.items() if kind != "tiny")
 
 
-def test_an_image_that_is_not_there_is_one_bad_row(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [f"a/2.png,a,60,40,{x0},2,40,20\n" for x0 in range(38)]
-    bad = [f"a/{number}.png,a,60,40,1,2,30,20\n" for number in range(3, 7)]
-    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *rows, *bad]))
-    boxes = read_data(photos).samples[1].boxes
-    assert boxes is not None and len(boxes) == 38
-    assert "4 of 42 boxes" in caplog.text and "line 40 names the image 'a/3.png'" in caplog.text
-    assert "line 42" in caplog.text and "line 43" not in caplog.text and "Then 1 more." in caplog.text
-    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *rows, *bad, *bad[:1]]))
-    with pytest.raises(BoxlessError, match=r"line 40 names the image 'a/3\.png'"):  # so many are no slips
+def test_images_that_are_not_there_are_counted_however_many_they_are(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = [f"a/{number}.png,a,60,40,{x0},2,30,20\n" for number in range(3, 7) for x0 in (1, 2)]
+    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *gone, f"{ROW}\n"]))
+    boxes = read_data(photos).samples[0].boxes
+    assert boxes is not None and len(boxes) == 1
+    assert "4 images are not there" in caplog.text and "line 2 names the image 'a/3.png'" in caplog.text
+    assert "line 6" in caplog.text and "line 8" not in caplog.text and "Then 1 more." in caplog.text
+    (photos / "boxes.csv").write_text("".join([f"{HEAD}\n", *gone]))
+    with pytest.raises(BoxlessError, match=r"line 2 names .* None of the 4 images .* names such as a/1\.png\."):
         read_data(photos)
 
 

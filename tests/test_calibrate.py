@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from boxless.cli import app
+from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
 from boxless.discovery.contrast import Contrast
 from boxless.evaluation.bootstrap import surely_above_zero
-from boxless.evaluation.calibrate import Candidate, calibrate, choices_without, merits
+from boxless.evaluation.calibrate import Candidate, calibrate, choices_without, merits, with_boxes
 
 THRESHOLDS = np.arange(4) / 4
 
@@ -81,15 +82,26 @@ def test_too_few_boxes_are_refused(scenes, boxes, tmp_path, capfd, rows, words):
     assert not (tmp_path / "f.toml").exists()
 
 
-def test_boxes_of_absent_images_are_refused(scenes, boxes, tmp_path, capfd):
+def test_boxes_of_absent_images_are_refused_with_strict(scenes, boxes, tmp_path, capfd):
     """A name that the folder has not is named."""
     lines = (boxes).read_text().splitlines(keepends=True)
     name = lines[1].split(",")[0]
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("".join(lines).replace(name, "absent.png"))
-    code, _, err = run(capfd, "calibrate", scenes, "--boxes", wrong, "--out", tmp_path / "f.toml")
+    code, _, err = run(capfd, "calibrate", scenes, "--boxes", wrong, "--strict", "--out", tmp_path / "f.toml")
     assert code
     assert "absent.png" in err
+
+
+def test_several_boxes_of_an_image_are_said(scenes, boxes, tmp_path, caplog):
+    """Two that contradict each other pass as two objects, either of which counts as found."""
+    data, file = read_data(scenes, "all"), tmp_path / "boxes.csv"
+    with_boxes(data, boxes)
+    assert "several boxes" not in caplog.text
+    name = data.samples[0].name
+    file.write_text(boxes.read_text() + f"{name},beetle,64,64,0,0,5,5\n")
+    assert len(with_boxes(data, file).samples[0].boxes) == 2
+    assert f"1 image has several boxes, such as {name}. Each image counts as one object, found where any" in caplog.text
 
 
 def test_a_left_out_image_has_no_say():

@@ -93,6 +93,20 @@ def test_duplicates_overlaps_and_contradictions(data: Path) -> None:
     assert "nearly the same picture (within 7 of 128 bits) in two classes" in words
 
 
+def test_pictures_in_which_there_is_nothing_to_find_are_told(data: Path) -> None:
+    Image.new("RGB", (90, 90), "green").save(data / "train" / "star" / "flat.png")
+    Image.new("RGB", (1, 1)).save(data / "train" / "star" / "dot.png")
+    found = check(data)
+    assert found.flat == ["train/star/flat.png"] and found.small == ["train/star/dot.png"]
+    assert "1 image of one flat colour, in which" in said(found) and "1 image of less than 18 pixels" in said(found)
+
+
+def test_contrast_is_not_proposed_beside_itself(scenes: Path) -> None:
+    found = check(scenes)
+    assert any("contrast" in step for step in next_steps(found, {"contrast", "ddt"}))
+    assert not any("contrast" in step for step in next_steps(found, {"contrast"}))
+
+
 def test_a_near_copy_in_the_other_split_is_an_overlap(data: Path) -> None:
     Image.open(first(data, "train", "star")).save(data / "test" / "star" / "again.jpg", quality=60)
     (group,) = check(data).overlaps
@@ -152,7 +166,12 @@ def test_classes_without_a_pair_and_images_without_a_class(data: Path) -> None:
 def test_annotations_that_cannot_be_read_are_told_and_the_images_are_looked_at_all_the_same(data: Path) -> None:
     (data / "boxes_train.csv").write_text("image,x0,y0,x1,y1\ntrain/beetle/missing.jpg,1,2,3,4\n")
     found = check(data)
-    assert len(found.unreadable) == 2 and "missing.jpg" in said(found) and said(found).count("not read") == 1
+    assert list(found.absent) == ["train/beetle/missing.jpg"] and "1 image named by annotations and not there" in said(
+        found
+    )
+    (data / "boxes_train.csv").write_text("image,x0,y0\n")
+    found = check(data)
+    assert len(found.unreadable) == 2 and "no column x1" in said(found) and said(found).count("not read") == 1
     assert found.readable == found.images > 0 and set(found.classes) == {"beetle", "star"}
 
 

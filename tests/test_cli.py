@@ -220,6 +220,21 @@ def test_wrong_usage_is_exit_2_with_a_hint(scenes, capfd):
         assert "Traceback" not in out + err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["find"], "boxless find needs PHOTOS. `boxless find --help` says"),
+        (["review", "found"], "boxless review needs PHOTOS."),
+        (["train", "cam"], "boxless train cam needs DATA."),
+        (["calibrate", "photos"], "boxless calibrate needs --boxes."),
+        (["find", "photos", "--size"], "--size requires an argument"),
+    ],
+)
+def test_an_argument_that_is_missing_is_called_as_usage_has_it(capfd, words, said):
+    code, out, err = run(capfd, *words, "--json")
+    assert code == 2 and said in json.loads(out)["error"] and said.split()[-1] in err
+
+
 def test_debug_shows_the_traceback(tmp_path):
     from boxless.runtime.errors import BoxlessError
 
@@ -249,10 +264,18 @@ def test_help_needs_no_torch_and_little_time():
         "    try: app.meta([*verb, '--help'])\n"
         "    except SystemExit: pass\n"
         "assert 'torch' not in sys.modules, 'help imported torch'\n"
+        "assert 'markdown_it' not in sys.modules, 'help was read as Markdown'\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
     assert "--epochs" in done.stdout and "--iterations" in done.stdout and "[default: lite0]" in done.stdout
+
+
+def test_help_is_wrapped_to_the_terminal_and_not_where_the_source_is(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "2000")
+    _, out, _ = run(capfd, "find", "--help")
+    option = next(line for line in out.splitlines() if "--method" in line)
+    assert "auto, the default" in option and "the time of auto. [choices: auto" in option
 
 
 @pytest.mark.parametrize(
@@ -271,15 +294,17 @@ def test_a_wrong_path_is_named_before_anything_heavy_is_imported(verb, tmp_path)
     assert done.returncode in (1, 2) and "nowhere" in done.stderr and "imported" not in done.stderr, done.stderr
 
 
-def test_a_search_in_one_process_needs_no_fabric(scenes, tmp_path):
+@pytest.mark.parametrize("words", [("find", "--method", "ddt"), ("predict", "cam/last.pt")])
+def test_a_search_in_one_process_needs_no_fabric_and_no_compiler(words, scenes, tmp_path):
+    verb, *rest = (str(Path(__file__).parent / "checkpoints" / word) if "/" in word else word for word in words)
     script = (
         "import sys\n"
         "from boxless.cli import app\n"
-        f"app.meta(['find', {str(scenes)!r}, '--out', 'found', '--method', 'contrast'])\n"
-        "sys.exit('lightning_fabric' in sys.modules)\n"
+        f"app.meta({[verb, *rest, str(scenes), '--out', 'found', '--engine', 'torch']!r})\n"
+        "sys.exit(str({'lightning_fabric', 'torch._dynamo', 'torchvision'} & set(sys.modules) or ''))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
 
 
 def test_the_console_script_and_the_version():

@@ -105,6 +105,13 @@ def test_the_page_of_reliability_is_made_from_its_results(monkeypatch):
     assert results["kills"]["kills"] >= 50 and results["soak"]["images"] >= 20_000
 
 
+def test_the_page_of_position_is_made_from_its_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import make_position
+
+    assert make_position.page() == (ROOT / "docs" / "position.md").read_text()
+
+
 def test_the_table_of_tools_is_made_from_its_results(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     import make_tools

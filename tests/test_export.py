@@ -168,7 +168,7 @@ def test_images_without_boxes_are_listed_where_the_format_allows_it(tmp_path):
     made = [found("a.jpg", [[1, 2, 3, 4]]), found("b.jpg", [], label="object")]
     for format in FORMATS:
         write_boxes(made, tmp_path / format, format, ["bird"])
-        assert "1 boxes in 2 images; in 1 of them nothing was found" in (tmp_path / format / "README.txt").read_text()
+        assert "1 box in 2 images; in 1 of them nothing was found" in (tmp_path / format / "README.txt").read_text()
     assert read_coco(tmp_path / "coco")["b.jpg"] == ((100, 80), [])
     assert read_voc(tmp_path / "voc")["b.jpg"] == ((100, 80), [])
     assert (tmp_path / "yolo/labels/b.txt").read_text() == ""

@@ -30,6 +30,7 @@ COMMANDS = {
     "calibrate": ["calibrate"],
     "cam": ["train", "cam"],
     "psol": ["train", "psol"],
+    "detector": ["train", "detector"],
     "gan": ["train", "sn-dcgan"],
     "position": ["train", "position"],
     "predict": ["predict"],
@@ -128,7 +129,10 @@ def test_a_flag_that_commands_share_is_spelled_alike_wherever_it_makes_sense() -
 
 def test_no_command_is_missing_above() -> None:
     words = {tuple(words) for words in COMMANDS.values()}
-    alike = {"train": {"cam", "psol", "sn-dcgan", "position"}, "reproduce": {words[-1] for words in COMMANDS.values()}}
+    alike = {
+        "train": {"cam", "psol", "detector", "sn-dcgan", "position"},
+        "reproduce": {words[-1] for words in COMMANDS.values()},
+    }
     for verb in VERBS:
         leaves = alike.get(verb)
         assert leaves is not None or (verb,) in words, verb

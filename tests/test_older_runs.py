@@ -18,10 +18,16 @@ FILES = {
     "cam": "cam/last.pt",
     "i2c": "i2c.pt",
     "psol": "psol/last.pt",
+    "detector": "detector/last.pt",
     "sn-dcgan": "sn-dcgan/last.pt",
     "border": "border.pt",
 }
-MORE = {"cam": "--epochs 4", "psol": "--boxes found.csv --epochs 4", "sn-dcgan": "--iterations 7"}
+MORE = {
+    "cam": "--epochs 4",
+    "psol": "--boxes found.csv --epochs 4",
+    "detector": "--boxes found.csv --epochs 4",
+    "sn-dcgan": "--iterations 7",
+}
 
 
 def picture(side: int) -> torch.Tensor:

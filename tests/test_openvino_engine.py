@@ -157,22 +157,47 @@ def test_the_coarsest_numbers_that_are_faithful_are_taken(
     assert not factors
 
 
-def test_eight_bits_are_for_many_images_that_can_be_read(
-    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("few", "many", "tried"), [(7, 9, []), (1, 9, [None]), (1, 6, [(4, 3, 32, 32)])])
+def test_few_images_are_left_to_torch_and_many_may_take_eight_bits(
+    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, few: int, many: int, tried: Any
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
-    monkeypatch.setattr(engines, "SAMPLE", 4)
+    for name, value in (("FEW", few), ("MANY", many), ("SAMPLE", 4)):
+        monkeypatch.setattr(engines, name, value)
     for number in range(6):
         Image.new("RGB", (40, 30), (number, 0, 0)).save(tmp_path / f"{number}.png")
     data, seen = read_data(tmp_path, "all"), []
-    monkeypatch.setattr(engines, "OpenvinoEngine", lambda *_, images, **__: seen.append(images) or Core())
-    monkeypatch.setattr(Core, "used", False, raising=False)
-    for many in (len(data) + 1, len(data)):
-        monkeypatch.setattr(engines, "MANY", many)
-        network = SimpleNamespace(backbone=tiny())
-        with_engine("auto", InferenceOptions(), network, lambda _: None, 32, data)
-    assert seen[0] is None
-    assert seen[1].shape == (4, 3, 32, 32)
+
+    def engine(*_: Any, images: Any, **__: Any) -> Any:
+        seen.append(None if images is None else images.shape)
+        return SimpleNamespace(used=False)
+
+    monkeypatch.setattr(engines, "OpenvinoEngine", engine)
+    with_engine("auto", InferenceOptions(), SimpleNamespace(backbone=tiny()), lambda _: None, 32, data)
+    assert seen == tried
+
+
+@pytest.mark.parametrize(("turned", "numbers"), [(False, "int8"), (True, "fp32")])
+def test_eight_bits_of_a_trained_network_are_judged_by_its_maps(
+    stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, turned: bool, numbers: str
+) -> None:
+    """Not by its features, which stay the same in one case and not in the other."""
+    monkeypatch.setattr(openvino_engine, "measured_ranges", lambda core, model, images: {})
+    monkeypatch.setattr(openvino_engine, "quantise", lambda model, ranges: None)
+    factors = [1.0 if turned else -1.0, 1.0]
+    monkeypatch.setattr(Core, "factor", property(lambda _: factors.pop(0)))
+    backbone, images, asked = tiny(), torch.rand(12, 3, 32, 32), []
+
+    def maps(pictures: torch.Tensor) -> torch.Tensor:
+        features = backbone(pictures)[:, 0]
+        asked.append(len(features))
+        return -features if turned and len(asked) <= 2 else features.abs()
+
+    engine = backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=False, images=images, maps=maps)
+    with torch.inference_mode():
+        backbone(images)
+    assert engine.numbers == numbers
+    assert asked == [4, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("low", "high"), [(-3.0, 5.0), (0.5, 2.0), (-2.0, -1.0), (0.0, 0.0), (-1e-9, 6.0)])

@@ -58,6 +58,21 @@ def test_each_category_is_judged_by_itself(photos):
         np.testing.assert_allclose(heat[sample.name], other, atol=2e-3)
 
 
+@pytest.mark.parametrize("method", ["ddt", "contrast"])
+def test_one_picture_again_and_again_is_said(photos, tmp_path, method):
+    first, second = (path for path in sorted(photos.glob("test/star/*.jpg"))[:2])
+    (tmp_path / "in" / "same").mkdir(parents=True)
+    for number in range(5):
+        Image.open(first).save(tmp_path / "in" / "same" / f"{number}.jpg", quality=90 + number)
+    (tmp_path / "in" / "other").mkdir()
+    for path in (first, second):
+        shutil.copy(path, tmp_path / "in" / "other")
+    data = read_data(tmp_path / "in")
+    summary = predict_folder(discoverer(method, size=64), data, tmp_path / "out", Progress(), format="csv")
+    said = [words for words in summary.words() if "all the same picture" in words]
+    assert len(said) == 1 and said[0].startswith("same: its 5 images are all the same picture")
+
+
 def test_batch_size_and_broken_neighbours_change_no_map(photos, tmp_path):
     data = read_data(photos, "test")
     whole = compute_heatmaps(predictor(), data, Progress())

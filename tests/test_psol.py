@@ -140,7 +140,7 @@ def test_a_coco_json_will_do(squares: Dataset, tmp_path: Path) -> None:
     [
         ("", "has no rows"),
         ("red/000.png,red,32,32,,,,\n", "has no boxes"),
-        ("red/nowhere.png,red,32,32,1,1,9,9\n", r"red/nowhere\.png, which is not in .* such as red/000\.png"),
+        ("red/nowhere.png,red,32,32,1,1,9,9\n", r"red/nowhere\.png', which is not in .* such as green/001\.png"),
         ("red/038.png,red,32,32,1,1,9,9\n", "no box for any of the 4 training images"),
     ],
 )

@@ -51,7 +51,7 @@ def test_cub(tmp_path: Path) -> None:
         ("bounding_boxes.txt", "1 60 27 325\n", "bounding_boxes.txt"),
         ("bounding_boxes.txt", "1 60 27 325 0\n", "is empty"),
         ("image_class_labels.txt", "1 1\n2 1\n", "lacks the image '3'"),
-        ("images.txt", "1 001.cat/gone.jpg\n2 001.cat/b.jpg\n3 002.emu/c.jpg\n", "gone.jpg', which is not in"),
+        ("images.txt", "1 001.cat/gone.jpg\n2 001.cat/b.jpg\n3 002.emu/gone.jpg\n", "gone.jpg', which is not in"),
     ],
 )
 def test_malformed_cub(tmp_path: Path, file: str, text: str, complaint: str) -> None:

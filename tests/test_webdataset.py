@@ -176,7 +176,7 @@ def test_what_is_compressed_or_no_tar_is_refused(tmp_path: Path, mode: Any) -> N
     [
         ({"a.jpg": b"", "a.json": b"{"}, "the .json is not JSON"),
         ({"a.jpg": b"", "a.json": b"[1]"}, "Expected an object"),
-        ({"a.jpg": b"", "a.json": b'{"boxes": [[1, 2, 3]]}'}, "Expected a list of [x0, y0, x1, y1]"),
+        ({"a.jpg": b"", "a.json": b'{"boxes": [[1, 2, 3]]}'}, "a box is [1, 2, 3]. Expected [x0, y0, x1, y1]"),
         ({"a.jpg": b"", "a.json": b'{"boxes": [[9, 9, 3, 3]]}'}, "the box 9,9,3,3 is empty"),
         ({"a.jpg": b"", "a.json": b'{"boxes": [["x", 9, 3, 3]]}'}, "expected numbers"),
         ({"a.jpg": b"", "a.json": b'{"class": [1]}'}, "Expected a number, counted from 0, or a name"),

@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="commands whose names hold these words; others in `out` stay")
     parser.add_argument("--classes", type=int, default=2000, help="0: leave the many classes out")
     given = parser.parse_args()
-    content = provenance() | with_others(measure(given.only, given.classes), given.out)
+    content = with_others(measure(given.only, given.classes), given.out) | provenance()
     if given.out:
         given.out.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1))

@@ -74,23 +74,29 @@ class Backbone(nn.Module):
     @cached_property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
         """Name, channels and reduction of every stage, first to last."""
-        try:
-            shapes = self._shapes("meta")  # costs nothing
-        except Exception:  # what parts raise that make tensors of their own on the way
-            shapes = self._shapes(self.mean.device)
-        found = [FeatureInfo(name, shape[1], round(TRIED / shape[2])) for name, shape in shapes]
+        found = [FeatureInfo(name, shape[1], round(TRIED / shape[2])) for name, shape in self._shapes()]
         return (*found[:-1], found[-1]._replace(reduction=self.stride))
 
     @torch.no_grad()
-    def _shapes(self, device: torch.device | str) -> list[tuple[str, torch.Size]]:
-        """Name and shape of what leaves every stage for one image of `TRIED` pixels."""
-        features, found = torch.zeros(1, 3, TRIED, TRIED, device=device), []
-        training = self.training
+    def _shapes(self) -> list[tuple[str, torch.Size]]:
+        """Name and shape of what leaves every stage for one blank image of `TRIED` pixels.
+
+        It is computed, with zeros for weights that are on no device yet: shapes alone, on torch's device "meta", would
+        import its compiler, which takes longer than any network here.
+        """
+        device = torch.device("cpu") if self.mean.is_meta else self.mean.device
+        training, found = self.training, list[tuple[str, torch.Size]]()
         self.eval()
-        for name, stage in self.stages():
-            state = {**dict(stage.named_parameters()), **dict(stage.named_buffers())}
-            features = functional_call(stage, {key: value.to(device) for key, value in state.items()}, features)
-            found.append((name, (features[0] if isinstance(features, list) else features).shape))
+        with device:  # also for what stages make on their way
+            features = torch.zeros(1, 3, TRIED, TRIED)
+            for name, stage in self.stages():
+                state = {**dict(stage.named_parameters()), **dict(stage.named_buffers())}
+                filled = {
+                    key: torch.zeros((), dtype=value.dtype).expand(value.shape) if value.is_meta else value
+                    for key, value in state.items()
+                }
+                features = functional_call(stage, filled, features)
+                found.append((name, (features[0] if isinstance(features, list) else features).shape))
         self.train(training)
         return found
 

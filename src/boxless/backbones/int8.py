@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
+AT_ONCE = 4
+"""Images whose ranges are measured in one pass."""
 Ranges = dict[str, tuple[float, float]]
 """Name of a tensor -> its least and greatest value."""
 
@@ -29,11 +31,16 @@ def measured_ranges(core: Any, model: Any, images: Float32[np.ndarray, "batch 3 
         for reduce in (ops.reduce_min, ops.reduce_max)
     ]
     observer = core.compile_model(
-        openvino.Model(extremes, model.get_parameters(), "ranges"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        openvino.Model(extremes, model.get_parameters(), "ranges"),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1},
     )
-    found = observer([images])
-    values = [float(found[place]) for place in range(len(extremes))]
-    return dict(zip(tensors, zip(values[::2], values[1::2], strict=True), strict=True))
+    seen = []
+    for start in range(0, len(images), AT_ONCE):  # every tensor of a pass is kept until its end
+        found = observer([images[start : start + AT_ONCE]])
+        seen.append([float(found[place]) for place in range(len(extremes))])
+    low, high = np.min(seen, axis=0)[::2], np.max(seen, axis=0)[1::2]
+    return dict(zip(tensors, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 def quantise(model: Any, ranges: Ranges) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from numba import njit
 
 from boxless.boxes import MOST
+from boxless.boxes.suppression import suppressed
 from boxless.runtime.union_find import find_root
 
 ENOUGH, SPREAD = 4, 1.5
@@ -62,9 +63,7 @@ def instance_boxes(
     (fitting,) = np.nonzero((parts[:, 4] > 0) & (areas >= min_size) & (areas <= max_size))
     fitting = fitting[np.argsort(-parts[fitting, 4], kind="stable")]
     boxes, scores = boxes[fitting], sums[fitting] / parts[fitting, 4]
-    corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    best = cv2.dnn.NMSBoxes(corners_and_sides.tolist(), scores.tolist(), 0.0, overlap, top_k=2 * MOST)
-    kept = np.sort(np.array(best, np.intp)[:MOST])
+    kept = np.sort(suppressed(boxes, scores, overlap)[:MOST])
     boxes, scores, areas = boxes[kept], scores[kept], areas[fitting][kept]
     if len(kept) >= ENOUGH:
         scores *= np.exp(-0.5 * (np.log(areas / np.median(areas)) / SPREAD) ** 2)

@@ -11,10 +11,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from boxless import __version__
 from boxless.cli.former_flags import current_spelling
+from boxless.cli.help import WrappedHelp
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress, reporting_to
 
@@ -22,6 +23,8 @@ app = App(
     name="boxless",
     version=__version__,
     help="Find objects in images without box annotations, and measure honestly how well.",
+    help_format="plaintext",
+    help_formatter=WrappedHelp(),
     suppress_keyboard_interrupt=False,
     help_epilogue="Start with `boxless demo`, or with your own photos: `boxless find PHOTOS --out found --report`.",
 )
@@ -80,7 +83,7 @@ def _launch(
         print(change, file=sys.stderr)  # noqa: T201
     try:
         with reporting_to(_counting):
-            result = app(words, exit_on_error=False, print_error=True)
+            result = app(words, exit_on_error=False, print_error=True, error_formatter=_panel)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read has read enough, as in `boxless ... | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,7 +103,7 @@ def _launch(
 def _verdict(error: BaseException) -> tuple[str, int]:
     """What is said of an error, in a sentence, and the exit code."""
     if isinstance(error, CycloptsError):
-        return str(error), 2
+        return _usage_sentence(error), 2
     if isinstance(error, BoxlessError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
@@ -113,6 +116,22 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         "and report the traceback.",
         1,
     )
+
+
+def _usage_sentence(error: CycloptsError) -> str:
+    """What cyclopts says; a missing argument is called as usage has it, and not like a flag."""
+    argument = error.argument
+    if not isinstance(error, MissingArgumentError) or argument is None or error.keyword or argument.tokens:
+        return str(error)
+    command = " ".join(["boxless", *(error.command_chain or ())])
+    name = argument.name if argument.index is None else argument.name.removeprefix("--").replace("-", "_").upper()
+    return f"{command} needs {name}. `{command} --help` says what it is."
+
+
+def _panel(error: CycloptsError) -> object:
+    from cyclopts import CycloptsPanel
+
+    return CycloptsPanel(_usage_sentence(error))
 
 
 def _counting(title: str) -> AbstractContextManager[Progress]:

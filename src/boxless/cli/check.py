@@ -1,6 +1,6 @@
 """`boxless check`: what a data set holds, before any work is done on it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from boxless.cli import console
+from boxless.data.annotations import first_of
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
 from boxless.data.dataset import NO_CLASS
 from boxless.data.near_duplicates import NEAR
+from boxless.runtime.errors import number_of
 
 if TYPE_CHECKING:
     from boxless.inference.preview import Preview
@@ -56,10 +58,7 @@ def check(
     if json:
         console.result(plain(findings) | {"seen by the network": [one.to_dict() for one in seen]})
         return 0
-    for one in seen:
-        for line in one.words():
-            console.out.print(line, markup=False, highlight=False)
-    print_findings(findings, console.out)
+    print_findings(findings, console.out, seen)
     return 0
 
 
@@ -76,8 +75,11 @@ ROWS = 30
 """Classes in the table; of more, the smallest are shown."""
 
 
-def print_findings(findings: Findings, console: Console) -> None:
-    """The page."""
+def print_findings(findings: Findings, console: Console, seen: "Sequence[Preview]" = ()) -> None:
+    """The page, and what the network saw."""
+    for one in seen:
+        for line in one.words():
+            console.print(line, markup=False, highlight=False)
     for line in there_is(findings):
         console.print(line, markup=False, highlight=False)
     if findings.classes:
@@ -87,21 +89,21 @@ def print_findings(findings: Findings, console: Console) -> None:
     for line in problems:
         console.print(f"- {line}", markup=False, highlight=False)
     console.print("\nNext", markup=False)
-    for line in next_steps(findings):
+    for line in next_steps(findings, {one.notes.chosen for one in seen}):
         console.print(f"  {line}", markup=False, highlight=False)
 
 
 def there_is(findings: Findings) -> Iterator[str]:
     """Images, classes, sizes and boxes, a sentence each."""
     splits = ", ".join(f"{name} {count}" for name, count in findings.splits.items() if name)
-    classes = f" in {_count(len(findings.classes), 'class', 'classes')}" if findings.classes else ", no classes"
-    yield f"{findings.path}: {_count(findings.images, 'image')}{classes}{f'; splits: {splits}' if splits else ''}."
+    classes = f" in {number_of(len(findings.classes), 'class', 'classes')}" if findings.classes else ", no classes"
+    yield f"{findings.path}: {number_of(findings.images, 'image')}{classes}{f'; splits: {splits}' if splits else ''}."
     if findings.layout:
         yield f"Layout: {findings.layout}."
     if findings.sizes:
         sizes = ", ".join(f"{name} {width} x {height}" for name, (width, height) in findings.sizes.items())
         yield f"Sizes in pixels: {sizes}."
-    on = f"{findings.boxes}, on {_count(findings.boxed, 'image')}" if findings.boxes else "none, and none are needed"
+    on = f"{findings.boxes}, on {number_of(findings.boxed, 'image')}" if findings.boxes else "none, and none are needed"
     yield f"Boxes: {on}."
 
 
@@ -109,25 +111,34 @@ def to_look_at(findings: Findings) -> Iterator[str]:
     """What is wrong or might be, with what to do about it."""
     for sentence in dict.fromkeys(findings.unreadable):
         yield f"The annotations were not read: {sentence}"
+    if bad := findings.bad_rows:
+        yield f"{number_of(len(bad), 'box', 'boxes')} that cannot be{LEFT_OUT}. {first_of(bad)}"
+    if absent := list(findings.absent.values()):
+        yield f"{number_of(len(absent), 'image')} named by annotations and not there. {first_of(absent)}"
+    if twice := findings.repeated:
+        yield f"{number_of(len(twice), 'box', 'boxes')} that an image has twice, and that count once. {first_of(twice)}"
     if findings.broken:
         reasons = [reason.rstrip(".") for reason in findings.broken.values()]
-        yield f"{_count(len(reasons), 'image')} cannot be read, and will be skipped: {_some(reasons, '; ')}."
+        yield f"{number_of(len(reasons), 'image')} cannot be read, and will be skipped: {_some(reasons, '; ')}."
+    for empty, words in ((findings.flat, "one flat colour"), (findings.small, f"less than {PLACES} pixels a side")):
+        if empty:
+            yield f"{number_of(len(empty), 'image')} of {words}, in which there is nothing to find: {_some(empty)}."
     for kind, words in WRONG.items():
         if names := findings.wrong_boxes.get(kind):
-            yield f"{_count(len(names), 'image')} with {words}: {_some(names)}."
+            yield f"{number_of(len(names), 'image')} with {words}: {_some(names)}."
     yield from _alike(findings)
     if findings.unlabelled and findings.classes:
-        count = _count(findings.unlabelled, "image")
+        count = number_of(findings.unlabelled, "image")
         yield f"{count} without a class beside others with one; train refuses such data, find calls them {NO_CLASS}."
     if findings.small_classes and findings.classes:
         few = findings.small_classes
-        counted = _count(len(few), "class", "classes")
+        counted = number_of(len(few), "class", "classes")
         yield f"{counted} with less than {PAIR} training images, which give i2c no pair: {_some(few)}."
     if findings.unlisted:
-        yield f"{_count(findings.unlisted, 'image')} that no list of the data names, and that are not used."
+        yield f"{number_of(findings.unlisted, 'image')} that no list of the data names, and that are not used."
     if strange := findings.strange_annotations:
         yield (
-            f"{_count(len(strange), 'file')} that {'looks' if len(strange) == 1 else 'look'} like annotations in a "
+            f"{number_of(len(strange), 'file')} that {'looks' if len(strange) == 1 else 'look'} like annotations in a "
             f"layout that boxless does not know: {_some(strange)}. Boxes in them are not read; what is read: "
             "docs/formats.md."
         )
@@ -136,9 +147,10 @@ def to_look_at(findings: Findings) -> Iterator[str]:
         yield f"Other files, which are ignored: {_some(kinds)}."
 
 
+LEFT_OUT = ", left out and named where one in ten or fewer are so, else refused"
 WRONG = {
-    "empty": "a box whose corners are swapped or equal, which is refused; x0 < x1 and y0 < y1 are expected",
-    "outside": "a box wholly outside of the picture, which is refused",
+    "empty": f"a box whose corners are swapped or equal{LEFT_OUT}; x0 < x1 and y0 < y1 are expected",
+    "outside": f"a box wholly outside of the picture{LEFT_OUT}",
     "reaching out": "a box that reaches out of the picture; it is cut off at the edge",
     "stated for another size": "another size than the annotation states (turned by EXIF, or resized since?)",
     "tiny": f"a box thinner than a {PLACES}th of the picture, which is less than one place of a heat map",
@@ -157,11 +169,14 @@ def _alike(findings: Findings) -> Iterator[str]:
         for groups, where in places:
             if chosen := [group for group in groups if group.exact == exact]:
                 shown = _some([_shown(group) for group in chosen], "; ")
-                yield f"{_count(len(chosen), 'group')} of {words} {where}: {shown}."
+                yield f"{number_of(len(chosen), 'group')} of {words} {where}: {shown}."
 
 
-def next_steps(findings: Findings) -> Iterator[str]:
-    """The commands that make sense for this data; no method that our own tables do not put above plainer ones."""
+def next_steps(findings: Findings, chosen: Collection[str] = ()) -> Iterator[str]:
+    """The commands that make sense for this data; no method that our own tables do not put above plainer ones.
+
+    `chosen` is what find would choose.
+    """
     path = quote(findings.path)
     if not findings.readable:
         yield "Nothing can be done before some images can be read."
@@ -170,7 +185,8 @@ def next_steps(findings: Findings) -> Iterator[str]:
     trainable = [name for name, counts in findings.classes.items() if counts]
     if len(trainable) > 1 and not findings.unlabelled:
         yield f"boxless train cam {path} --out runs/cam"
-    yield f"boxless find {path} --method contrast --out plain --report"
+    if {*chosen} != {"contrast"}:
+        yield f"boxless find {path} --method contrast --out plain --report"
     if findings.boxes and not findings.unreadable and not {"empty", "outside"} & findings.wrong_boxes.keys():
         yield f"boxless evaluate auto {path}"
 
@@ -189,10 +205,6 @@ def _classes(findings: Findings) -> Table:
 def _shown(group: DuplicateGroup) -> str:
     more = f" and {len(group.names) - 3} more" if len(group.names) > 3 else ""
     return " = ".join(group.names[:3]) + more
-
-
-def _count(things: int, one: str, many: str = "") -> str:
-    return f"{things} {one if things == 1 else many or one + 's'}"
 
 
 def _some(words: Sequence[str], between: str = ", ") -> str:

@@ -49,7 +49,7 @@ def evaluate(
     flags
         What commands that run a finished method have in common.
     several
-        Whether AP and counting are of a box for each object, as they always are for the method `several`.
+        Whether AP and counting are of a box for each object, as they always are for several and a detector.
     reading
         What commands that read boxes have in common.
 
@@ -71,7 +71,7 @@ def evaluate(
     control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.counting("evaluating", total) as progress:
-        asked = {"multiple": several.multiple or target == "several"} | several.reading()
+        asked = {"multiple": several.multiple or predictor.several} | several.reading()
         measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, several=asked, seed=seed)
     content = evaluation_result(measured, predictor, test, other, progress, seed=seed)
     if out is not None:

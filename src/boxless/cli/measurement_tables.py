@@ -8,11 +8,12 @@ from boxless.evaluation.detection import METRICS, DetectionMeasurement
 from boxless.evaluation.measurement import Measurement, Row
 from boxless.evaluation.pixel_metrics import PixelMeasurement
 from boxless.evaluation.score_files import Scores
+from boxless.runtime.errors import number_of
 
 
 def print_measurement(measurement: Measurement, console: Console) -> None:
     """Print a row for each: accuracy at IoU 0.3, 0.5, 0.7, mean, interval, lift over it, threshold and origin."""
-    title = f"{measurement.protocol.name}: {len(measurement.indices)} images"
+    title = f"{measurement.protocol.name}: {number_of(len(measurement.indices), 'image')}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("", "IoU 0.3", "0.5", "0.7", "mean", "95 %", "lift of the first row", "threshold"):
         table.add_column(heading, justify="left" if heading in ("", "threshold") else "right")
@@ -24,7 +25,7 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
     counts = ", ".join(f"{kind} {count}" for kind, count in measurement.error_types.totals().items())
     console.print(f"boxes of the first row: {counts}", highlight=False)
     if measurement.skipped:
-        console.print(f"{measurement.skipped} images without boxes were left out", highlight=False)
+        console.print(f"left out: {number_of(measurement.skipped, 'image')} without boxes", highlight=False)
     if measurement.detections is not None:
         print_detections(measurement.detections, console)
 
@@ -32,7 +33,7 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
 def print_detections(measurement: DetectionMeasurement, console: Console) -> None:
     """AP and AR with 95 % intervals of the maps' boxes and of each control, and how far the counting is off."""
     first = measurement.rows[0]
-    title = f"{measurement.what}: {len(first.counting)} images; {first.name}: {first.note}"
+    title = f"{measurement.what}: {number_of(len(first.counting), 'image')}; {first.name}: {first.note}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("", *METRICS, "lift of the first row in AP.5", "found - true"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -66,7 +67,7 @@ def print_pixels(measurement: PixelMeasurement, console: Console) -> None:
     content = measurement.to_dict()
     low, high = content["intervals"]["PxAP"]
     value = f"PxAP {measurement.value:.1f} ({low:.1f} to {high:.1f})"
-    console.print(f"pxap: {content['images']} images, {value}", highlight=False)
+    console.print(f"pxap: {number_of(content['images'], 'image')}, {value}", highlight=False)
     for name, control in content["controls"].items():
         lift = "{difference:+.1f} ({low:+.1f} to {high:+.1f})".format(**control["lift"])
         console.print(f"  {name} {control['metrics']['PxAP']:.1f}, lift {lift}", highlight=False)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from boxless.cli import console
 from boxless.cli.flags import Reading, Switch
+from boxless.runtime.errors import number_of
 
 if TYPE_CHECKING:
     from boxless.review.again import FindAgain
@@ -61,12 +62,12 @@ def review(
         boxes = _predicted(boxes, photos, out / "found")
     with opened(boxes, photos, out, strict=reading.strict) as review:
         if review.links:
-            console.note(f"{review.links} images are links that lead out of {photos}; they are left out.")
+            links = number_of(review.links, "image is a link", "images are links")
+            console.note(f"{links} out of {photos}, left out.")
         if replaced := review.review.replaced:
             first = review.review.proposals[replaced[0]].name
-            console.note(
-                f"{len(replaced)} photographs were replaced since you decided on them and wait again: {first} ..."
-            )
+            photographs = number_of(len(replaced), "photograph")
+            console.note(f"Replaced since you decided, and waiting again: {photographs}, such as {first}.")
         if export is None:
             serve(review, port, lambda address: _announce(address, browse=open), _find_again(photos, review))
         else:

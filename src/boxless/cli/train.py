@@ -18,7 +18,7 @@ from boxless.gan import GANS
 from boxless.gan.settings import GanTraining
 from boxless.methods import METHODS, REGRESSORS, TRAINED
 from boxless.methods.options import method_options
-from boxless.methods.settings import Training
+from boxless.methods.settings import STARTS, Training
 from boxless.runtime.class_source import Option, class_summary, field_docs
 from boxless.runtime.errors import UsageError
 
@@ -172,8 +172,10 @@ _TRAINING = _options(Training)
 for _name in METHODS:
     _command(_train_classifier, _name, class_summary(TRAINED[_name]), [*method_options(_name), *_TRAINING])
 for _name in REGRESSORS:
+    _start = STARTS.get(_name, {})
     _uncut = [_UNCUT if option.name == "resize" else option for option in _TRAINING]
-    _command(_train_regressor, _name, class_summary(TRAINED[_name]), [_BOXES, _STRICT, *method_options(_name), *_uncut])
+    _own = [replace(option, default=_start.get(option.name, option.default)) for option in _uncut]
+    _command(_train_regressor, _name, class_summary(TRAINED[_name]), [_BOXES, _STRICT, *method_options(_name), *_own])
 for _name, _recipe in GANS.items():
     _command(_train_gan, _name, _recipe.summary, _options(GanTraining))
 _command(_train_position, "position", class_summary(DISCOVERERS["position"]), _options(PositionTraining))

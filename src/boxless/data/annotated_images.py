@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from boxless.data.annotations import Size, annotated, numbers, text_of, whole
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import SPLITS
-from boxless.data.sources import Source
+from boxless.data.rows import Rows
+from boxless.data.sources import Source, place_of
 from boxless.runtime.errors import BoxlessError
 
 
@@ -38,22 +39,32 @@ class AnnotatedImage:
 
 
 def dataset_of(
-    source: Source, images: Iterable[AnnotatedImage], split: str | None, classes: Sequence[str] | None = None
+    source: Source,
+    images: Iterable[AnnotatedImage],
+    split: str | None,
+    rows: Rows,
+    *,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """The images of one split, None for all, sorted by name; without `classes` those that occur, in order.
 
-    An image whose objects are of several classes has all its boxes and no label.
+    An image whose objects are of several classes has all its boxes and no label. `rows` were set aside.
     """
     listed = sorted(images, key=lambda image: image.name)
     occurring = {name for image in listed for name in (image.label, *(name for name, _ in image.objects)) if name}
     names = list(classes) if classes is not None else in_order(occurring)
     label_of = {name: label for label, name in enumerate(names)}
     samples = [
-        annotated(image.name, label_of.get(image.class_name), [box for _, box in image.objects], image.size)
+        annotated(
+            image.name,
+            label_of.get(image.class_name),
+            [box._replace(label=name) for name, box in image.objects],
+            image.size,
+        )
         for image in listed
         if split is None or image.split == split
     ]
-    return Dataset(source, samples, names, split)
+    return rows.told(Dataset(source, samples, names, split))
 
 
 def coco_box(values: Sequence[object], where: str) -> WrittenBox:
@@ -88,7 +99,7 @@ def ordered_splits(found: Iterable[str]) -> tuple[str, ...]:
 
 def parsed_json(source: Source, name: str, text: str | None = None, where: str = "") -> dict[str, Any]:
     """The object in a json file, or in one line of it; raises BoxlessError that names the file and the line."""
-    place = where or f"{name} in {source.root}"
+    place = where or place_of(name, source)
     try:
         content = json.loads(text_of(source, name) if text is None else text)
     except json.JSONDecodeError as error:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boxless.data import wsol_lists
-from boxless.data.annotations import Size, checked
+from boxless.data.annotations import Size, checked, sound_boxes
 from boxless.data.boxes_csv import parse_boxes_csv
 from boxless.data.coco import parse_coco
 from boxless.data.dataset import Boxes, Dataset
 from boxless.data.images import read_size
 from boxless.data.layouts import parse_folder
+from boxless.data.rows import Rows, present
 from boxless.data.sources import Source
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
@@ -29,6 +30,8 @@ class Truth:
     classes: list[str]
     crowds: list[Boxes | None]
     """Where nothing that is found is judged."""
+    scores: list[list[float | None]]
+    """Of each box, where the file has them."""
 
 
 EXPORTS = ("boxes.csv", "boxes.json", "labels.json")
@@ -38,8 +41,14 @@ EXPORTS = ("boxes.csv", "boxes.json", "labels.json")
 def parse_annotations(path: Path, images: Source | None = None) -> Dataset:
     """What a file, a folder of lists, an export or a data set says of its images, as it is written.
 
-    `images` serves where fractions of a size are all that a file knows. Raises BoxlessError for whatever else.
+    Where `images` are given, those that are not among them are absent; their sizes serve where a file knows fractions
+    alone. Raises BoxlessError for whatever else.
     """
+    parsed = _parsed(path, images)
+    return present(parsed, images, str(path)) if images is not None and parsed.samples else parsed
+
+
+def _parsed(path: Path, images: Source | None) -> Dataset:
     if path.is_dir():
         path = next((path / name for name in EXPORTS if (path / name).is_file()), path)
     if path.is_dir() and (path / wsol_lists.IDS).is_file():
@@ -66,16 +75,20 @@ def read_truth(path: Path, images: Source | None = None, *, strict: bool = False
     parsed = parse_annotations(path, images)
     if not parsed.samples and not parsed.bad_rows:
         raise BoxlessError(f"{path} has no rows. Expected a row for each box.")
-    sizes = [sample.size or _size(sample.name, path, images or parsed.source) for sample in parsed.samples]
-    sized = [replace(sample, size=size) for sample, size in zip(parsed.samples, sizes, strict=True)]
-    samples = checked(replace(parsed, samples=sized), strict=strict).samples
+    rows, sized = Rows(), []
+    for sample in parsed.samples:
+        with rows.row():
+            sized.append(replace(sample, size=sample.size or _size(sample.name, path, images or parsed.source)))
+    scores = [[one.score for one in sound_boxes(sample)] for sample in sized]
+    samples = checked(rows.told(replace(parsed, samples=sized)), strict=strict).samples
     return Truth(
         [sample.name for sample in samples],
-        sizes,
+        [sample.size for sample in sized if sample.size],
         [sample.boxes for sample in samples],
         [sample.label for sample in samples],
         parsed.classes,
         [sample.crowds for sample in samples],
+        scores,
     )
 
 

@@ -8,7 +8,8 @@ names the file and the place in it.
 import logging
 import math
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
 from boxless.data.images import read_size
-from boxless.data.sources import Source, open_source
-from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
+from boxless.data.rows import Rows
+from boxless.data.sources import Source, open_source, place_of
+from boxless.runtime.errors import BoxlessError, BrokenImageError, brief, number_of
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +30,10 @@ MOST_CLASSES = 1_000_000
 """A class with a higher number is damage; a list of so many names would fill the memory."""
 
 FEW_BAD, NAMED = 10, 3
-"""Rows of which one may be bad; bad ones that are named."""
+"""Rows of which one may be bad; bad ones, or images that are not there, that are named."""
 
 LARGEST = 1e9
 """No pixel, side or label of a picture is beyond this; float32, in which boxes are kept, has no place for it either."""
-
-
-class ContradictionError(BoxlessError):
-    """Two rows of annotations that cannot both be right."""
 
 
 def numbers(values: Sequence[object], where: str) -> list[float]:
@@ -122,9 +120,10 @@ def annotated(name: str, label: int | None, written: Sequence[WrittenBox], size:
 def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     """What a parser gave, with the boxes cut off at the edges of their pictures.
 
-    A row that cannot be (no numbers, an image that is not there, a box that is empty or outside of its picture) is left
-    out, counted and logged with its place. Raises BoxlessError for the first contradiction of the annotations, and for
-    such a row with `strict`, or where it is more than one in FEW_BAD: then the whole is not what it is taken for.
+    A row that cannot be (no numbers, a box that is empty or outside of its picture), a box that is there twice and an
+    image that is named and not there are left out, counted and logged with their place. Raises BoxlessError for the
+    first contradiction of the annotations, for each of these with `strict`, and where the rows that cannot be are more
+    than one in FEW_BAD: then the whole is not what it is taken for.
     """
     for sentence in contradictions(dataset):
         raise BoxlessError(sentence)
@@ -132,17 +131,26 @@ def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     for sample in dataset.samples:
         samples.append(_checked(sample, dataset.source, bad) if sample.written else sample)
     rows = len(dataset.bad_rows) + sum(len(sample.written) for sample in dataset.samples)
+    absent, twice = list(dataset.absent.values()), repeated(dataset)
     if bad and (strict or len(bad) * FEW_BAD > rows):
         raise BoxlessError(bad[0])
+    if absent and strict:
+        raise BoxlessError(absent[0] + (f" {len(absent)} images are missing." if len(absent) > 1 else ""))
+    if twice and strict:
+        raise BoxlessError(f"{twice[0]} Remove one of them.")
     if bad:
-        more = f" Then {len(bad) - NAMED} more." if len(bad) > NAMED else ""
-        log.warning("%d of %d boxes cannot be and are left out. %s%s", len(bad), rows, " ".join(bad[:NAMED]), more)
-    return replace(dataset, samples=samples, bad_rows=())
+        log.warning("%d of %d boxes cannot be and are left out. %s", len(bad), rows, first_of(bad))
+    if absent:
+        log.warning("%s not there and left out. %s", number_of(len(absent), "image is", "images are"), first_of(absent))
+    if twice:
+        log.warning("%s there twice and count once. %s", number_of(len(twice), "box is", "boxes are"), first_of(twice))
+    return replace(dataset, samples=samples, bad_rows=(), absent={})
 
 
-def faults_of(dataset: Dataset) -> list[str]:
-    """What is wrong with the annotations as a whole and line by line, but for boxes and their pictures."""
-    return [*contradictions(dataset), *dataset.bad_rows]
+def first_of(sentences: Sequence[str]) -> str:
+    """The first few sentences, and how many more there are."""
+    more = f" Then {len(sentences) - NAMED} more." if len(sentences) > NAMED else ""
+    return f"{' '.join(sentences[:NAMED])}{more}"
 
 
 def contradictions(dataset: Dataset) -> list[str]:
@@ -165,7 +173,7 @@ def _checked(sample: Sample, source: Source, bad: list[str]) -> Sample:
         except BoxlessError as error:
             raise BoxlessError(f"{far.where}: {error}") from error
     boxes = []
-    for one in sample.written:
+    for one in _once(sample):
         try:
             boxes.append(checked_box(*one.box, sample.size, one.where))
         except BoxlessError as error:
@@ -175,7 +183,22 @@ def _checked(sample: Sample, source: Source, bad: list[str]) -> Sample:
 
 def sound_boxes(sample: Sample) -> list[WrittenBox]:
     """Those of the boxes as they are written that `checked` keeps."""
-    return [one for one in sample.written if not fault(one.box, sample.size)]
+    return [one for one in _once(sample) if not fault(one.box, sample.size)]
+
+
+def _once(sample: Sample) -> list[WrittenBox]:
+    """The boxes of an image, each of a class once."""
+    return list({(one.box, one.label): one for one in reversed(sample.written)}.values())[::-1]
+
+
+def repeated(dataset: Dataset) -> list[str]:
+    """A sentence for each box that an image has twice."""
+    sentences = []
+    for sample in dataset.samples:
+        first = {(one.box, one.label): one for one in reversed(sample.written)}
+        others = [(one, first[one.box, one.label]) for one in sample.written]
+        sentences += [f"{one.where} repeats the box of {other.where}." for one, other in others if one is not other]
+    return sentences
 
 
 def check_size(sample: Sample, size: Size) -> None:
@@ -200,48 +223,40 @@ def text_of(source: Source, name: str) -> str:
     try:
         return source.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BoxlessError(f"{name} in {source.root} is not UTF-8 text. Save it as UTF-8.") from error
+        raise BoxlessError(f"{place_of(name, source)} is not UTF-8 text. Save it as UTF-8.") from error
 
 
 def rows_of(
-    source: Source, name: str, columns: int, separator: str | None = None, *, most: int = 0
+    source: Source, name: str, columns: int, separator: str | None = None, *, most: int = 0, aside: Rows | None = None
 ) -> list[tuple[str, list[str]]]:
     """The non-empty lines of a list, split into `columns` values, each with "file, line n" for error messages.
 
     With `separator` None values are separated by white space; of `most` values the last one is the rest of the line.
-    Raises BoxlessError for a line with fewer values.
+    A line with fewer values is set aside in `aside`; without that, raises BoxlessError for it.
     """
     rows = []
     for number, line in enumerate(text_of(source, name).splitlines(), 1):
         if not line.strip():
             continue
         values = line.strip().split(separator, most - 1)
-        where = f"{name} in {source.root}, line {number}"
-        if len(values) < columns:
-            raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")
-        rows.append((where, values))
+        where = f"{place_of(name, source)}, line {number}"
+        with aside.row() if aside else nullcontext():
+            if len(values) < columns:
+                raise BoxlessError(f"{where}: expected {columns} values, found {brief(line.strip())}.")
+            rows.append((where, values))
     return rows
 
 
-def require_images(wanted: Mapping[str, str], source: Source) -> None:
-    """Raises BoxlessError, naming the first and how many, unless the source has every image in `wanted` (-> where)."""
-    missing = wanted.keys() - set(source.names())
-    if missing:
-        first = next(name for name in wanted if name in missing)
-        others = f" ({len(missing)} of {len(wanted)} images are missing)" if len(missing) > 1 else ""
-        raise BoxlessError(
-            f"{wanted[first]} names the image {brief(first, 200)}, which is not in {source.root}{others}."
-        )
-
-
-def source_holding(name: str, places: Sequence[Path], where: str) -> Source:
-    """The first of `places` (folders or zips) that has the file `name`; raises BoxlessError naming the places."""
+def source_holding(names: Sequence[str], places: Sequence[Path], where: str) -> Source:
+    """The first of `places` (folders or zips) that has one of the files; raises BoxlessError naming the places."""
     for place in places:
-        if _is_file(place / name) or (place.is_file() and name in open_source(place).names()):
+        if any(_is_file(place / name) for name in names):
+            return open_source(place)
+        if place.is_file() and not {*names}.isdisjoint(open_source(place).names()):
             return open_source(place)
     looked = ", ".join(str(place) for place in places)
     raise BoxlessError(
-        f"{where} names the image {brief(name, 200)}, which is in none of {looked}. Say where the images are."
+        f"{where} names the image {brief(names[0], 200)}, which is in none of {looked}. Say where the images are."
     )
 
 

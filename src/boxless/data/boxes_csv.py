@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxless.data.annotations import Box, ContradictionError, Size, annotated, numbers, plain_name, score_of, whole
+from boxless.data.annotations import Box, Size, annotated, numbers, plain_name, score_of, whole
 from boxless.data.dataset import Dataset, Sample, WrittenBox
-from boxless.data.sources import FolderSource, Source
-from boxless.runtime.errors import BoxlessError, brief
+from boxless.data.rows import AbsentImageError, ContradictionError, Rows
+from boxless.data.sources import FolderSource, Source, place_of
+from boxless.runtime.errors import BoxlessError
 
 COLUMNS = ("image", "class", "width", "height", "x0", "y0", "x1", "y1")
 FOREIGN = re.compile("[\udc80-\udcff]")
@@ -32,36 +33,36 @@ class Annotation:
 
     label: tuple[str, str] = ("", "")
     size: tuple[Size | None, str] = (None, "")
-    boxes: dict[Box, WrittenBox] = field(default_factory=dict)
+    boxes: list[WrittenBox] = field(default_factory=list)
 
     def sample(self, name: str, label: int | None) -> Sample:
         """The image of this name, with the number of its class."""
-        return annotated(name, label, list(self.boxes.values()), self.size[0])
+        return annotated(name, label, self.boxes, self.size[0])
 
 
 def parse_boxes_csv(path: Path) -> Dataset:
     """The images of a boxes.csv in its order, without looking for them; raises BoxlessError for another file."""
     source = FolderSource(path.parent)
-    known, faults, bad_rows = read_rows(source, [path.name], None)
+    known, rows = read_rows(source, [path.name], None)
     classes = sorted({one.label[0] for one in known.values()} - {""})
     index = {name: label for label, name in enumerate(classes)}
     samples = [one.sample(name, index.get(one.label[0])) for name, one in known.items()]
-    return Dataset(source, samples, classes, faults=tuple(faults), bad_rows=tuple(bad_rows))
+    return rows.told(Dataset(source, samples, classes))
 
 
 def read_rows(
     source: Source, files: Iterable[str], pictures: Collection[str] | None
-) -> tuple[defaultdict[str, Annotation], list[str], list[str]]:
-    """What csv files say of each image, and a sentence for every contradiction and for every row that cannot be.
+) -> tuple[defaultdict[str, Annotation], Rows]:
+    """What csv files say of each image, and the rows that contradict others or cannot be.
 
     `pictures` are the images there.
 
-    A file may repeat what another one says, but not itself. Raises BoxlessError for a file that is not csv.
+    What one file says and an earlier one, too, counts once. Raises BoxlessError for a file that is not csv.
     """
     known: defaultdict[str, Annotation] = defaultdict(Annotation)
-    faults, bad_rows = list[str](), list[str]()
+    told = Rows()
     for file in files:
-        where, lines = f"{file} in {source.root}", dict[tuple[str, Box], int]()
+        where, before = place_of(file, source), {(name, one.box) for name in known for one in known[name].boxes}
         text = source.read(file).decode("utf-8-sig", "surrogateescape")  # a name has the bytes that its file has
         foreign = FOREIGN.search(text) is not None
         head = text.partition("\n")[0]
@@ -76,13 +77,11 @@ def read_rows(
                     if foreign and not _readable(values, pictures):
                         raise BoxlessError(f"{where}, line {rows.line_num} is not UTF-8 text. Save it as UTF-8.")
                     row = dict.fromkeys((*COLUMNS, "score", "source"), "") | dict(zip(columns, values, strict=False))
-                    try:
-                        _add(row, where, rows.line_num, known, lines, pictures)
-                    except BoxlessError as error:
-                        (faults if isinstance(error, ContradictionError) else bad_rows).append(str(error))
+                    with told.row():
+                        _add(row, f"{where}, line {rows.line_num}", known, before, pictures)
         except csv.Error as error:
             raise BoxlessError(f"{where}, line {rows.line_num}: not csv ({error}).") from error
-    return known, faults, bad_rows
+    return known, told
 
 
 def _readable(values: list[str], pictures: Collection[str] | None) -> bool:
@@ -94,18 +93,17 @@ def _readable(values: list[str], pictures: Collection[str] | None) -> bool:
 
 def _add(
     row: dict[str, str],
-    file: str,
-    line: int,
+    where: str,
     known: defaultdict[str, Annotation],
-    lines: dict[tuple[str, Box], int],
+    before: Collection[tuple[str, Box]],
     pictures: Collection[str] | None,
 ) -> None:
     """Add one row to what is known; raises BoxlessError for one that cannot be or says something else than before."""
-    where, name = f"{file}, line {line}", row["image"]
+    name = row["image"]
     if pictures is None or name not in pictures:
         name = plain_name(name)
     if pictures is not None and name not in pictures:
-        raise BoxlessError(f"{where} names the image {brief(name, 200)}, which is not in the data.")
+        raise AbsentImageError(where, name)
     sides, size = [row[side] for side in ("x0", "y0", "x1", "y1")], _size(row, where)
     x0, y0, x1, y1 = numbers(sides, where) if any(sides) else [math.nan] * 4
     one = known[name]
@@ -123,10 +121,8 @@ def _add(
     one.size = one.size if one.size[0] or not size else (size, where)
     if any(sides):
         box = x0, y0, x1, y1
-        if (name, box) in lines:
-            raise ContradictionError(f"{where} repeats the box of line {lines[name, box]}. Remove one of them.")
-        lines[name, box] = line
-        one.boxes.setdefault(box, WrittenBox(box, where, row["source"], score_of(row["score"])))
+        if (name, box) not in before:
+            one.boxes.append(WrittenBox(box, where, row["source"], score_of(row["score"])))
 
 
 def _size(row: dict[str, str], where: str) -> Size | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boxless.data.annotations import fault, faults_of
+from boxless.data.annotations import contradictions, fault, repeated
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.file_names import class_folder, is_image, split_folders
 from boxless.data.folder import boxes_files, parse_data, splits, top_of
@@ -58,6 +58,10 @@ class Findings:
     broken: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
     """The smallest, the median and the largest, by area."""
+    flat: list[str] = field(default_factory=list)
+    """Images of one colour."""
+    small: list[str] = field(default_factory=list)
+    """Images with fewer pixels along a side than a heat map has places."""
     boxes: int = 0
     boxed: int = 0
     """Images with a box."""
@@ -72,6 +76,12 @@ class Findings:
     """Images that no list or json names."""
     unreadable: list[str] = field(default_factory=list)
     """Why annotations could not be read, in sentences."""
+    bad_rows: list[str] = field(default_factory=list)
+    """The same for single rows, the others of which were read."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Images that annotations name and that are not there, with a sentence that says where."""
+    repeated: list[str] = field(default_factory=list)
+    """Boxes that an image has twice, in sentences."""
 
     @property
     def readable(self) -> int:
@@ -148,7 +158,10 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
     """The split with its boxes as they are written; the bare images where the annotations cannot be read."""
     try:
         dataset = parse_data(path, split or None)
-        findings.unreadable += faults_of(dataset)
+        findings.unreadable += contradictions(dataset)
+        findings.bad_rows = list(dict.fromkeys([*findings.bad_rows, *dataset.bad_rows]))
+        findings.absent |= dataset.absent
+        findings.repeated += repeated(dataset)
         return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":
@@ -185,6 +198,10 @@ def _take(look: _Look, dataset: Dataset, split: str, findings: Findings, kept: _
         counts[split] = counts.get(split, 0) + 1
     else:
         findings.unlabelled += 1
+    if min(look.size) < PLACES:
+        findings.small.append(look.sample.name)
+    elif look.print is None:
+        findings.flat.append(look.sample.name)
     if look.print is not None:
         kept.shown.append(len(kept.names))
         kept.prints += look.print
@@ -298,6 +315,8 @@ def plain(findings: Findings) -> dict[str, Any]:
         "unlabelled": findings.unlabelled,
         "sizes": findings.sizes,
         "broken": findings.broken,
+        "flat": findings.flat,
+        "small": findings.small,
         "boxes": findings.boxes,
         "images with boxes": findings.boxed,
         "wrong boxes": dict(findings.wrong_boxes),
@@ -307,4 +326,7 @@ def plain(findings: Findings) -> dict[str, Any]:
         "annotations not understood": findings.strange_annotations,
         "images that no list names": findings.unlisted,
         "annotations not read": findings.unreadable,
+        "rows left out": findings.bad_rows,
+        "images that are not there": findings.absent,
+        "boxes that are there twice": findings.repeated,
     }

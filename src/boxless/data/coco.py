@@ -16,13 +16,13 @@ from boxless.data.annotations import (
     annotated,
     numbers,
     plain_name,
-    require_images,
     score_of,
     source_holding,
     stacked,
     whole,
 )
 from boxless.data.dataset import Dataset, WrittenBox
+from boxless.data.rows import Rows, present
 from boxless.data.sources import FolderSource, Source
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -30,13 +30,11 @@ from boxless.runtime.errors import BoxlessError, brief
 def read_coco(path: Path, images: Path | None = None) -> Dataset:
     """What `parse_coco` gives, with the images, which lie in the folder `images` or beside the json.
 
-    Raises BoxlessError for a malformed file or missing images.
+    Raises BoxlessError for a malformed file, and where none of the images is there.
     """
     dataset = parse_coco(path)
     places = [images] if images else [path.parent, *(path.parent / part for part in ("data", "images", path.stem))]
-    source = source_holding(dataset.samples[0].name, places, str(path))
-    require_images({sample.name: str(path) for sample in dataset.samples}, source)
-    return replace(dataset, source=source)
+    return present(dataset, source_holding([sample.name for sample in dataset.samples], places, str(path)), str(path))
 
 
 def parse_coco(path: Path) -> Dataset:
@@ -57,26 +55,34 @@ def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
     entries = _by_id(content["images"], f"{path}, an image")
     if not entries:
         raise BoxlessError(f"{path} lists no images. Expected a COCO json with at least one.")
-    names = {key: _name(entry, f"{path}, image {brief(key)}") for key, entry in entries.items()}
+    rows, names, sizes = Rows(), dict[Any, str](), dict[Any, Size | None]()
+    for key, entry in entries.items():
+        with rows.row():
+            names[key] = _name(entry, f"{path}, image {brief(key)}")
+            with rows.row():
+                sizes[key] = _size(entry, f"{path}, image {brief(key)}")
+    if not names:
+        raise rows.wrong[0][1]
     if twice := next((name for name, count in Counter(names.values()).items() if count > 1), None):
         raise BoxlessError(f"{path} lists the image {brief(twice, 200)} under two ids. Expected one entry per image.")
     categories = _by_id(content.get("categories", []), f"{path}, a category")
     ids = sorted(categories, key=lambda key: whole([key], f"{path}, categories"))
-    labels, boxes, crowds, bad_rows = _annotations(content, path, names, {key: label for label, key in enumerate(ids)})
+    label_of = {key: label for label, key in enumerate(ids)}
+    labels, boxes, crowds = _annotations(content, path, names, label_of, rows)
     samples = [
         replace(
             annotated(
                 name,
                 next(iter(labels[key])) if len(labels[key]) == 1 else None,
                 boxes[key],
-                _size(entries[key], f"{path}, image {brief(key)}"),
+                sizes.get(key),
             ),
             crowds=stacked(crowds[key]),
         )
         for key, name in names.items()
     ]
     classes = [str(_field(categories[key], "name", f"{path}, a category")) for key in ids]
-    return Dataset(source, samples, classes, bad_rows=tuple(bad_rows))
+    return rows.told(Dataset(source, samples, classes))
 
 
 def _by_id(entries: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:
@@ -109,16 +115,15 @@ def _parse(text: str, path: str) -> dict[str, Any]:
 
 
 def _annotations(
-    content: dict[str, Any], path: str, names: dict[Any, str], label_of: dict[Any, int]
-) -> tuple[dict[Any, set[int]], dict[Any, list[WrittenBox]], dict[Any, list[Box]], list[str]]:
-    """The labels, the boxes and the crowds of every image id, and a sentence for every annotation that cannot be."""
+    content: dict[str, Any], path: str, names: dict[Any, str], label_of: dict[Any, int], rows: Rows
+) -> tuple[dict[Any, set[int]], dict[Any, list[WrittenBox]], dict[Any, list[Box]]]:
+    """The labels, the boxes and the crowds of every image id."""
     labels: dict[Any, set[int]] = defaultdict(set)
     crowds: dict[Any, list[Box]] = defaultdict(list)
     boxes: dict[Any, list[WrittenBox]] = defaultdict(list)
-    bad_rows = []
     for entry in content.get("annotations", []):
         where = f"{path}, annotation {brief(entry.get('id'))}"
-        try:
+        with rows.row():
             image, category = _field(entry, "image_id", where), _field(entry, "category_id", where)
             if image not in names:
                 raise BoxlessError(f"{where}: there is no image with the id {brief(image)}.")
@@ -129,10 +134,8 @@ def _annotations(
             if box is not None and entry.get("iscrowd"):
                 crowds[image].append(box)
             elif box is not None:
-                boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score"))))
-        except BoxlessError as error:
-            bad_rows.append(str(error))
-    return labels, boxes, crowds, bad_rows
+                boxes[image].append(WrittenBox(box, where, score=score_of(entry.get("score")), label=str(category)))
+    return labels, boxes, crowds
 
 
 def _box(entry: dict[str, Any], where: str) -> Box | None:

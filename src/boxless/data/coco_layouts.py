@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 from boxless.data.annotated_images import Layout, ordered_splits, parsed_json
-from boxless.data.annotations import require_images, text_of
+from boxless.data.annotations import text_of
 from boxless.data.coco import parse_coco_text
 from boxless.data.dataset import Dataset
 from boxless.data.file_names import SPLITS
-from boxless.data.sources import Source
+from boxless.data.rows import present
+from boxless.data.sources import Source, place_of
 from boxless.runtime.errors import BoxlessError, brief
 
 INSTANCES = re.compile(r"annotations/instances_(?P<part>[^/]+)\.json")
@@ -65,39 +66,50 @@ def _places(part: str, split: str) -> list[str]:
 def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | None) -> Dataset:
     """The classes are those of all jsons, in the order of their ids."""
     there = set(source.names())
-    read: list[tuple[Dataset, str]] = []
+    read = list[Dataset]()
     classes = dict[str, None]()
-    bad_rows: tuple[str, ...] = ()
     for name, (part, places) in parts.items():
-        where = f"{name} in {source.root}"
+        where = place_of(name, source)
         parsed = parse_coco_text(text_of(source, name), where, source)
-        first = parsed.samples[0].name
-        place = next((place for place in places if place + first in there), None)
-        if place is None:
-            looked = ", ".join(place or "the top" for place in places)
-            raise BoxlessError(f"{where} names the image {brief(first, 200)}, which is in none of {looked}.")
-        require_images({place + sample.name: where for sample in parsed.samples}, source)
+        place = _place(parsed, places, there, where)
         unused = _headings(parsed_json(source, name)) if name.endswith(ROBOFLOW) else set()
         classes |= dict.fromkeys(one for one in parsed.classes if one not in unused)
         if split in (None, part):
-            read.append((_without_sizes(parsed) if name == LABEL_STUDIO else parsed, place))
-            bad_rows += parsed.bad_rows
+            read.append(present(_placed(parsed, place, sizes=name != LABEL_STUDIO), source, where))
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
-        replace(
-            sample,
-            name=place + sample.name,
-            label=None if sample.label is None else label_of[parsed.classes[sample.label]],
-        )
-        for parsed, place in read
-        for sample in parsed.samples
+        replace(sample, label=None if sample.label is None else label_of[one.classes[sample.label]])
+        for one in read
+        for sample in one.samples
     ]
-    return Dataset(source, sorted(samples, key=lambda sample: sample.name), list(classes), split, bad_rows=bad_rows)
+    return Dataset(
+        source,
+        sorted(samples, key=lambda sample: sample.name),
+        list(classes),
+        split,
+        bad_rows=tuple(row for one in read for row in one.bad_rows),
+        absent={name: sentence for one in read for name, sentence in one.absent.items()},
+    )
 
 
-def _without_sizes(parsed: Dataset) -> Dataset:
-    """Label Studio states the size of the stored picture beside boxes of the upright one: the picture's own counts."""
-    return replace(parsed, samples=[replace(sample, size=None) for sample in parsed.samples])
+def _place(parsed: Dataset, places: Sequence[str], there: set[str], where: str) -> str:
+    """The first of `places` that has one of the images."""
+    for place in places:
+        if any(place + sample.name in there for sample in parsed.samples):
+            return place
+    looked, first = ", ".join(place or "the top" for place in places), parsed.samples[0].name
+    raise BoxlessError(f"{where} names the image {brief(first, 200)}, which is in none of {looked}.")
+
+
+def _placed(parsed: Dataset, place: str, *, sizes: bool) -> Dataset:
+    """The images under their names in the source.
+
+    Label Studio states the size of the stored picture beside boxes of the upright one: the picture's own counts.
+    """
+    samples = [
+        replace(sample, name=place + sample.name, size=sample.size if sizes else None) for sample in parsed.samples
+    ]
+    return replace(parsed, samples=samples)
 
 
 def _headings(content: dict[str, Any]) -> set[str]:

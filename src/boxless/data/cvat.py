@@ -9,16 +9,16 @@ box around it is read; points and skeletons have none.
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from boxless.data.annotated_images import AnnotatedImage, Layout, dataset_of, ordered_splits, stated_size
 from boxless.data.annotations import Box, numbers
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import is_image
-from boxless.data.sources import Source
+from boxless.data.rows import AbsentImageError, Rows
+from boxless.data.sources import Source, place_of
 from boxless.data.voc import parsed_xml
-from boxless.runtime.errors import BoxlessError, brief
 
 SIDES = {
     "box": ("xtl", "ytl", "xbr", "ybr"),
@@ -44,33 +44,40 @@ def _read(
     source: Source, names: Sequence[str], images: list[ElementTree.Element], file: str, split: str | None
 ) -> Dataset:
     there = {name for name in names if is_image(name)}
-    read = []
+    read, rows = list[AnnotatedImage](), Rows()
     for number, image in enumerate(images, 1):
-        where = f"{file} in {source.root}, image {number}"
-        stated, part = image.get("name", ""), image.get("subset", "")
-        places = (f"images/{part}/{stated}", f"images/{stated}", stated)
-        name = next((place for place in places if place in there), None)
-        if name is None:
-            raise BoxlessError(f"{where} names the image {brief(stated, 200)}, which is not in the data.")
-        size = stated_size(image.get("width"), image.get("height"), where)
-        objects = [(label, WrittenBox(box, where)) for label, box in _objects(image, where)]
-        read.append(AnnotatedImage(name, objects, size, split=part))
-    return dataset_of(source, read, split)
+        where, part = f"{place_of(file, source)}, image {number}", image.get("subset", "")
+        with rows.row(part):
+            read.append(one := AnnotatedImage(_place(image, there, where), split=part))
+            with rows.row(part):
+                one.size = stated_size(image.get("width"), image.get("height"), where)
+            for shape in image:
+                with rows.row(part):
+                    box = _box(shape, where)
+                    one.objects += [(shape.get("label", ""), WrittenBox(box, where))] if box else []
+    return dataset_of(source, read, split, rows)
 
 
-def _objects(image: ElementTree.Element, where: str) -> Iterator[tuple[str, Box]]:
-    for shape in image:
-        label = shape.get("label", "")
-        if shape.tag in ("polygon", "polyline"):
-            sides = numbers(shape.get("points", "").replace(";", ",").split(","), where)
-            yield label, (min(sides[::2]), min(sides[1::2]), max(sides[::2]), max(sides[1::2]))
-        elif shape.tag in SIDES:
-            a, b, c, d = numbers([shape.get(side) for side in SIDES[shape.tag]], where)
-            box = {"box": (a, b, c, d), "ellipse": (a - c, b - d, a + c, b + d), "mask": (a, b, a + c, b + d)}[
-                shape.tag
-            ]
-            (angle,) = numbers([shape.get("rotation", 0)], where)
-            yield label, _turned(box, math.radians(angle)) if angle else box
+def _place(image: ElementTree.Element, there: set[str], where: str) -> str:
+    """The name of the image in the source; raises AbsentImageError where it is not there."""
+    stated, part = image.get("name", ""), image.get("subset", "")
+    for place in (f"images/{part}/{stated}", f"images/{stated}", stated):
+        if place in there:
+            return place
+    raise AbsentImageError(where, stated)
+
+
+def _box(shape: ElementTree.Element, where: str) -> Box | None:
+    """The box around a shape; points, skeletons and tags have none."""
+    if shape.tag in ("polygon", "polyline"):
+        sides = numbers(shape.get("points", "").replace(";", ",").split(","), where)
+        return min(sides[::2]), min(sides[1::2]), max(sides[::2]), max(sides[1::2])
+    if shape.tag not in SIDES:
+        return None
+    a, b, c, d = numbers([shape.get(side) for side in SIDES[shape.tag]], where)
+    box = {"box": (a, b, c, d), "ellipse": (a - c, b - d, a + c, b + d), "mask": (a, b, a + c, b + d)}[shape.tag]
+    (angle,) = numbers([shape.get("rotation", 0)], where)
+    return _turned(box, math.radians(angle)) if angle else box
 
 
 def _turned(box: Box, angle: float) -> Box:

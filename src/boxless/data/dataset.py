@@ -1,6 +1,7 @@
 """The one currency of the data rooms: a sample, and the data set it belongs to."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ class WrittenBox(NamedTuple):
     source: str = ""
     """Who found it."""
     score: float | None = None
+    label: str = ""
+    """Its class, where an image may have objects of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Dataset:
     """What in the annotations contradicts itself, in sentences; data that was checked has none."""
     bad_rows: tuple[str, ...] = ()
     """The same for single rows that cannot be, and that were left out."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Images that the annotations name and that are not there, with a sentence that says where they are named."""
 
     def __len__(self) -> int:
         return len(self.samples)

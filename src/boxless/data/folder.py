@@ -142,7 +142,7 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
         warn_once(f"{len(others)} files of {source.root} are not read, such as {others[0]}. Save them as jpg or png.")
     if not pictures:
         raise BoxlessError(f"There are no images in {source.root}. {_what_else(names)}")
-    known, faults, bad_rows = read_rows(source, boxes_files(names), set(pictures))
+    known, rows = read_rows(source, boxes_files(names), set(pictures))
     divided = split_folders(pictures)
     class_of = {name: class_folder(name, divided) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
@@ -152,7 +152,7 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
         for name in pictures
         if split is None or name.startswith(f"{split}/")
     ]
-    return Dataset(source, samples, classes, split, tuple(faults), tuple(bad_rows))
+    return rows.told(Dataset(source, samples, classes, split))
 
 
 def boxes_files(names: Iterable[str]) -> list[str]:

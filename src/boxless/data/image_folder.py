@@ -27,36 +27,41 @@ from boxless.data.annotated_images import (
 from boxless.data.annotations import text_of
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import class_folder, is_image, split_folders
-from boxless.data.sources import Source
+from boxless.data.rows import AbsentImageError, Rows
+from boxless.data.sources import Source, place_of
 from boxless.runtime.errors import BoxlessError, brief
 
 FILES = ("metadata.jsonl", "metadata.csv")
 CATEGORIES = ("categories", "category", "labels", "label", "category_id")
-
-MetadataRow = tuple[str, dict[str, Any]]
 
 
 def recognise(source: Source, names: Sequence[str]) -> Layout | None:
     """The layout of imagefolder, if there is a metadata file that names a file in its first row."""
     files = [name for name in names if name.rpartition("/")[2] in FILES]
     images = {name for name in names if is_image(name)}
-    if not images or not any("file_name" in row for _, row in (row for file in files for row in _first(source, file))):
+    if not images or not any("file_name" in (_first(source, file) or {}) for file in files):
         return None
     return Layout("Hugging Face imagefolder", tuple(split_folders(images)), partial(_read, source, files, images))
 
 
-def _first(source: Source, file: str) -> list[MetadataRow]:
-    return [row for row in [next(_rows(source, file), None)] if row is not None]
+def _first(source: Source, file: str) -> dict[str, Any] | None:
+    """The first row that can be read; raises BoxlessError where there are rows and none can be."""
+    rows, read = Rows(), list[dict[str, Any]]()
+    for where, line in _lines(source, file):
+        with rows.row():
+            read.append(_columns(source, file, line, where))
+            break
+    if rows.wrong and not read:
+        raise rows.wrong[0][1]
+    return read[0] if read else None
 
 
-def _rows(source: Source, file: str) -> Iterator[MetadataRow]:
-    """The place and the columns of each row."""
-    text, name = text_of(source, file), f"{file} in {source.root}"
+def _lines(source: Source, file: str) -> Iterator[tuple[str, str | dict[str, Any]]]:
+    """The place of each row, and its text or its columns."""
+    text, name = text_of(source, file), place_of(file, source)
     if file.endswith(".jsonl"):
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                where = f"{name}, line {number}"
-                yield where, parsed_json(source, file, line, where)
+        lines = ((f"{name}, line {number}", line) for number, line in enumerate(text.splitlines(), 1))
+        yield from ((where, line) for where, line in lines if line.strip())
         return
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
@@ -66,30 +71,46 @@ def _rows(source: Source, file: str) -> Iterator[MetadataRow]:
         raise BoxlessError(f"{name}, line {rows.line_num}: not csv ({error}).") from error
 
 
+def _columns(source: Source, file: str, line: str | dict[str, Any], where: str) -> dict[str, Any]:
+    return parsed_json(source, file, line, where) if isinstance(line, str) else line
+
+
 def _read(source: Source, files: Sequence[str], images: set[str], split: str | None) -> Dataset:
     there = split_folders(images)
     read = {
         name: AnnotatedImage(name, label=class_folder(name, there), split=split_folder(name) if there else "")
         for name in images
     }
+    rows = Rows()
     for file in files:
-        folder = file.rpartition("/")[0]
-        for where, row in _rows(source, file):
-            stated = row.get("file_name")
-            name = f"{folder}/{stated}".removeprefix("/")
-            if not isinstance(stated, str) or name not in images:
-                raise BoxlessError(f"{where} names the image {brief(stated, 200)}, which is not in the data.")
-            image = read[name]
-            image.size = stated_size(row.get("width"), row.get("height"), where)
-            image.objects = list(_objects(row.get("objects"), where))
-            label = row.get("label")
-            image.label = "" if image.objects else image.label
-            if isinstance(label, str | int) and label != "":
-                image.label = str(label)
-    return dataset_of(source, read.values(), split)
+        part = split_folder(file) if there else ""
+        for where, line in _lines(source, file):
+            with rows.row(part):
+                row = _columns(source, file, line, where)
+                stated = row.get("file_name")
+                name = f"{file.rpartition('/')[0]}/{stated}".removeprefix("/")
+                if not isinstance(stated, str) or name not in images:
+                    raise AbsentImageError(where, stated)
+                _fill(read[name], row, where, rows)
+    return dataset_of(source, read.values(), split, rows)
 
 
-def _objects(objects: Any, where: str) -> Iterator[tuple[str, WrittenBox]]:
+def _fill(image: AnnotatedImage, row: dict[str, Any], where: str, rows: Rows) -> None:
+    """What a row says of its image."""
+    with rows.row(image.split):
+        image.size = stated_size(row.get("width"), row.get("height"), where)
+    objects = list(_objects(row.get("objects"), where))
+    for number, (box, name) in enumerate(objects, 1):
+        with rows.row(image.split):
+            image.objects.append(_object(box, name, f"{where}, object {number}"))
+    label = row.get("label")
+    image.label = "" if objects else image.label
+    if isinstance(label, str | int) and label != "":
+        image.label = str(label)
+
+
+def _objects(objects: Any, where: str) -> Iterator[tuple[Any, Any]]:
+    """The box and the category of each object, as they are written."""
     if isinstance(objects, str):
         try:
             objects = json.loads(objects) if objects.strip() else None
@@ -105,11 +126,13 @@ def _objects(objects: Any, where: str) -> Iterator[tuple[str, WrittenBox]]:
     boxes, named = _field(objects, ("bbox",)), _field(objects, CATEGORIES)
     if not isinstance(boxes, list) or (named is not None and (not isinstance(named, list) or len(named) != len(boxes))):
         raise BoxlessError(f"{where}: expected objects with bbox and as many categories, found {brief(objects)}.")
-    for number, (box, name) in enumerate(zip(boxes, named or ["object"] * len(boxes), strict=True), 1):
-        place = f"{where}, object {number}"
-        if not isinstance(box, list) or len(box) != 4 or not isinstance(name, str | int):
-            raise BoxlessError(f"{place}: expected bbox [x, y, width, height] and a category, found {brief(box)}.")
-        yield str(name), coco_box(box, place)
+    yield from zip(boxes, named or ["object"] * len(boxes), strict=True)
+
+
+def _object(box: Any, name: Any, where: str) -> tuple[str, WrittenBox]:
+    if not isinstance(box, list) or len(box) != 4 or not isinstance(name, str | int):
+        raise BoxlessError(f"{where}: expected bbox [x, y, width, height] and a category, found {brief(box)}.")
+    return str(name), coco_box(box, where)
 
 
 def _field(objects: Any, keys: tuple[str, ...]) -> Any:

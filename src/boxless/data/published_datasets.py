@@ -7,18 +7,19 @@ ILSVRC has the first and the last pixel counted from 0 (500 pixels are 0..499); 
 
 import csv
 import io
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from boxless.data.annotated_images import Layout
-from boxless.data.annotations import annotated, numbers, require_images, rows_of, text_of, whole
+from boxless.data.annotated_images import Layout, stated_size
+from boxless.data.annotations import annotated, numbers, rows_of, text_of
 from boxless.data.dataset import Dataset, Sample, WrittenBox
 from boxless.data.file_names import is_image
-from boxless.data.sources import FolderSource
+from boxless.data.rows import Rows, present
+from boxless.data.sources import FolderSource, place_of
+from boxless.data.voc import parsed_xml
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 GROUPS = {
@@ -69,7 +70,11 @@ def read_cub(root: Path, split: str) -> Dataset:
         raise BoxlessError(f"image_class_labels.txt in {root}: the class {brief(stranger)} is not in classes.txt.")
     used = set(class_of.values())  # NABirds lists orders and families, too
     label_of = {key: label for label, key in enumerate(key for key in classes if key in used)}
-    boxes = {values[0]: _corner_and_extent(values, where) for where, values in rows_of(lists, "bounding_boxes.txt", 5)}
+    rows = Rows()
+    boxes = dict[str, WrittenBox]()
+    for where, values in rows_of(lists, "bounding_boxes.txt", 5, aside=rows):
+        with rows.row():
+            boxes[values[0]] = _corner_and_extent(values, where)
     wanted = {"train": "1", "test": "0"}[split]
     flags = _pairs(lists, "train_test_split.txt")
     if odd := next((flag for _, flag in flags if flag not in ("0", "1")), None):
@@ -84,8 +89,8 @@ def read_cub(root: Path, split: str) -> Dataset:
         annotated(f"images/{names[key]}", label_of[class_of[key]], [boxes[key]] if key in boxes else [])
         for key in chosen
     ]
-    require_images({sample.name: "images.txt" for sample in samples}, lists)
-    return Dataset(lists, samples, [classes[key] for key in label_of], split)
+    told = rows.told(Dataset(lists, samples, [classes[key] for key in label_of], split))
+    return present(told, lists, place_of("images.txt", lists))
 
 
 def read_ilsvrc(root: Path, split: str) -> Dataset:
@@ -102,15 +107,13 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
         return Dataset(source, [Sample(name, label_of[name.split("/")[1]]) for name in names], classes, split)
     places = _by_stem(source, "val/")
     annotations = root / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
-    truth: dict[str, ImageTruth] = {}
+    truth, rows = dict[str, ImageTruth](), Rows()
     if annotations.is_dir():
-        truth = _from_xml(annotations)
+        truth = _from_xml(annotations, rows)
     elif (root / "LOC_val_solution.csv").is_file():
-        truth = _from_solution(root)
+        truth = _from_solution(root, rows)
     else:  # then a synset is known of images in folders alone
         truth = {stem: (name.split("/")[1] if name.count("/") > 1 else "", None, []) for stem, name in places.items()}
-    lost = {f"{stem}.JPEG": "the list of val images" for stem in truth if stem not in places}
-    require_images(lost, FolderSource(source.root / "val"))
     classes = _synsets(root) or sorted({wnid for wnid, *_ in truth.values()} - {""})
     label_of = {wnid: label for label, wnid in enumerate(classes)}
     stranger = next((name for name, (wnid, *_) in truth.items() if wnid and wnid not in label_of), None)
@@ -118,36 +121,41 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
         raise BoxlessError(
             f"{stranger} in {root} is of the synset {brief(truth[stranger][0])}, which is not a class there."
         )
-    samples = [annotated(places[stem], label_of.get(wnid), boxes, size) for stem, (wnid, size, boxes) in truth.items()]
-    return Dataset(source, samples, classes, split)
+    samples = [
+        annotated(places.get(stem, f"val/{stem}.JPEG"), label_of.get(wnid), boxes, size)
+        for stem, (wnid, size, boxes) in truth.items()
+    ]
+    return present(rows.told(Dataset(source, samples, classes, split)), source, "The list of val images")
 
 
 def read_tiny_imagenet(root: Path, split: str) -> Dataset:
     """Tiny ImageNet: 200 classes of 500 training and 50 validation images, 64 x 64 pixels, with one box each."""
     source = FolderSource(root)
     classes = sorted(values[0] for _, values in rows_of(source, "wnids.txt", 1))
-    samples, wanted = [], {}
+    samples, wanted, rows = list[Sample](), dict[str, str](), Rows()
     if split == "val":
         places = _by_stem(source, "val/")  # they may have been sorted into a folder for each synset
-        for where, (name, wnid, *sides) in rows_of(source, "val/val_annotations.txt", 6):
-            if wnid not in classes:
-                raise BoxlessError(f"{where}: {brief(wnid)} is not in wnids.txt.")
-            place = places.get(PurePosixPath(name).stem, f"val/images/{name}")
-            samples.append(_tiny(place, classes.index(wnid), sides, where))
-            wanted[samples[-1].name] = where
+        for where, (name, wnid, *sides) in rows_of(source, "val/val_annotations.txt", 6, aside=rows):
+            with rows.row():
+                if wnid not in classes:
+                    raise BoxlessError(f"{where}: {brief(wnid)} is not in wnids.txt.")
+                place = places.get(PurePosixPath(name).stem, f"val/images/{name}")
+                samples.append(_tiny(place, classes.index(wnid), sides, where))
+                wanted[samples[-1].name] = where
     else:
         for label, wnid in enumerate(classes):
             try:
-                rows = rows_of(source, f"train/{wnid}/{wnid}_boxes.txt", 5)
+                lines = rows_of(source, f"train/{wnid}/{wnid}_boxes.txt", 5, aside=rows)
             except BrokenImageError as error:
                 raise BoxlessError(
                     f"wnids.txt in {root} names {brief(wnid)}, whose boxes are missing: {error}"
                 ) from error
-            for where, (name, *sides) in rows:
-                samples.append(_tiny(f"train/{wnid}/images/{name}", label, sides, where))
-                wanted[samples[-1].name] = where
-    require_images(wanted, source)
-    return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split)
+            for where, (name, *sides) in lines:
+                with rows.row():
+                    samples.append(_tiny(f"train/{wnid}/images/{name}", label, sides, where))
+                    wanted[samples[-1].name] = where
+    told = rows.told(Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split))
+    return present(told, source, wanted)
 
 
 DISTRIBUTIONS = (
@@ -195,36 +203,33 @@ def _synsets(root: Path) -> list[str]:
     return sorted(folder.name for folder in train.iterdir() if folder.is_dir()) if train.is_dir() else []
 
 
-def _from_xml(annotations: Path) -> dict[str, ImageTruth]:
+def _from_xml(annotations: Path, rows: Rows) -> dict[str, ImageTruth]:
     """The synset, size and boxes of every image that has an xml file."""
     found: dict[str, ImageTruth] = {}
-    for path in sorted(annotations.glob("*.xml")):
-        try:
-            tree = ElementTree.parse(path).getroot()
-        except ElementTree.ParseError as error:
-            raise BoxlessError(f"{path}, line {error.position[0]}: not xml ({error}).") from error
-        except (OSError, LookupError, ValueError) as error:  # an encoding that Python does not know
-            raise BoxlessError(f"{path} cannot be read: {error}.") from error
-        sides = [tree.findtext("size/width") or 0, tree.findtext("size/height") or 0]
-        width, height = whole(sides, str(path))
-        corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in tree.iter("object")]
-        boxes = [_inclusive(corner, str(path)) for corner in corners]
-        name = tree.findtext("object/name")
-        if not name:
-            raise BoxlessError(f"{path} has no <object> with a <name>. Expected the synset of the image.")
-        found[path.stem] = (name, (width, height) if width and height else None, boxes)
+    source = FolderSource(annotations)
+    for file in (file for file in source.names() if file.endswith(".xml")):
+        with rows.row():
+            tree, where = parsed_xml(source, file), place_of(file, source)
+            size = stated_size(tree.findtext("size/width"), tree.findtext("size/height"), where)
+            corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in tree.iter("object")]
+            boxes = [_inclusive(corner, where) for corner in corners]
+            name = tree.findtext("object/name")
+            if not name:
+                raise BoxlessError(f"{where} has no <object> with a <name>. Expected the synset of the image.")
+            found[PurePosixPath(file).stem] = (name, size, boxes)
     return found
 
 
-def _from_solution(root: Path) -> dict[str, ImageTruth]:
+def _from_solution(root: Path, rows: Rows) -> dict[str, ImageTruth]:
     """The synset and boxes of every line of LOC_val_solution.csv: ImageId,"synset x0 y0 x1 y1 synset x0 ..."."""
     found: dict[str, ImageTruth] = {}
     file = "LOC_val_solution.csv"
     for row in csv.DictReader(io.StringIO(text_of(FolderSource(root), file))):
         words = (row.get("PredictionString") or "").split()
         where = f"{file} in {root}, image {row.get('ImageId')}"
-        if not words or len(words) % 5:
-            raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {brief(' '.join(words))}.")
-        boxes = [_inclusive(words[start + 1 : start + 5], where) for start in range(0, len(words), 5)]
-        found[str(row["ImageId"])] = (words[0], None, boxes)
+        with rows.row():
+            if not words or len(words) % 5:
+                raise BoxlessError(f"{where}: expected groups of synset x0 y0 x1 y1, found {brief(' '.join(words))}.")
+            boxes = [_inclusive(words[start + 1 : start + 5], where) for start in range(0, len(words), 5)]
+            found[str(row["ImageId"])] = (words[0], None, boxes)
     return found

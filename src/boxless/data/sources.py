@@ -36,6 +36,11 @@ def warn_once(message: str) -> None:
     log.warning(message)
 
 
+def place_of(name: str, source: "Source") -> str:
+    """How messages call a file of a source; its name alone says it where the source is the current folder."""
+    return name if source.root == Path() else f"{name} in {source.root}"
+
+
 @runtime_checkable
 class Source(Protocol):
     """Files by name. Reading is safe from many threads and in forked or spawned processes."""

@@ -68,6 +68,8 @@ class TrainingBatch(NamedTuple):
 Draw = Float[np.ndarray, "3"]
 Target = Callable[[Sample, tuple[int, ...], int, Draw], Tensor | None]
 """What is learnt of a sample whose picture, of a shape (h, w), is cut to a size as drawn; None: nothing."""
+Cut = Callable[[Picture, int, Draw], UInt8[np.ndarray, "size size 3"]]
+"""The square of a size that is cut from a picture as drawn."""
 
 
 def label_target(sample: Sample, shape: tuple[int, ...], size: int, draw: Draw) -> Int[Tensor, ""] | None:
@@ -98,25 +100,26 @@ def batches(
     *,
     fill: bool = False,
     target: Target = label_target,
+    cut: Cut = crop,
 ) -> Iterator[TrainingBatch]:
     """The batch of each request, in order, read by `workers` threads up to three requests ahead.
 
-    Images that are broken or have no target are left out; with `fill` others of the batch take their places, so that
-    all batches of several processes are of one length.
+    `cut` makes the square of an image. Images that are broken or have no target are left out; with `fill` others of the
+    batch take their places, so that all batches of several processes are of one length.
     """
     samples = pictures.dataset.samples
 
-    def cut(index: int, draw: Draw) -> tuple[Picture, Tensor] | None:
+    def pair(index: int, draw: Draw) -> tuple[Picture, Tensor] | None:
         picture = pictures.read(index)
         if picture is None or (learnt := target(samples[index], picture.shape[:2], size, draw)) is None:
             return None
-        return crop(picture, size, draw), learnt
+        return cut(picture, size, draw), learnt
 
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[Future[tuple[Picture, Tensor] | None]]] = deque()
         try:
             for request in requests:
-                waiting.append([pool.submit(cut, int(i), draw) for i, draw in zip(*request, strict=True)])
+                waiting.append([pool.submit(pair, int(i), draw) for i, draw in zip(*request, strict=True)])
                 if len(waiting) > _AHEAD:
                     yield _collate(waiting.popleft(), size, fill)
             while waiting:

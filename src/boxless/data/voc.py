@@ -26,8 +26,9 @@ from boxless.data.annotated_images import (
 from boxless.data.annotations import numbers, text_of
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import NO_CHARACTER, SPLITS, SUFFIXES, is_image
-from boxless.data.sources import Source, warn_once
-from boxless.runtime.errors import BoxlessError, brief
+from boxless.data.rows import AbsentImageError, Rows
+from boxless.data.sources import Source, place_of, warn_once
+from boxless.runtime.errors import BoxlessError
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 PLACES = ("JPEGImages/", "images/", "data/", "")
@@ -39,22 +40,44 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
     """VOC's layout, if there are images and xml files in Annotations/ or beside images of the same name."""
     images = {name for name in names if is_image(name)}
     stems = {name.rpartition(".")[0] for name in images}
-    files = [name for name in names if name.endswith(".xml") and (APART.fullmatch(name) or name[:-4] in stems)]
-    if not images or not files or parsed_xml(source, files[0]).tag != "annotation":
+    texts = [name for name in names if name.endswith(".xml")]
+    files = [name for name in texts if APART.fullmatch(name) or name[:-4] in stems]
+    if not images or not files or _first_tag(source, files) != "annotation":
         return None
-    parts = _lists(source, names, files)
+    files += _without_images(source, sorted(set(texts) - set(files)))
+    rows = Rows()
+    parts = _lists(source, names, files, rows)
     splits = parts if parts else {name: split_folder(name) or split_folder(_stem(name)) for name in files}
-    return Layout("Pascal VOC", ordered_splits(splits.values()), partial(_read, source, images, files, splits))
+    return Layout("Pascal VOC", ordered_splits(splits.values()), partial(_read, source, images, files, splits, rows))
+
+
+def _first_tag(source: Source, files: Sequence[str]) -> str:
+    """What the first file that is xml is; raises BoxlessError where none is."""
+    rows = Rows()
+    for name in files:
+        with rows.row():
+            return parsed_xml(source, name).tag
+    raise rows.wrong[0][1]
+
+
+def _without_images(source: Source, texts: Sequence[str]) -> list[str]:
+    """Those of some xml files that are annotations; what is no xml is another program's."""
+    rows, found = Rows(), list[str]()
+    for name in texts:
+        with rows.row():
+            found += [name] if parsed_xml(source, name).tag == "annotation" else []
+    return found
 
 
 def parse_export(source: Source, names: Sequence[str]) -> Dataset:
     """What the xml files of Annotations/ say of images that lie elsewhere, in the same folders as their xml files."""
-    images = []
+    images, rows = [], Rows()
     for name in (name for name in names if name.startswith("Annotations/") and name.endswith(".xml")):
-        tree = parsed_xml(source, name)
-        image = str(PurePosixPath(_stem(name)).parent / _file_name(tree, name))
-        images.append(told_by(tree, f"{name} in {source.root}", image))
-    return dataset_of(source, images, None)
+        with rows.row():
+            tree = parsed_xml(source, name)
+            image = str(PurePosixPath(_stem(name)).parent / _file_name(tree, name))
+            images.append(told_by(tree, place_of(name, source), image, rows))
+    return dataset_of(source, images, None, rows)
 
 
 def parsed_xml(source: Source, name: str) -> ElementTree.Element:
@@ -62,22 +85,24 @@ def parsed_xml(source: Source, name: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(source.read(name))
     except ElementTree.ParseError as error:
-        raise BoxlessError(f"{name} in {source.root}, line {error.position[0]}: not xml ({error}).") from error
+        raise BoxlessError(f"{place_of(name, source)}, line {error.position[0]}: not xml ({error}).") from error
     except (LookupError, ValueError) as error:  # an encoding that Python does not know
-        raise BoxlessError(f"{name} in {source.root} cannot be read: {error}.") from error
+        raise BoxlessError(f"{place_of(name, source)} cannot be read: {error}.") from error
 
 
-def told_by(tree: ElementTree.Element, where: str, image: str, split: str = "") -> AnnotatedImage:
-    """The objects of an <annotation> for the image `image`; raises BoxlessError that begins with `where`."""
-    size = stated_size(tree.findtext("size/width"), tree.findtext("size/height"), f"{where}, size")
-    objects = []
+def told_by(tree: ElementTree.Element, where: str, image: str, rows: Rows, split: str = "") -> AnnotatedImage:
+    """The objects of an <annotation> for the image `image`; what cannot be is set aside with a place in `where`."""
+    told = AnnotatedImage(image, split=split)
+    with rows.row(split):
+        told.size = stated_size(tree.findtext("size/width"), tree.findtext("size/height"), f"{where}, size")
     for number, thing in enumerate(tree.findall("object"), 1):
-        place = f"{where}, object {number}"
-        label = thing.findtext("name")
-        if not label:
-            raise BoxlessError(f"{place} has no <name>. Expected the class of the object.")
-        objects.append((label, _half_open([thing.findtext(f"bndbox/{side}") for side in SIDES], place)))
-    return AnnotatedImage(image, objects, size, split=split)
+        with rows.row(split):
+            place, label = f"{where}, object {number}", thing.findtext("name")
+            if not label:
+                raise BoxlessError(f"{place} has no <name>. Expected the class of the object.")
+            corners = [thing.findtext(f"bndbox/{side}") for side in SIDES]
+            told.objects.append((label, _half_open(corners, place)))
+    return told
 
 
 def _half_open(corners: list[str | None], where: str) -> WrittenBox:
@@ -106,7 +131,7 @@ def _file_name(tree: ElementTree.Element, name: str) -> str:
     return stem if stem.endswith(file.suffix) else stem + file.suffix
 
 
-def _lists(source: Source, names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
+def _lists(source: Source, names: Sequence[str], files: Sequence[str], rows: Rows) -> dict[str, str]:
     """The split of every xml file that is on a list."""
     there, known = set(names), set(files)
     found: dict[str, str] = {}
@@ -118,19 +143,24 @@ def _lists(source: Source, names: Sequence[str], files: Sequence[str]) -> dict[s
         for split, file in listed.items():
             for number, line in enumerate(text_of(source, file).splitlines(), 1):
                 xml = f"{base}Annotations/{line.strip()}.xml"
-                if line.strip() and xml not in known:
-                    where = f"{file} in {source.root}, line {number}"
-                    raise BoxlessError(f"{where} names {brief(line.strip(), 200)}, which has no xml in Annotations.")
-                if line.strip():
-                    found.setdefault(xml, split)
+                with rows.row(split):
+                    if line.strip() and xml not in known:
+                        raise AbsentImageError(f"{place_of(file, source)}, line {number}", line.strip(), "Annotations")
+                    if line.strip():
+                        found.setdefault(xml, split)
     return found
 
 
-def _read(source: Source, images: set[str], files: Sequence[str], splits: dict[str, str], split: str | None) -> Dataset:
-    read = []
+def _read(
+    source: Source, images: set[str], files: Sequence[str], splits: dict[str, str], listed: Rows, split: str | None
+) -> Dataset:
+    read, rows = [], Rows()
     for name in (file for file in files if file in splits):
-        tree, where = parsed_xml(source, name), f"{name} in {source.root}"
-        read.append(told_by(tree, where, _image_of(tree, name, where, images), splits[name]))
+        with rows.row(splits[name]):
+            tree, where = ElementTree.Element("annotation"), place_of(name, source)
+            with rows.row(splits[name]):
+                tree = parsed_xml(source, name)
+            read.append(told_by(tree, where, _image_of(tree, name, where, images), rows, splits[name]))
     if any(-1 <= side < 0 for image in read for _, written in image.objects for side in written.box[:2]):
         warn_once(f"The boxes in {source.root} count pixels from 0, as some begin there; Pascal VOC counts from 1.")
         for image in read:
@@ -138,7 +168,7 @@ def _read(source: Source, images: set[str], files: Sequence[str], splits: dict[s
     taken = {image.name for image in read}
     if len(splits) == len(files):  # no list says which images count: those without an xml are images all the same
         read += [AnnotatedImage(name, split=_split_of_image(name)) for name in images - taken]
-    return dataset_of(source, read, split)
+    return listed.told(dataset_of(source, read, split, rows))
 
 
 def _split_of_image(name: str) -> str:
@@ -149,8 +179,10 @@ def _split_of_image(name: str) -> str:
 def _image_of(tree: ElementTree.Element, name: str, where: str, images: set[str]) -> str:
     apart = APART.fullmatch(name)
     if apart is None:
-        beside = (f"{name[:-4]}{suffix}" for suffix in _suffixes(images))
-        return next(image for image in beside if image in images)
+        beside = [image for suffix in _suffixes(images) if (image := f"{name[:-4]}{suffix}") in images]
+        if not beside:
+            raise AbsentImageError(where, _file_name(tree, name))
+        return beside[0]
     folder = str(PurePosixPath(apart["stem"]).parent)
     file = _file_name(tree, name)
     for place in PLACES:
@@ -158,7 +190,7 @@ def _image_of(tree: ElementTree.Element, name: str, where: str, images: set[str]
             candidate = apart["base"] + place + image.removeprefix("./")
             if candidate in images:
                 return candidate
-    raise BoxlessError(f"{where} names the image {brief(file, 200)}, which is not in the data.")
+    raise AbsentImageError(where, file)
 
 
 def _suffixes(images: set[str]) -> list[str]:

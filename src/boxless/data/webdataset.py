@@ -8,11 +8,14 @@ Boxes are half-open pixels of the upright picture. The size is read where boxes 
 """
 
 import json
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
-from boxless.data.annotations import Size, annotated, class_number, numbers, whole
+from boxless.data.annotated_images import split_folder, stated_size
+from boxless.data.annotations import Size, annotated, class_number, numbers
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import class_folder, is_image, split_folders
+from boxless.data.rows import Rows
 from boxless.data.sources import warn_once
 from boxless.data.tar_source import TarSource, key_of
 from boxless.runtime.errors import BoxlessError, brief
@@ -20,10 +23,11 @@ from boxless.runtime.errors import BoxlessError, brief
 CLASSES = "classes.txt"
 
 
-class _Told(NamedTuple):
-    label: int | str | None
-    boxes: list[WrittenBox]
-    size: Size | None
+@dataclass(slots=True)
+class _Told:
+    label: int | str | None = None
+    boxes: list[WrittenBox] = field(default_factory=list)
+    size: Size | None = None
 
 
 def read_webdataset(source: TarSource, split: str | None) -> Dataset:
@@ -41,8 +45,9 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
         )
     if not pictures:
         raise BoxlessError(f"There are no images in the shards of {source.root}. Expected files such as KEY.jpg.")
-    entries = {name: _read(source, key_of(name)) for name in pictures}
+    rows = Rows()
     divided = split_folders(pictures)
+    entries = {name: _read(source, key_of(name), rows, split_folder(name) if divided else "") for name in pictures}
     label_of = {
         name: class_folder(name, divided) if (known := entries[name].label) is None else known for name in pictures
     }
@@ -54,7 +59,7 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
             label = label_of[name]
             number = label if isinstance(label, int) else index.get(label)
             samples.append(annotated(name, number, entries[name].boxes, entries[name].size))
-    return Dataset(source, samples, classes, split)
+    return rows.told(Dataset(source, samples, classes, split))
 
 
 def _classes(source: TarSource, labels: set[int | str]) -> list[str]:
@@ -78,26 +83,37 @@ def _classes(source: TarSource, labels: set[int | str]) -> list[str]:
     return names
 
 
-def _read(source: TarSource, key: str) -> _Told:
-    where = f"{key} in the shards of {source.root}"
-    content = _parsed(source.texts[".json"][key], where) if key in source.texts[".json"] else {}
+def _read(source: TarSource, key: str, rows: Rows, split: str) -> _Told:
+    where, told = f"{key} in the shards of {source.root}", _Told()
+    with rows.row(split):
+        content = _parsed(source.texts[".json"][key], where) if key in source.texts[".json"] else {}
+        told.label = _label(source, key, content, where)
+        boxes = content.get("boxes") or []
+        if not isinstance(boxes, list):
+            raise BoxlessError(f"{where}: boxes is {brief(boxes)}. Expected a list of [x0, y0, x1, y1].")
+        if boxes:
+            told.size = stated_size(content.get("width"), content.get("height"), where)
+        for box in boxes:
+            with rows.row(split):
+                told.boxes.append(_box(box, where))
+    return told
+
+
+def _label(source: TarSource, key: str, content: dict[str, Any], where: str) -> int | str | None:
     label = content.get("class")
     if key in source.texts[".cls"]:
         word = source.texts[".cls"][key].decode(errors="replace").strip()
         label = class_number(word, where) if word.isascii() and word.isdecimal() else word
     if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
         raise BoxlessError(f"{where}: the class is {brief(label)}. Expected a number, counted from 0, or a name.")
-    if isinstance(label, int):
-        label = class_number(label, where)
-    boxes = content.get("boxes") or []
-    if not isinstance(boxes, list) or not all(isinstance(box, list) and len(box) == 4 for box in boxes):
-        raise BoxlessError(f"{where}: boxes is {brief(boxes)}. Expected a list of [x0, y0, x1, y1].")
-    size = None
-    if boxes and content.get("width") and content.get("height"):
-        width, height = whole([content["width"], content["height"]], where)
-        size = width, height
-    corners = [numbers(box, where) for box in boxes]
-    return _Told(label, [WrittenBox((x0, y0, x1, y1), where) for x0, y0, x1, y1 in corners], size)
+    return class_number(label, where) if isinstance(label, int) else label
+
+
+def _box(box: Any, where: str) -> WrittenBox:
+    if not isinstance(box, list) or len(box) != 4:
+        raise BoxlessError(f"{where}: a box is {brief(box)}. Expected [x0, y0, x1, y1].")
+    x0, y0, x1, y1 = numbers(box, where)
+    return WrittenBox((x0, y0, x1, y1), where)
 
 
 def _parsed(text: bytes, where: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ are taken to be the second kind, all others the first.
 """
 
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from boxless.data.annotations import (
@@ -19,12 +18,12 @@ from boxless.data.annotations import (
     annotated,
     class_number,
     numbers,
-    require_images,
     rows_of,
     source_holding,
     whole,
 )
 from boxless.data.dataset import Dataset, WrittenBox
+from boxless.data.rows import AbsentImageError, Rows, present
 from boxless.data.sources import FolderSource
 from boxless.runtime.errors import BoxlessError, brief
 
@@ -39,9 +38,8 @@ def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
         if images
         else [part for up in (folder, *folder.absolute().parents[:3]) for part in (up, up / "images")]
     )
-    source = source_holding(dataset.samples[0].name, places, f"{IDS} in {folder}")
-    require_images(_names(folder), source)
-    return replace(dataset, source=source)
+    names = _names(folder)
+    return present(dataset, source_holding(list(names), places, f"{IDS} in {folder}"), names)
 
 
 def parse_wsol_lists(folder: Path) -> Dataset:
@@ -58,9 +56,10 @@ def parse_wsol_lists(folder: Path) -> Dataset:
     unlabelled = next((name for name in names if name not in labels), None)
     if unlabelled is not None:
         raise BoxlessError(f"{names[unlabelled]} names {brief(unlabelled, 200)}, for which {LABELS} has no label.")
-    sizes, boxes = _sizes(lists, names), _boxes(lists, names)
+    rows = Rows()
+    sizes, boxes = _sizes(lists, names, rows), _boxes(lists, names, rows)
     samples = [annotated(name, labels[name], boxes[name], sizes.get(name)) for name in names]
-    return Dataset(lists, samples, _class_names(labels))
+    return rows.told(Dataset(lists, samples, _class_names(labels)))
 
 
 def _names(folder: Path) -> dict[str, str]:
@@ -80,30 +79,32 @@ def _by_name(lists: FolderSource, file: str, columns: int, names: dict[str, str]
     return found
 
 
-def _sizes(lists: FolderSource, names: dict[str, str]) -> dict[str, Size]:
+def _sizes(lists: FolderSource, names: dict[str, str], rows: Rows) -> dict[str, Size]:
     if not (lists.root / SIZES).is_file():
         return {}
     found = {}
     for name, (where, values) in _by_name(lists, SIZES, 3, names).items():
-        width, height = whole(values[:2], where)
-        found[name] = (width, height)
+        with rows.row():
+            width, height = whole(values[:2], where)
+            found[name] = (width, height)
     return found
 
 
-def _boxes(lists: FolderSource, names: dict[str, str]) -> dict[str, list[WrittenBox]]:
+def _boxes(lists: FolderSource, names: dict[str, str], rows: Rows) -> dict[str, list[WrittenBox]]:
     boxes: dict[str, list[WrittenBox]] = defaultdict(list)
     if not (lists.root / BOXES).is_file():
         return boxes
-    for where, values in rows_of(lists, BOXES, 3, ","):
-        if len(values) != 5:
-            raise BoxlessError(
-                f"{where}: expected name,x0,y0,x1,y1, found {brief(','.join(values))}. Masks are not read."
-            )
-        if values[0] not in names:
-            raise BoxlessError(f"{where} names the image {brief(values[0], 200)}, which is not in {IDS}.")
-        x0, y0, x1, y1 = numbers(values[1:], where)
-        beyond = 1 if "ILSVRC2012_" in values[0] else 0
-        boxes[values[0]].append(WrittenBox((x0, y0, x1 + beyond, y1 + beyond), where))
+    for where, values in rows_of(lists, BOXES, 1, ","):
+        with rows.row():
+            if len(values) != 5:
+                raise BoxlessError(
+                    f"{where}: expected name,x0,y0,x1,y1, found {brief(','.join(values))}. Masks are not read."
+                )
+            if values[0] not in names:
+                raise AbsentImageError(where, values[0], IDS)
+            x0, y0, x1, y1 = numbers(values[1:], where)
+            beyond = 1 if "ILSVRC2012_" in values[0] else 0
+            boxes[values[0]].append(WrittenBox((x0, y0, x1 + beyond, y1 + beyond), where))
     return boxes
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -25,11 +25,13 @@ from boxless.data.annotations import Box, Size, class_number, numbers, text_of
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import is_image
 from boxless.data.images import read_size
-from boxless.data.sources import Source
+from boxless.data.rows import AbsentImageError, Rows
+from boxless.data.sources import Source, place_of
 from boxless.runtime.errors import BoxlessError, BrokenImageError, brief
 
 SPLIT_KEYS = ("train", "val", "test")
 DARKNET = "obj.data"
+CLASSES = "classes.txt"
 ROUNDED = 1.1e-6
 """What a side of two rounded fractions is off at most, in widths of the picture: one millionth."""
 
@@ -41,25 +43,43 @@ def label_file(image: str) -> str:
     return str(PurePosixPath(path.lstrip("/")).with_suffix(".txt"))
 
 
+LabelRow = tuple[str, Box, str]
+"""The class of a line of a label, its box in fractions, and the place for error messages."""
+
+
+class _Listed(NamedTuple):
+    """What a data set in this layout says before its labels are read."""
+
+    there: set[str]
+    parts: dict[str, list[str]]
+    classes: list[str]
+    points: bool
+    rows: Rows
+
+
 def recognise(source: Source, names: Sequence[str]) -> Layout | None:
     """YOLO's layout, if a yaml file at the top has `names`, and a split or labels/; or classes.txt beside labels/."""
-    there = set(names)
     found = _config(source, names)
+    there, rows = set(names), Rows()
     undivided = {"": [name for name in names if name.startswith("images/") and is_image(name)]}
     if found is None:
-        if "classes.txt" not in there or not any(name.startswith("labels/") for name in names):
+        if CLASSES not in there or not any(name.startswith("labels/") for name in names):
             return None
-        classes = [line.strip() for line in text_of(source, "classes.txt").splitlines() if line.strip()]
-        return Layout("YOLO", (), partial(_read, source, there, undivided, classes, False))
+        classes = [line.strip() for line in text_of(source, CLASSES).splitlines() if line.strip()]
+        return Layout("YOLO", (), partial(_read, source, _Listed(there, undivided, classes, False, rows)))
     file, config = found
-    parts = {key: list(_images_of(source, file, config, key, names)) for key in SPLIT_KEYS if config.get(key)}
+    parts = {key: list(_images_of(source, file, config, key, names, rows)) for key in SPLIT_KEYS if config.get(key)}
     parts = {key: images for key, images in parts.items() if images} if parts else undivided
     if not parts:
-        raise BoxlessError(f"{file} in {source.root} names no folder that has images. Put the images there.")
+        raise (
+            rows.wrong[0][1]
+            if rows.wrong
+            else BoxlessError(f"{place_of(file, source)} names no folder that has images. Put the images there.")
+        )
     if len(parts) > 1 and len({frozenset(images) for images in parts.values()}) == 1:  # as in boxless's own exports
         parts = {"": next(iter(parts.values()))}
-    read = partial(_read, source, there, parts, _classes(config, file, source), "kpt_shape" in config)
-    return Layout("YOLO", tuple(part for part in parts if part), read)
+    listed = _Listed(there, parts, _classes(config, file, source), "kpt_shape" in config, rows)
+    return Layout("YOLO", tuple(part for part in parts if part), partial(_read, source, listed))
 
 
 def parse_export(source: Source, names: Sequence[str], photos: Source | None) -> Dataset:
@@ -75,14 +95,18 @@ def parse_export(source: Source, names: Sequence[str], photos: Source | None) ->
     pictures = linked or {name: f"images/{name}" for name in (photos.names() if photos else []) if is_image(name)}
     if not pictures:
         raise BoxlessError(f"{source.root} has no images/, and YOLO's fractions say nothing without. Put them there.")
-    classes, images = _classes(config, file, source), []
+    classes, images, rows = _classes(config, file, source), [], Rows()
+    labels = {name for name in names if name.startswith("labels/")}
     for name, place in pictures.items():
         own = label_file(f"{place}{PurePosixPath(place).suffix}")  # where a.jpg came before, a.png has a.png.txt
         label = own if own in there else label_file(place)
         if label in there:
             holder, path = (source, place) if linked or photos is None else (photos, name)
-            images.append(replace(_image(holder, path, "", source, label, classes, points=False), name=name))
-    return dataset_of(source, images, None, classes)
+            read = _rows(source, label, classes, False, rows, "")
+            images.append(replace(_image(holder, path, "", read), name=name))
+            labels -= {label}
+    _without_images(source, labels, rows)
+    return dataset_of(source, images, None, rows, classes=classes)
 
 
 def _original(source: Source, name: str) -> str:
@@ -100,7 +124,7 @@ def _config(source: Source, names: Sequence[str]) -> tuple[str, dict[str, Any]] 
         try:
             content = yaml.load(text_of(source, name), yaml.BaseLoader)  # every scalar stays text: a class may be `no`
         except yaml.YAMLError as error:
-            raise BoxlessError(f"{name} in {source.root} is not YAML: {' '.join(str(error).split())}.") from error
+            raise BoxlessError(f"{place_of(name, source)} is not YAML: {' '.join(str(error).split())}.") from error
         named = isinstance(content, dict) and content.get("names")
         if named and (labelled or any(content.get(key) for key in SPLIT_KEYS)):
             return name, content
@@ -121,37 +145,42 @@ def _classes(config: dict[str, Any], file: str, source: Source) -> list[str]:
     names = config["names"]
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         return names
-    where = f"{file} in {source.root}, names"
+    where = f"{place_of(file, source)}, names"
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise BoxlessError(f"{where}: expected a list, or a number for each name, found {brief(names)}.")
     numbered = {class_number(number, where): name for number, name in names.items()}
     return [numbered.get(number, str(number)) for number in range(max(numbered) + 1)]
 
 
-def _images_of(source: Source, file: str, config: dict[str, Any], key: str, names: Sequence[str]) -> Iterator[str]:
+def _images_of(
+    source: Source, file: str, config: dict[str, Any], key: str, names: Sequence[str], rows: Rows
+) -> Iterator[str]:
     """The images of one split: those below its folders, or on its lists."""
     entries = config[key] if isinstance(config[key], list) else [config[key]]
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     for entry in entries:
         if not isinstance(entry, str):
-            raise BoxlessError(f"{file} in {source.root}, {key}: expected a path, found {brief(entry)}.")
+            raise BoxlessError(f"{place_of(file, source)}, {key}: expected a path, found {brief(entry)}.")
         joined = posixpath.join(str(config.get("path") or ""), entry.replace("\\", "/"))
         if entry.endswith(".txt"):
             listed = _inside(joined, set(names)) or _inside(entry, set(names))
             if listed is None:
                 continue
-            known = {name for name in names if is_image(name)}
-            for number, line in enumerate(text_of(source, listed).splitlines(), 1):
-                if not line.strip():
-                    continue
-                image = _inside(posixpath.join(posixpath.dirname(listed), line.strip()), known)
-                if image is None:
-                    where = f"{listed} in {source.root}, line {number}"
-                    raise BoxlessError(f"{where} names the image {brief(line.strip(), 200)}, which is not in the data.")
-                yield image
+            yield from _on_list(source, listed, {name for name in names if is_image(name)}, rows, key)
         elif (folder := _inside(joined, folders) or _inside(entry, folders)) is not None:
             below = "" if folder == "." else f"{folder}/"
             yield from (name for name in names if name.startswith(below) and is_image(name))
+
+
+def _on_list(source: Source, listed: str, known: set[str], rows: Rows, key: str) -> list[str]:
+    images = []
+    for number, line in enumerate(text_of(source, listed).splitlines(), 1):
+        with rows.row(key):
+            image = _inside(posixpath.join(posixpath.dirname(listed), line.strip()), known)
+            if line.strip() and image is None:
+                raise AbsentImageError(f"{place_of(listed, source)}, line {number}", line.strip())
+            images += [image] if image else []
+    return images
 
 
 def _inside(path: str, known: set[str]) -> str | None:
@@ -161,49 +190,63 @@ def _inside(path: str, known: set[str]) -> str | None:
     return next((end for end in ends if end in known), None)
 
 
-def _read(
-    source: Source, there: set[str], parts: dict[str, list[str]], classes: list[str], points: bool, split: str | None
-) -> Dataset:
-    chosen = {name: part for part, images in parts.items() for name in images if split in (None, part)}
-    images = []
+def _read(source: Source, listed: _Listed, split: str | None) -> Dataset:
+    chosen = {name: part for part, images in listed.parts.items() for name in images if split in (None, part)}
+    images, rows = [], Rows()
     for name, part in chosen.items():
         label = label_file(name)
-        unlabelled = AnnotatedImage(name, split=part)
-        images.append(_image(source, name, part, source, label, classes, points) if label in there else unlabelled)
-    return dataset_of(source, images, split, classes)
+        if label in listed.there:
+            read = _rows(source, label, listed.classes, listed.points, rows, part)
+            images.append(_image(source, name, part, read))
+        else:
+            images.append(AnnotatedImage(name, split=part))
+    labels = {name for name in listed.there if "labels" in PurePosixPath(name).parts and name.endswith(".txt")}
+    used = {label_file(name) for name in listed.there if is_image(name)}
+    _without_images(source, {name for name in labels - used if PurePosixPath(name).name != CLASSES}, rows)
+    return listed.rows.told(dataset_of(source, images, split, rows, classes=listed.classes))
 
 
-def _image(
-    pictures: Source, name: str, split: str, labels: Source, file: str, classes: list[str], points: bool
-) -> AnnotatedImage:
-    rows = list(_rows(labels, file, classes, points))
+def _without_images(source: Source, labels: set[str], rows: Rows) -> None:
+    for label in sorted(labels):
+        with rows.row():
+            raise AbsentImageError(place_of(label, source), label.rpartition("labels/")[2].removesuffix(".txt"))
+
+
+def _image(source: Source, name: str, split: str, rows: list[LabelRow]) -> AnnotatedImage:
     try:
-        size = read_size(pictures.read(name), name)
+        size = read_size(source.read(name), name)
     except BrokenImageError:  # whoever needs the picture says so
         named = {label for label, *_ in rows}
         return AnnotatedImage(name, label=named.pop() if len(named) == 1 else "", split=split)
     return AnnotatedImage(name, [(label, _pixels(box, size, where)) for label, box, where in rows], size, split=split)
 
 
-def _rows(source: Source, file: str, classes: list[str], points: bool) -> Iterator[tuple[str, Box, str]]:
-    """The class of each line of a label, its box in fractions, and the place for error messages."""
-    for number, line in enumerate(text_of(source, file).splitlines(), 1):
-        if not (words := line.split()):
-            continue
-        where = f"{file} in {source.root}, line {number}"
-        label, values = class_number(words[0], where), numbers(words[1:], where)
-        if label >= len(classes):
-            raise BoxlessError(f"{where}: the class {label}, and there are {len(classes)} names, counted from 0.")
-        if not all(-0.5 <= value <= 1.5 for value in values[:4]):
-            raise BoxlessError(f"{where}: expected fractions of width and height, found {brief(line.strip())}.")
-        if len(values) in (4, 5) or (points and len(values) > 5):  # the fifth is a score
-            x, y, width, height = values[:4]
-            box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-        elif len(values) >= 6 and len(values) % 2 == 0:
-            box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
-        else:
-            raise BoxlessError(f"{where}: expected `class cx cy w h` or a polygon, found {brief(line.strip())}.")
-        yield classes[label], box, where
+def _rows(source: Source, file: str, classes: list[str], points: bool, rows: Rows, split: str) -> list[LabelRow]:
+    """The lines of a label that can be."""
+    read = list[LabelRow]()
+    with rows.row(split):
+        for number, line in enumerate(text_of(source, file).splitlines(), 1):
+            if line.strip():
+                with rows.row(split):
+                    read.append(_row(line, classes, points, f"{place_of(file, source)}, line {number}"))
+    return read
+
+
+def _row(line: str, classes: list[str], points: bool, where: str) -> LabelRow:
+    words = line.split()
+    label, values = class_number(words[0], where), numbers(words[1:], where)
+    if label >= len(classes):
+        raise BoxlessError(f"{where}: the class {label}, and there are {len(classes)} names, counted from 0.")
+    if not all(-0.5 <= value <= 1.5 for value in values[:4]):
+        raise BoxlessError(f"{where}: expected fractions of width and height, found {brief(line.strip())}.")
+    if len(values) in (4, 5) or (points and len(values) > 5):  # the fifth is a score
+        x, y, width, height = values[:4]
+        box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    elif len(values) >= 6 and len(values) % 2 == 0:
+        box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    else:
+        raise BoxlessError(f"{where}: expected `class cx cy w h` or a polygon, found {brief(line.strip())}.")
+    return classes[label], box, where
 
 
 def _pixels(box: Box, size: Size, where: str) -> WrittenBox:

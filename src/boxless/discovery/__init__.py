@@ -77,6 +77,12 @@ class Discoverer(Protocol):
         """Take in a batch of the category."""
         ...
 
+    def look_again(
+        self, images: "Float[Tensor, 'batch 3 height width']", descriptors: "Float[Tensor, 'batch d h w']"
+    ) -> None:
+        """A few images of the category, evenly taken, and their descriptors, before it is done: to ask more of them."""
+        return
+
     def fit_done(self) -> None:
         """All of the category has been learnt; raises BoxlessError when that is too little."""
         ...

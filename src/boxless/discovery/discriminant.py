@@ -141,9 +141,9 @@ class Discriminant(Discoverer):
     def first_direction(
         self, descriptors: Float[Tensor, "image d h w"], stage: int
     ) -> Float32[np.ndarray, "image h w"]:
-        """The maps of the first principal direction of one of the two steps."""
+        """The maps of the first principal direction of one of the two steps; of its descriptors alone, or of all."""
         mean, direction = self.moments[stage].principal_direction()
-        part = torch.split(descriptors, self.parts, dim=1)[stage]
+        part = torch.split(descriptors, self.parts, dim=1)[stage] if descriptors.shape[1] > len(mean) else descriptors
         return (torch.einsum("bdhw,d->bhw", part, direction.cpu()) - mean.cpu() @ direction.cpu()).numpy()
 
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch h w"]:

@@ -72,13 +72,11 @@ class Several(Ddt):
         """Fix mean and direction from what was learnt; raises BoxlessError when there was nothing to learn from."""
         super().fit_done()
         maps = super().heatmap(self.sampled.stacked().to(self.direction.device)).cpu()
-        if self.tiled:  # small objects are the smaller part of what tiles show, whose borders are anywhere
-            if float((maps > 0).float().mean()) > 0.5:
-                self.direction = -self.direction
-            return
         border = border_mask(*maps.shape[1:])
-        if border.all() or float(maps[:, ~border].mean() - maps[:, border].mean()) >= CLEAR * float(maps.std()):
-            return
+        if not self.tiled:  # a tile's border is anywhere in the picture
+            margin = float(maps[:, ~border].mean() - maps[:, border].mean())
+            if border.all() or margin >= CLEAR * float(maps.std()):
+                return
         above, below = (np.mean([_largest_share(sign * heat > 0) for heat in maps.numpy()]) for sign in (1, -1))
         if above > below:
             self.direction = -self.direction

@@ -4,6 +4,7 @@ A principal direction can be the background's, can stand for nothing but the mid
 object's. No box and no label is needed to tell: the maps of many images tell it together.
 """
 
+import cv2
 import numpy as np
 from jaxtyping import Float32
 
@@ -39,6 +40,20 @@ def explained_by_place(maps: Maps) -> float:
     scaled = np.stack([normalise(heat) for heat in maps])
     variance = float(scaled.var())
     return float(scaled.mean(0).var()) / variance if variance > 0 else 1.0
+
+
+def held_by_frame(corners: Maps, contents: Maps, wholes: Float32[np.ndarray, "image H W"]) -> float:
+    """Of the maps of corners cut out of images, how much stays with the frame, where an object would move with it.
+
+    Each is written as the sum of two maps of the same size, all scaled to mean 0 and variance 1: the part of the whole
+    image's map that the corner shows, and that whole map shrunk into the corner. The share is the weight of the second
+    in the least squares over all images: near 0 where maps follow what is seen, near 1 where they follow the frame, as
+    a network's padding lets them. 0 for constant maps.
+    """
+    height, width = corners.shape[1:]
+    shrunk = np.stack([cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA) for whole in wholes])
+    seen, content, frame = (np.stack([_scaled(heat) for heat in maps]).ravel() for maps in (corners, contents, shrunk))
+    return float(np.linalg.lstsq(np.stack([content, frame], 1), seen, rcond=None)[0][1])
 
 
 def separation(boxes: Boxes, colours: Float32[np.ndarray, "image d h w"]) -> float:
@@ -80,7 +95,11 @@ def largest_boxes(maps: Maps, threshold: float) -> Boxes:
     return np.stack([boxes[0] if len(boxes) else np.zeros(4, np.float32) for boxes in found])
 
 
+def _scaled(heat: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """The map with mean 0 and variance 1; zeros for a constant one."""
+    spread = float(heat.std())
+    return (heat - heat.mean()) / np.float32(spread) if spread > 0 else np.zeros_like(heat)
+
+
 def _correlation(a: Float32[np.ndarray, "h w"], b: Float32[np.ndarray, "h w"]) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / size if size > 0 else 0.0
+    return float((_scaled(a) * _scaled(b)).mean())

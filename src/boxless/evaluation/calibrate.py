@@ -5,6 +5,7 @@ beat the label-free one on them at 5 %, corrected for every method and threshold
 is kept. What to expect of it is measured leave-one-out: each boxed image is scored with what the others choose.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,11 @@ from boxless.evaluation.measure import Split
 from boxless.evaluation.metrics import Ious, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Size, Thresholds
 from boxless.inference.predictors import DiscoveryPredictor, Predictor
-from boxless.runtime.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError, number_of
 from boxless.runtime.progress import ProgressFactory
 from boxless.runtime.toml_settings import to_toml
+
+log = logging.getLogger(__name__)
 
 REFERENCE = "auto"
 """What chooses without boxes, and is kept where they choose nothing better."""
@@ -129,7 +132,7 @@ class Calibration:
 def with_boxes(data: Dataset, path: Path, *, strict: bool = False) -> Dataset:
     """The folder's images with the boxes of an annotation file and no others; `strict` is as for `read_truth`.
 
-    Raises BoxlessError for boxes that cannot be, boxes of images that are not there, and fewer than FEWEST images.
+    Raises what `read_truth` raises, and BoxlessError for fewer than FEWEST images.
     """
     truth = read_truth(path, data.source, strict=strict)
     boxed = {
@@ -137,16 +140,17 @@ def with_boxes(data: Dataset, path: Path, *, strict: bool = False) -> Dataset:
         for name, boxes, size in zip(truth.names, truth.boxes, truth.sizes, strict=True)
         if boxes is not None and len(boxes)
     }
-    missing = sorted(boxed.keys() - {sample.name for sample in data.samples})
-    if missing:
-        raise BoxlessError(
-            f"{path} has boxes for {len(missing)} images that are not in {data.source.root}, the first is "
-            f"{missing[0]}. Expected names relative to that folder."
-        )
+    boxed = {sample.name: boxed[sample.name] for sample in data.samples if sample.name in boxed}
     if len(boxed) < FEWEST:
         raise BoxlessError(
-            f"{path} has boxes for {len(boxed)} images, too few to choose by. Box {FEWEST} or more, "
+            f"{path} has boxes for {number_of(len(boxed), 'image')}, too few to choose by. Box {FEWEST} or more, "
             "ten to fifty are good."
+        )
+    if several := [name for name, (boxes, _) in boxed.items() if len(boxes) > 1]:
+        log.warning(
+            "%s several boxes, such as %s. Each image counts as one object, found where any of its boxes is; remove "
+            "what is wrong.",
+            *(number_of(len(several), "image has", "images have"), several[0]),
         )
     nothing = (None, None)
     samples = []

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from numba import njit
 
 from boxless.boxes.from_heatmap import Heatmap, Readout, boxes_at
+from boxless.boxes.suppression import Found, given
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines
 from boxless.evaluation.bootstrap import interval
@@ -30,8 +31,6 @@ BINS = 10
 MULTIPLE: Mapping[str, Any] = MappingProxyType({"multiple": True})
 """A box for each object."""
 
-Found = tuple[Boxes, Float32[np.ndarray, "_box"]]
-"""The boxes of one image and their scores."""
 Values = Float64[np.ndarray, "metric"]
 
 
@@ -163,21 +162,28 @@ def measure_detections(
     *,
     several: Mapping[str, Any] = MULTIPLE,
     tiles: Sequence[int] | None = None,
+    found: Sequence[Found] | None = None,
     crowds: Sequence[Boxes | None] | None = None,
     share: tuple[float, float] = baselines.DEFAULT_SHARE,
     seed: int = 0,
 ) -> DetectionMeasurement:
     """Raw maps of images of `sizes` -> the boxes that `find` makes of them at the threshold of `readout`, measured.
 
-    `several` is what `find_boxes` is asked for, and `tiles` are the sides of those that each map was joined from.
-    Images without a true box or a crowd (where nothing is judged) are counted and left out. The controls are the whole
-    image, a centred box (`share` of the sides), another image's boxes, and beside several boxes the one of `find`.
+    `several` is what `find_boxes` is asked for, and `tiles` are the sides of those that each map was joined from. A
+    detector's boxes `found` are taken for those of the maps. Images without a true box or a crowd (where nothing is
+    judged) are counted and left out. The controls are the whole image, a centred box (`share` of the sides), another
+    image's boxes, and beside several boxes the one of `find`.
     """
     around = list(crowds) if crowds is not None else [None] * len(truths)
     kept = [i for i in range(len(truths)) if truths[i] is not None or around[i] is not None]
     measured = _Measured([sizes[i] for i in kept], [_boxes(truths[i]) for i in kept], [_boxes(around[i]) for i in kept])
     joined = tiles or [0] * len(truths)
-    found = [boxes_at(readout, maps[i], sizes[i], tile=joined[i], **several) for i in kept]
+    read = [
+        boxes_at(readout, maps[i], sizes[i], tile=joined[i], **several)
+        if found is None
+        else given(found[i], sizes[i], **several)
+        for i in kept
+    ]
     controls = {
         "whole image": [_alone(baselines.centred_box(size, (1.0, 1.0))) for size in measured.sizes],
         "centred box": [_alone(baselines.centred_box(size, share)) for size in measured.sizes],
@@ -187,11 +193,11 @@ def measure_detections(
     if len(kept) > 1:
         other = baselines.derangement(len(kept), seed)
         controls["another image's boxes"] = [
-            _moved(found[j], measured.sizes[j], measured.sizes[i]) for i, j in enumerate(other)
+            _moved(read[j], measured.sizes[j], measured.sizes[i]) for i, j in enumerate(other)
         ]
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), DRAWS)
-    rows = [measured.row("heat maps", "maps", found, weights, f"{readout.threshold:.2f}, {readout.origin}")]
+    rows = [measured.row("heat maps", "maps", read, weights, f"{readout.threshold:.2f}, {readout.origin}")]
     rows += [measured.row(name, "control", boxes, weights) for name, boxes in controls.items()]
     around_all = sum(len(boxes) for boxes in measured.crowds)
     return DetectionMeasurement(rows, len(truths) - len(kept), around_all, bool(several.get("multiple")))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from boxless.boxes.from_heatmap import Heatmap
+from boxless.boxes.suppression import Found
 from boxless.data.annotations import check_size
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
@@ -29,6 +30,7 @@ class HeatmapSet:
     ranked: list[tuple[int, ...]] = field(default_factory=list)
     tiles: list[int] = field(default_factory=list)
     """Sides of the tiles that each map was joined from, 0 for whole images."""
+    found: list[Found | None] = field(default_factory=list)
 
     @property
     def truths(self) -> list[Boxes | None]:
@@ -43,11 +45,12 @@ class HeatmapSet:
         self.heats.append(mapped.heat)
         self.ranked.append(mapped.ranked)
         self.tiles.append(mapped.tile)
+        self.found.append(mapped.found)
 
     def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
         kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
-        lists = (self.samples, self.sizes, self.heats, self.ranked, self.tiles)
+        lists = (self.samples, self.sizes, self.heats, self.ranked, self.tiles, self.found)
         return HeatmapSet(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
 
     def split(self) -> Split:
@@ -111,6 +114,7 @@ def evaluate(
         names=[sample.name for sample in found.samples],
         several=several,
         tiles=found.tiles,
+        found=None if None in found.found else found.found,  # type: ignore[arg-type]  # none of them is None
         crowds=[sample.crowds for sample in found.samples],
         headline=headline,
         seed=seed,

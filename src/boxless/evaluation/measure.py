@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from boxless.boxes.from_heatmap import Heatmap, Readout
+from boxless.boxes.suppression import Found
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines, metrics, thresholds
 from boxless.evaluation.detection import measure_detections
@@ -49,6 +50,7 @@ def measure(
     names: Sequence[str] = (),
     several: Mapping[str, Any] | None = None,
     tiles: Sequence[int] | None = None,
+    found: Sequence[Found] | None = None,
     crowds: Sequence[Boxes | None] | None = None,
     headline: Headline = "own",
     protocol: Protocol = PROTOCOLS["boxless"],
@@ -60,8 +62,8 @@ def measure(
     else label-free; a `transferred` headline comes before both. `wsoleval-*` and `psol` keep their own, the oracle,
     with the fair ones below it. `pictures` and `fit_pictures` are small RGB pictures of the maps' images and of those
     in `fit`, for the saliency control. With `several`, under protocol `boxless`, the boxes are scored as detections,
-    too; it, `tiles` and `crowds` are as for `measure_detections`. Images without boxes are counted and left out. Raises
-    BoxlessError for lists of different lengths, no boxes at all and maps with nan or inf.
+    too; it, `tiles`, `found` and `crowds` are as for `measure_detections`. Images without boxes are counted and left
+    out. Raises BoxlessError for lists of different lengths, no boxes at all and maps with nan or inf.
     """
     chosen = _measurable(maps, sizes, truths)
     keep = [int(i) for i in chosen]
@@ -92,6 +94,7 @@ def measure(
             replace(first, saddle=readout.saddle, faint=readout.faint) if readout else first,
             several=several,
             tiles=tiles,
+            found=found,
             crowds=crowds,
             share=baselines.fit_centred_box(fit.sizes, fit.truths) if fit else baselines.DEFAULT_SHARE,
             seed=seed,

@@ -27,7 +27,7 @@ from boxless.report.html import (
     make_card,
     write_report,
 )
-from boxless.runtime.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError, number_of
 from boxless.runtime.files import atomic_path, write_json
 from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance
@@ -110,9 +110,10 @@ def in_words(measured: Measurement, name: str) -> list[str]:
         verdict = f"{name} is below it by {points} and finds less than no method at all"
     else:
         verdict = f"{name} differs from it by {points}, which may be chance: it has not shown that it finds anything"
+    images = number_of(len(measured.indices), "image")
     return [
-        f"{name} boxes {accuracies[1]:.1f} % of {len(measured.indices)} images with an IoU of at least 0.5. The mean "
-        f"over IoU 0.3, 0.5 and 0.7 is {np.mean(accuracies):.1f} % (95 % interval {low:.1f} to {high:.1f}).",
+        f"{name} boxes {accuracies[1]:.1f} % of {images} with an IoU of at least 0.5. The mean over "
+        f"IoU 0.3, 0.5 and 0.7 is {np.mean(accuracies):.1f} % (95 % interval {low:.1f} to {high:.1f}).",
         f"The best control, {best.name}, has a mean of {np.mean(measured.accuracies(best)):.1f} %. {verdict}.",
     ]
 
@@ -132,8 +133,9 @@ def measurement_table(measured: Measurement, name: str) -> ScoreTable:
                 note=", ".join(part for part in (at, row.origin) if part),
             )
         )
+    images = number_of(len(measured.indices), "image")
     return ScoreTable(
-        f"Localization accuracy in percent, protocol {measured.protocol.name}, {len(measured.indices)} images",
+        f"Localization accuracy in percent, protocol {measured.protocol.name}, {images}",
         ["IoU 0.3", "IoU 0.5", "IoU 0.7", "mean"],
         rows,
         "Brackets: 95 % bootstrap interval of the mean over images.",
@@ -148,8 +150,8 @@ def detection_table(measured: DetectionMeasurement, name: str) -> ScoreTable:
         scores = [Accuracy(float(value), *intervals[key]) for key, value in zip(METRICS, row.values, strict=True)]
         title = name if row.kind != "control" else row.name
         rows.append(TableRow(title, scores, control=row.kind == "control", note=row.note))
-    what = measured.what.capitalize()
-    caption = f"{what}, as COCO scores it, in percent, {len(measured.rows[0].counting)} images"
+    images = number_of(len(measured.rows[0].counting), "image")
+    caption = f"{measured.what.capitalize()}, as COCO scores it, in percent, {images}"
     return ScoreTable(
         caption, METRICS, rows, "Brackets: 95 % bootstrap intervals over images. All classes count as one."
     )
@@ -159,7 +161,7 @@ def detection_bars(measured: DetectionMeasurement) -> list[Bars]:
     """Counting error and reliability of the scores, as the report draws them."""
     off = np.clip(measured.rows[0].counting, -FAR, FAR)
     counts = [(k, int((off == k).sum())) for k in range(-FAR, FAR + 1)]
-    named = [(f"{k:+d}" if k else "0", count, f"{count} images with {k:+d}") for k, count in counts]
+    named = [(f"{k:+d}" if k else "0", count, f"{number_of(count, 'image')} with {k:+d}") for k, count in counts]
     tenths = [
         (f"{one['high']:.2f}", one["precision"], f"{one['boxes']} boxes of {one['low']:.2f} to {one['high']:.2f}")
         for one in measured.reliability

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from boxless.boxes.from_heatmap import Detections
 from boxless.data.file_names import WRITTEN
 from boxless.export import boxes_csv, coco, voc, yolo
-from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.errors import BoxlessError, UsageError, number_of
 
 Format = Literal["coco", "voc", "yolo", "csv"]
 
@@ -141,7 +141,8 @@ def _checked(found: Iterable[Detections], classes: list[str], tally: _Tally) -> 
 
 
 def _readme(format: str, tally: _Tally) -> str:
-    counts = f"{tally.boxes} boxes in {tally.images} images; in {tally.empty} of them nothing was found."
+    boxes, images = number_of(tally.boxes, "box", "boxes"), number_of(tally.images, "image")
+    counts = f"{boxes} in {images}; in {tally.empty} of them nothing was found."
     return "\n".join(
         [_mark(format), f"boxless {version('boxless')}", "", counts, "", UPRIGHT, "", FORMATS[format].NOTE, ""]
     )

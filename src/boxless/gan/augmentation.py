@@ -6,10 +6,13 @@ U[.6, 1.4], saturation +-.4, AlexNet's lighting of .1), in random order, clipped
 affine in the colours, so together they are one 3x3 matrix and one offset per image.
 """
 
+from functools import cached_property
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from boxless.gan.convolution import fold, inside
 from boxless.gan.data import Images
 
 TRANSLATION = 0.05
@@ -35,7 +38,7 @@ class Batches:
     def draw(self, batch: int, generator: torch.Generator) -> Float[Tensor, "batch 3 size size"]:
         """`batch` images drawn with replacement -> (batch, 3, size, size) in -1..1, channels last in memory."""
         device = self.images.device
-        index = torch.randint(len(self.images), (batch,), generator=generator, device=device)
+        index = self._index(batch, generator)
         if not self.augment:
             return self.images[index].permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         size = self.images.shape[1]
@@ -47,6 +50,21 @@ class Batches:
         matrix, offset = self.colour_change(chosen.mean((1, 2)), generator)
         changed = torch.baddbmm(offset[:, None], chosen.view(batch, -1, 3), matrix.transpose(1, 2))
         return changed.clamp_(0, 1).mul_(2).sub_(1).view(batch, size, size, 3).permute(0, 3, 1, 2)
+
+    def draw_folded(self, batch: int, generator: torch.Generator) -> Float[Tensor, "batch 12 h w"]:
+        """The same images as `draw`, as `fold` gives them; without augmentation from a folded copy of the data set."""
+        if self.augment:
+            return fold(self.draw(batch, generator))
+        images, within = self._folded
+        return images[self._index(batch, generator)].float().div_(127.5).sub_(1).mul_(within).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _folded(self) -> tuple[UInt8[Tensor, "n h w 12"], Float[Tensor, "h w 12"]]:
+        images = torch.cat([fold(part.permute(0, 3, 1, 2)) for part in torch.split(self.images, 128)])
+        return images.permute(0, 2, 3, 1), inside(images[:1]).float().permute(1, 2, 0)
+
+    def _index(self, batch: int, generator: torch.Generator) -> Int[Tensor, "batch"]:
+        return torch.randint(len(self.images), (batch,), generator=generator, device=self.images.device)
 
     def colour_change(
         self, mean: Float[Tensor, "batch 3"], generator: torch.Generator

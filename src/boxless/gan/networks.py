@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boxless.gan import Latent, Norm
+from boxless.gan.convolution import Downwards, Relu, Upwards
 from boxless.gan.spectral_norm import add_spectral_norm
 
 LATENT = 128
@@ -49,22 +50,33 @@ class Generator(nn.Module):
         outputs = [*reversed(channels(size, width)[1:]), 3]
         inputs = [self.base, *outputs[:-1]]
         self.linear = nn.Linear(LATENT, self.base * GRID * GRID, bias=False)
-        self.first = nn.Sequential(nn.BatchNorm2d(self.base), nn.ReLU(inplace=True))
+        self.first = nn.Sequential(nn.BatchNorm2d(self.base), Relu())
         self.layers = nn.Sequential()
         for entering, leaving, stride in zip(inputs, outputs, reversed(strides(size)), strict=True):
             last = leaving == 3
-            self.layers.append(nn.ConvTranspose2d(entering, leaving, 4, stride, padding=1, bias=last))
+            self.layers.append(Upwards(entering, leaving, 4, stride, padding=1, bias=last))
             if not last:
-                self.layers.extend([nn.BatchNorm2d(leaving), nn.ReLU(inplace=True)])
+                self.layers.extend([nn.BatchNorm2d(leaving), Relu()])
         self.size = size
         _initialise(self)
 
     def forward(self, z: Float[Tensor, "batch 128"]) -> Float[Tensor, "batch 3 size size"]:
         """From z (batch, 128) to images (batch, 3, size, size) in -1..1."""
-        maps = self.linear(z).view(-1, self.base, GRID, GRID)
-        images = self.layers(self.first(maps))
+        images = self.layers(self._first(z))
         # A transposed 4x4 convolution of stride 1 returns one row and one column too many.
         return torch.tanh(images[:, :, : self.size, : self.size])
+
+    def folded(self, z: Float[Tensor, "batch 128"]) -> Float[Tensor, "batch 12 h w"]:
+        """The same images as `fold` gives them, on a processor and from 64 pixels."""
+        *layers, last = self.layers
+        maps = self._first(z)
+        for layer in layers:
+            maps = layer(maps)
+        return cast(Upwards, last).folded_tanh(maps)
+
+    def _first(self, z: Float[Tensor, "batch 128"]) -> Float[Tensor, "batch base 4 4"]:
+        maps = self.linear(z).view(-1, self.base, GRID, GRID)
+        return self.first(maps.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
 
 class Layer(nn.Sequential):
@@ -72,10 +84,20 @@ class Layer(nn.Sequential):
 
     def __init__(self, entering: int, leaving: int, stride: int, norm: Norm) -> None:
         # At stride 1 a 4x4 kernel keeps the size with three pixels of padding in all: one before and two after.
-        padding = nn.ZeroPad2d((0, 1, 0, 1) if stride == 1 else 0)
-        conv = nn.Conv2d(entering, leaving, 4, stride, padding=1, bias=norm != "bn")
+        padding = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 1 else nn.Identity()
+        conv = Downwards(entering, leaving, 4, stride, padding=1, bias=norm != "bn")
         super().__init__(padding, conv, *_norm(norm, leaving), nn.LeakyReLU(0.2, inplace=True))
         self.stride, self.width = stride, leaving
+
+    def forward(self, maps: Float[Tensor, "batch _c _H _W"]) -> Float[Tensor, "batch width _h _w"]:
+        """The whole layer; the images may be folded."""
+        padding, conv, *norm, leaky = self
+        assert isinstance(conv, Downwards) and isinstance(leaky, nn.LeakyReLU)
+        if not norm:
+            return conv.leaky(padding(maps), leaky.negative_slope)
+        for module in self:
+            maps = module(maps)
+        return maps
 
     def dense(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch width h w"]:
         """The same layer at stride 1: twice the grid, centred on the same places."""
@@ -121,7 +143,7 @@ class Discriminator(nn.Module):
         if spectral:
             add_spectral_norm(self)
 
-    def maps(self, images: Float[Tensor, "batch 3 H W"]) -> list[Float[Tensor, "batch _channel _h _w"]]:
+    def maps(self, images: Float[Tensor, "batch _c H W"]) -> list[Float[Tensor, "batch _channel _h _w"]]:
         """Images in -1..1 -> the maps after every layer, first to last."""
         outputs = []
         for layer in self.layers:
@@ -133,11 +155,11 @@ class Discriminator(nn.Module):
         """The layers that see images, first to last."""
         return cast(list[Layer], list(self.layers))
 
-    def features(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channel h w"]:
+    def features(self, images: Float[Tensor, "batch _c H W"]) -> Float[Tensor, "batch channel h w"]:
         """Images in -1..1 -> the last maps, which the class activation map weighs."""
         return self.maps(images)[-1]
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch"]:
+    def forward(self, images: Float[Tensor, "batch _c H W"]) -> Float[Tensor, "batch"]:
         """Images in -1..1 -> logit (batch,), large for what D takes for real."""
         maps = self.features(images)
         with torch.autocast(maps.device.type, enabled=False):  # a logit in bf16 would have three digits

@@ -1,12 +1,15 @@
 """One iteration of GAN training: D steps, then a G step. Nothing in it waits for the device.
 
-What makes it fast: real images are drawn and augmented on the device, convolutions run in bf16 with channels last,
-one power iteration serves all forwards of a D step, real and generated images pass D together where no batch
-normalisation would mix them, and D's parameters get no gradient in G's step. What a step draws depends on the seed
-and the step's number alone, so that a resumed run draws what the uninterrupted one would have.
+What makes it fast: real images are drawn and augmented on the device, convolutions run in bf16 with channels last (on
+a processor in the forms of `convolution.py`), one power iteration serves all forwards of a D step, real and generated
+images pass D together where no batch normalisation would mix them, and D's parameters get no gradient in G's step. What
+a step draws depends on the seed and the step's number alone, so that a resumed run draws what the uninterrupted one
+would have.
 """
 
+import ctypes
 import hashlib
+import sys
 from collections.abc import Callable
 
 import torch
@@ -19,6 +22,7 @@ from boxless.gan.losses import around, between, clip_weights, d_loss, g_loss, gr
 from boxless.gan.networks import Discriminator, Generator, draw_z, frozen_parameters, frozen_statistics
 from boxless.gan.spectral_norm import power_iteration
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
 TERMS = ("d_loss", "penalty", "g_loss", "real_logit", "fake_logit", "real_accuracy", "fake_accuracy")
 """What is logged of an iteration, in order; accuracies are the shares of a batch that D's sign gets right."""
 
@@ -47,6 +51,10 @@ class Step:
         self.draws = torch.Generator(self.device)
         self.terms = torch.zeros(len(TERMS), device=self.device)
         self.bf16 = bf16
+        # Penalties ask for points between images and for gradients of gradients; small images have other strides.
+        self.folded = self.device.type == "cpu" and generator.size >= 64 and recipe.penalty == "none"
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._eager_left = cuda_graphs.WARM_UP if graph and self.device.type == "cuda" else -1
         self.d_step: Callable[[], None] = self._d_step
         self.g_step: Callable[[], None] = self._g_step
@@ -74,9 +82,11 @@ class Step:
 
     def _d_step(self) -> None:
         power_iteration(self.discriminator)
-        real = self.batches.draw(self.recipe.batch_size, self.draws)
+        draw = self.batches.draw_folded if self.folded else self.batches.draw
+        real = draw(self.recipe.batch_size, self.draws)
         with torch.no_grad(), self.autocast():
-            fake = self.generator(draw_z(self.recipe.latent, len(real), self.draws)).float()
+            fake = self._generate(draw_z(self.recipe.latent, len(real), self.draws))
+        real, fake = (real.to(fake.dtype), fake) if self.folded else (real, fake.float())
         with parametrize.cached():
             with self.autocast():
                 real_logit, fake_logit = self._logits(real, fake)
@@ -97,12 +107,16 @@ class Step:
         z = draw_z(self.recipe.latent, self.recipe.batch_size, self.draws)
         with frozen_parameters(self.discriminator), frozen_statistics(self.discriminator):
             with self.autocast():
-                logit = self.discriminator(self.generator(z))
+                logit = self.discriminator(self._generate(z))
             loss = g_loss(self.recipe.loss, logit)
             self.g_optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         self.g_optimizer.step()
         self.terms[2] = loss.detach()
+
+    def _generate(self, z: Tensor) -> Tensor:
+        images: Tensor = self.generator.folded(z) if self.folded else self.generator(z)
+        return images
 
     def _logits(self, real: Tensor, fake: Tensor) -> tuple[Tensor, ...]:
         if self.discriminator.norm == "bn":  # real and generated images are normalised apart
@@ -123,6 +137,16 @@ class Step:
         with self.autocast(), frozen_statistics(self.discriminator):
             logits: Tensor = self.discriminator(images)
         return logits
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what a step frees for the next one: memory that went back to the system comes back unmapped.
+
+    Without effect elsewhere. It holds for the process; its memory stays at the peak that a step has anyway.
+    """
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(option, 2**30)
 
 
 def d_steps(recipe: Recipe, number: int) -> int:

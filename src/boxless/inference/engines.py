@@ -13,10 +13,12 @@ from boxless.backbones.openvino_engine import OpenvinoEngine, installed
 from boxless.data.dataset import Dataset
 from boxless.data.transforms import to_images
 from boxless.inference.predictors import InferenceOptions
-from boxless.runtime.device_options import EngineName
+from boxless.runtime.device_options import EngineName, Precision
 from boxless.runtime.errors import UsageError
 from boxless.runtime.progress import Progress
 
+FEW = 100
+"""Images from which on an engine wins back what importing it and reading its network take."""
 MANY = 1000
 """Images from which on integers of 8 bits win back the second that measuring their ranges takes."""
 SAMPLE = 32
@@ -30,12 +32,16 @@ def with_engine(
     look: Callable[[Tensor], object],
     size: int,
     images: Dataset | None = None,
+    *,
+    precision: Precision = "auto",
+    maps: Callable[[Tensor], Tensor] | None = None,
 ) -> InferenceOptions:
     """Give the network's backbone the engine called `name`, if it can use it -> the options, with what computes it.
 
-    `look` is what is done with images of `size` pixels; one tells whether the engine can. With at least MANY `images`,
-    integers of 8 bits are tried on some of them. Raises UsageError for openvino where it is not installed, on a GPU,
-    and where it cannot compute this network.
+    `look` is what is done with images of `size` pixels; one tells whether the engine can. Of less than FEW `images`,
+    auto leaves all to torch; with at least MANY and no `precision` asked for, integers of 8 bits are tried on some of
+    them, whose maps by `maps` have to stay the same, or else their features. Raises UsageError for openvino where it is
+    not installed, on a GPU, and where it cannot compute this network.
     """
     backbone = getattr(network, "backbone", None)
     required = name == "openvino"
@@ -44,11 +50,16 @@ def with_engine(
     if required and how.device.type != "cpu":
         raise UsageError(f"--engine openvino runs on a processor, not on {how.device}. Give --device cpu with it.")
     possible = name != "torch" and installed() and how.device.type == "cpu"
+    if images is not None and len(images) < FEW and not required:
+        possible = False
     if not possible or not isinstance(backbone, Backbone):
         return how
     lanes = torch.get_num_threads()
-    some = some_of(images, how, size) if images and len(images) >= MANY and torch.cpu._is_vnni_supported() else None
-    backbone.engine = engine = OpenvinoEngine(backbone, bf16=how.bf16, lanes=lanes, required=required, images=some)
+    rounded = images is not None and len(images) >= MANY and precision == "auto" and torch.cpu._is_vnni_supported()
+    some = some_of(images, how, size) if images and rounded else None
+    backbone.engine = engine = OpenvinoEngine(
+        backbone, bf16=how.bf16, lanes=lanes, required=required, images=some, maps=maps
+    )
     with how.precision():
         look(torch.zeros(1, 3, size, size))
     if engine.used:

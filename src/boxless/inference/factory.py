@@ -51,7 +51,7 @@ def discoverer(
         built.look_for_several()
     size = size or built.size
     how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
-    how = with_engine(engine, how, built, built.descriptors, size, images if precision == "auto" else None)
+    how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
     found = DiscoveryPredictor(built, method, size=size, how=how)
     found.readout = with_threshold(found.readout, threshold)
     return found
@@ -75,8 +75,8 @@ def trained(
         localizer.network.backbone = folded(backbone)
     localizer.to(place)
     how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
-    rounded = images if precision == "auto" else None
-    how = with_engine(engine, how, localizer.network, localizer.localize, localizer.size, rounded)
+    look, size = localizer.localize, localizer.size
+    how = with_engine(engine, how, localizer.network, look, size, images, precision=precision, maps=localizer.heatmap)
     found = TrainedPredictor(localizer, how)
     found.readout = with_threshold(found.readout, threshold)
     return found

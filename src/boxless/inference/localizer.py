@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from boxless.boxes.from_heatmap import Normalisation, Readout
 from boxless.methods import method_class
@@ -67,6 +68,19 @@ class Localizer:
         heat, logits = self.network.heatmap_and_logits(images.to(self.device), labels)
         ranked = logits.float().topk(min(RANKED, logits.shape[1]), dim=1).indices
         return heat.float().cpu(), ranked.cpu()
+
+    @property
+    def several(self) -> bool:
+        """Whether the network gives boxes with scores, of which its maps are drawn."""
+        return bool(getattr(self.network, "several", False))
+
+    @torch.inference_mode()
+    def detect(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch h w"], list[Float[Tensor, "_box 5"]]]:
+        """Images in 0..1 -> the maps of a network of `several`, and its boxes as `Detector.detect` gives them."""
+        found = self.network.detect(images.to(self.device))
+        return self.network.drawn(found).float().cpu(), [boxes.cpu() for boxes in found]
 
     def heatmap(
         self, images: Float[Tensor, "batch 3 height width"], labels: Int[Tensor, "batch"] | None = None
@@ -157,7 +171,7 @@ def _check_readout(said: dict[str, Any], path: Path) -> None:
 
 def _check_shapes(content: dict[str, Any], path: Path) -> None:
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             network = build_network(content)
     except BoxlessError:
         raise
@@ -172,6 +186,19 @@ def _check_shapes(content: dict[str, Any], path: Path) -> None:
             f"The weights in {path} do not fit the network they describe: {len(other)} differ, the first is {name}, "
             f"{theirs.get(name)} instead of {ours.get(name)}. Use another checkpoint, or train again."
         )
+
+
+class _Unfilled(TorchFunctionMode):
+    """No weight is drawn: drawing normal ones that are on no device would import torch's compiler, for seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """What torch asks before each of its functions."""
+        named = kwargs or {}
+        if getattr(func, "__name__", "") == "normal_":
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _wrong(path: Path, what: str) -> str:

@@ -23,7 +23,7 @@ from boxless.inference.partial_results import Shards, ShardWriter
 from boxless.inference.predictors import DivisiblePredictor, ImageHeatmap, detections_in
 from boxless.report.html import THUMBNAIL, Card, Charts, make_card, write_report
 from boxless.runtime.distributed import Team
-from boxless.runtime.errors import BoxlessError, UsageError
+from boxless.runtime.errors import BoxlessError, UsageError, number_of
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress, track
 from boxless.runtime.provenance import package_version
@@ -118,7 +118,8 @@ class Summary:
         rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} per second)" if self.seconds else ""
         hit = done - len(self.nothing)
         lines = ["Finished before; nothing was done again."] if self.finished_before else []
-        lines += [f"{self.boxes} boxes in {hit} of {self.images} images, {self.seconds:.1f} s{rate}."]
+        boxes, images = number_of(self.boxes, "box", "boxes"), number_of(self.images, "image")
+        lines += [f"{boxes} in {hit} of {images}, {self.seconds:.1f} s{rate}."]
         if self.taken_over:
             lines.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
         if self.changed:
@@ -135,8 +136,8 @@ class Summary:
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
         lines.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
         lines += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
-        for kind in ("mixture", "tiles"):
-            lines += [f"{name}: {one[kind]}." for name, one in self.notes.items() if one.get(kind)][:CHOICES]
+        for said in ("alike", "mixture", "tiles"):
+            lines += [f"{name}: {one[said]}." for name, one in self.notes.items() if one.get(said)][:CHOICES]
         if len(self.choices) > CHOICES:
             lines.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
         return lines

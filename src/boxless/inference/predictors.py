@@ -20,15 +20,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, boxes_at
+from boxless.boxes.suppression import Found, given, in_pixels
 from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.discovery.notes import NOTHING, Notes
+from boxless.discovery.pictures import EvenSample
 from boxless.inference.localizer import Localizer
+from boxless.inference.sameness import Sameness
 from boxless.runtime.progress import Progress
 
 Images = Float[Tensor, "batch 3 height width"]
+AGAIN = 24
+"""Images of a category that a method may look at once more, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class ImageHeatmap:
     """What a method without labels noticed about the image's category."""
     tile: int = 0
     """Side in pixels of the tiles that the map was joined from, 0 for the map of a whole image."""
+    found: Found | None = None
+    """The boxes in pixels, best first, of a detector, whose map is drawn from them."""
 
     @property
     def label(self) -> int | None:
@@ -106,8 +113,12 @@ class DivisiblePredictor(Predictor, Protocol):
 
 def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several: Any) -> Detections:
     """The boxes of one map, in pixels of its image; `several`: what `find_boxes` is asked for."""
-    boxes, scores = boxes_at(readout, mapped.heat, mapped.size, tile=mapped.tile, **several)
-    note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    if mapped.found is None:
+        boxes, scores = boxes_at(readout, mapped.heat, mapped.size, tile=mapped.tile, **several)
+        note = "" if len(boxes) else "no place of the heat map is above the threshold"
+    else:
+        boxes, scores = given(mapped.found, mapped.size, **several)
+        note = "" if len(boxes) else "no box has a score that is high enough"
     return Detections(mapped.sample.name, mapped.size, boxes, scores, label, note)
 
 
@@ -131,6 +142,11 @@ class TrainedPredictor:
         size = self.how.batch_size
         return [dataset.samples[start : start + size] for start in range(0, len(dataset), size)]
 
+    @property
+    def several(self) -> bool:
+        """Whether it finds several objects in an image unasked, as a detector does."""
+        return self.localizer.several
+
     def look(self, images: Images, label: int | None = None) -> tuple[Float[Tensor, "batch h w"], tuple[int, ...]]:
         """Images -> raw maps of the class `label`, else of the likeliest, and the likeliest classes of the first."""
         with self.how.precision():
@@ -140,16 +156,22 @@ class TrainedPredictor:
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps in the order of the data set."""
 
-        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor]:
+        def look(batch: Batch) -> tuple[Batch, Tensor, Tensor | None, list[Tensor] | None]:
             true = torch.tensor([sample.label for sample in batch.samples]) if labels else None
+            images = to_images(batch.pictures, self.how.device)
             with self.how.precision():
-                return batch, *self.localizer.localize(to_images(batch.pictures, self.how.device), true)
+                if self.localizer.several:
+                    heat, found = self.localizer.detect(images)
+                    return batch, heat, None, found
+                return batch, *self.localizer.localize(images, true), None
 
         batches = self.how.stream(dataset, self.size, progress)
         with parallel_batches() as workers:
-            for batch, heat, ranked in prefetch(look, batches, workers=workers, window=workers + 1):
-                for index, sample in enumerate(batch.samples):
-                    yield ImageHeatmap(sample, batch.sizes[index], heat[index].numpy(), tuple(ranked[index].tolist()))
+            for batch, heat, ranked, found in prefetch(look, batches, workers=workers, window=workers + 1):
+                for index, (sample, size) in enumerate(zip(batch.samples, batch.sizes, strict=True)):
+                    classes = () if ranked is None else tuple(ranked[index].tolist())
+                    boxes = None if found is None else in_pixels(found[index].numpy(), size)
+                    yield ImageHeatmap(sample, size, heat[index].numpy(), classes, found=boxes)
                 progress.advance(len(batch.samples))
 
 
@@ -165,6 +187,11 @@ class DiscoveryPredictor:
         backbone = getattr(getattr(self.method, "backbone", None), "name", None)
         how = {"stride": self.method.stride, "size": self.size, **self.how.identity()}
         return {"method": self.name, "backbone": backbone, **how}
+
+    @property
+    def several(self) -> bool:
+        """Whether it finds several objects in an image unasked."""
+        return self.name == "several"
 
     def learn_tiles(self, parts: Iterable[Tensor], edge: float) -> Notes:
         """Fit the method to batches of a category's tiles, without `edge` of their sides -> what it noticed."""
@@ -218,19 +245,27 @@ class DiscoveryPredictor:
                 return batch, self.method.descriptors(to_images(batch.pictures, self.how.device))
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
+        same = Sameness()
+        pictures, described = EvenSample(AGAIN), EvenSample(AGAIN)
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
                     for method in methods:
                         method.partial_fit(descriptors)
+                    pictures.add(torch.from_numpy(batch.pictures))
+                    described.add(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
+                    same.add(batch.pictures)
                     progress.advance(len(batch.samples))
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
-            notes = [self._fitted(method) for method in methods]
+            for method in methods:
+                with self.how.precision():
+                    method.look_again(to_images(pictures.stacked(), self.how.device), described.stacked())
+            notes = [replace(self._fitted(method), alike=same.words()) for method in methods]
             for start, descriptors in self._waiting(file, shape, len(kept)):
                 heats = [method.heatmap(descriptors).cpu().numpy() for method in methods]
                 for (sample, size), *maps in zip(kept[start:], *heats, strict=False):

@@ -33,7 +33,8 @@ class Preview:
         """Whether it looks like what ImageNet knows, and what find would do, a sentence each."""
         seen = self.familiarity.images
         part = "" if seen >= self.images else f", from {seen} of {self.images} images,"
-        sentences = [self.familiarity.words(), f"find would choose{part} {self.notes.choice}", self.notes.mixture]
+        choice = f"find would choose{part} {self.notes.choice}"
+        sentences = [self.familiarity.words(), choice, self.notes.alike, self.notes.mixture]
         return [f"{self.category}: {one}." for one in sentences if one]
 
     def to_dict(self) -> dict[str, Any]:

@@ -135,6 +135,11 @@ class TiledPredictor:
         return found
 
     @property
+    def several(self) -> bool:
+        """Whether it finds several objects in an image unasked, as the predictor of whole photographs does."""
+        return self.whole.several
+
+    @property
     def how(self) -> InferenceOptions:
         """As the predictor's of whole photographs."""
         return self.whole.how
@@ -247,7 +252,7 @@ def _joinable(whole: Whole) -> bool:
     """Whether a value of its raw maps means the same in all tiles, and zero the background."""
     if isinstance(whole, DiscoveryPredictor):
         return whole.method.tiled is not None
-    return whole.readout.normalisation == "max"
+    return whole.readout.normalisation == "max" and not whole.several
 
 
 def _sizes(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[tuple[str, tuple[int, int]]]:

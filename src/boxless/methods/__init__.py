@@ -27,7 +27,7 @@ METHODS = {
     "spg": "boxless.methods.spg:Spg",
 }
 
-REGRESSORS = {"psol": "boxless.methods.psol:Psol"}
+REGRESSORS = {"psol": "boxless.methods.psol:Psol", "detector": "boxless.methods.detector:Detector"}
 """Methods that learn from the boxes that another one found. They know no classes: loss() takes boxes (x0 y0 x1 y1 in
 fractions of the image) for labels, heatmap_and_logits() gives the logits of no class."""
 

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from boxless.boxes.from_heatmap import Readout
-from boxless.data.training_batches import label_target
+from boxless.data.images import Picture
+from boxless.data.training_batches import Draw, label_target
+from boxless.data.transforms import crop
 from boxless.methods.settings import Training
 from boxless.runtime.errors import UsageError
 
@@ -32,8 +35,12 @@ class Method(nn.Module):
     readout: Readout
     images_per_class = 1
     """How many images of a class stand together in a batch."""
+    fewest: ClassVar[int] = 1
+    """Images with boxes that it needs, where it learns from boxes."""
     smallest = 1
     """Side in pixels of the smallest images it can be trained on."""
+    several: ClassVar[bool] = False
+    """Whether it gives, and where it learns from boxes learns, all boxes of an image: it then has `detect`."""
     alters_images: ClassVar[bool] = False
     """Whether loss() changes the images' pixels."""
     trained_as: ClassVar[str] = ""
@@ -52,6 +59,11 @@ class Method(nn.Module):
     def target(*sample: Any) -> Tensor | None:
         """What is learnt of an image that is cut, as `Target` in data.training_batches."""
         return label_target(*sample)
+
+    @staticmethod
+    def cut(picture: Picture, size: int, draw: Draw) -> UInt8[np.ndarray, "size size 3"]:
+        """The square of an image that is learnt from, as `Cut` in data.training_batches."""
+        return crop(picture, size, draw)
 
     def loss(self, images: Images, targets: Tensor) -> tuple[Tensor, ...]:
         """A NamedTuple whose first field is the `total` that is minimised, and the rest its terms, for the log."""

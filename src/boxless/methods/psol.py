@@ -16,14 +16,10 @@ than half a place of the map, 1/256 of the side, is put on the border.
 
 from typing import Any, Literal, NamedTuple
 
-import boxless.runtime.torchvision_compat  # noqa: F401
-
-# isort: split
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.ops import box_convert, box_iou
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import Readout
@@ -87,6 +83,11 @@ class Psol(Method):
 
     def loss(self, images: Images, boxes: Float[Tensor, "batch 4"]) -> PsolLosses:
         """The error against half-open `boxes`, x0 y0 x1 y1 in fractions of the image."""
+        import boxless.runtime.torchvision_compat  # noqa: F401  # here: prediction need not wait for torch's compiler
+
+        # isort: split
+        from torchvision.ops import box_convert, box_iou
+
         found = self(images)
         wanted = box_convert(boxes, "xyxy", "cxcywh")
         error = F.mse_loss(found, wanted) if self.squared else F.smooth_l1_loss(found, wanted, beta=0.1)

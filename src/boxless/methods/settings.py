@@ -80,6 +80,12 @@ class Training:
             )
 
 
+STARTS: dict[str, dict[str, Any]] = {
+    "detector": {"stride": 32, "freeze": "all", "size": 320, "epochs": 9, "batch_size": 4, "lr": 2e-3},
+}
+"""What the command line starts a method with in place of the defaults above."""
+
+
 def settings_text(method: str, options: Mapping[str, Any], training: Training, data: str) -> str:
     """settings.toml of a run on data of that hash; what is None is left out, which reads back as None."""
     tables = {"options": options, "training": asdict(training)}

@@ -28,7 +28,7 @@ from boxless.data.sampler import make_sampler
 from boxless.data.splits import check_labels
 from boxless.data.training_batches import PictureCache, Request, TrainingBatch, batches
 from boxless.data.transforms import Resize, draws, to_images
-from boxless.methods import REGRESSORS, build_method, options_for
+from boxless.methods import REGRESSORS, build_method, method_class, options_for
 from boxless.methods.batch_norm import running_statistics
 from boxless.methods.method import Method
 from boxless.methods.optimizer import load_state, make_optimizer, set_rates
@@ -221,7 +221,9 @@ class TrainingRun:
 
         left = islice(requests(), self.step, None)
         size, workers = self.settings.size, self.settings.workers
-        return batches(self.pictures, left, size, workers, fill=world > 1, target=self.network.target)
+        return batches(
+            self.pictures, left, size, workers, fill=world > 1, target=self.network.target, cut=self.network.cut
+        )
 
     def learn(self, batch: TrainingBatch) -> None:
         """One step of the optimizer; nothing in it waits for the device."""
@@ -328,7 +330,8 @@ def train_regressor(
     """
     if method not in REGRESSORS:
         raise UsageError(f"{method!r} does not learn from boxes. Choose from: {', '.join(REGRESSORS)}.")
-    found = replace(with_found(train, boxes), classes=[])
+    kind = method_class(method)
+    found = replace(with_found(train, boxes, several=kind.several, fewest=kind.fewest), classes=[])
     if left := len(train) - len(found):
         log.warning("%d of the %d training images have no box in %s and are left out", left, len(train), boxes)
     more = {"boxes": {"images": len(found), "sha256": digest(found)}}

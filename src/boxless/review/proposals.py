@@ -49,7 +49,7 @@ def boxes_file(target: Path) -> Path:
 def proposals(path: Path, photos: Dataset, *, strict: bool = False) -> list[Proposal]:
     """All images of `photos` in their order, with their boxes from the file `path`, who found them and how surely.
 
-    Raises BoxlessError for a malformed file, for images that are not in `photos`, and for two classes in one image;
+    Raises BoxlessError for a malformed file, for images of which none is in `photos`, and for two classes in one image;
     `strict` is as for `checked`.
     """
     parsed, method = parse_annotations(path, photos.source), _method(path)
@@ -64,11 +64,6 @@ def proposals(path: Path, photos: Dataset, *, strict: bool = False) -> list[Prop
         )
         label = "" if sample.label is None else parsed.classes[sample.label]
         named[sample.name] = Proposal(sample.name, label, boxes, sample.size)
-    there = {sample.name for sample in photos.samples}
-    missing = [name for name in named if name not in there]
-    if missing:
-        others = f" ({len(missing)} of {len(named)} images are missing)" if len(missing) > 1 else ""
-        raise BoxlessError(f"{path} names the image {missing[0]}, which is not in {photos.source.root}{others}.")
     listed = [named.get(sample.name, Proposal(sample.name, "")) for sample in photos.samples]
     return [
         one if one.label else replace(one, label=photos.classes[sample.label] if sample.label is not None else NO_CLASS)

@@ -19,6 +19,11 @@ class BrokenImageError(BoxlessError):
     """One image that cannot be read; it is named, skipped and counted, and the others are done."""
 
 
+def number_of(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: 1 box, 2 boxes; without `many`, one with an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def brief(value: object, length: int = 60) -> str:
     """A value as an error message quotes it: escaped, and cut off where it is long."""
     text = repr(value)

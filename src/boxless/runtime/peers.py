@@ -37,31 +37,73 @@ def watched(rank: int, world: int) -> Iterator[None]:
         yield
         return
     connections = _connected(rank, world)
-    gone, killed, left = threading.Event(), threading.Event(), threading.Event()
+    watch = _Watch()
     for thread in threading.enumerate():
         if thread.name == "child-process-observer":  # Fabric's, which would kill this process without a word
             vars(thread)["_child_processes"] = []
-    for connection in connections:
-        threading.Thread(target=_wait, args=(connection, gone, killed, left), daemon=True).start()
     try:
+        for connection in connections:
+            threading.Thread(target=watch.wait, args=(connection,), daemon=True).start()
         yield
         _part(connections)
+        watch.leave()  # in here, so that an interrupt which was on its way is caught below
     except BoxlessError:  # which all of them raise
-        _part(connections)
+        with suppress(KeyboardInterrupt):
+            _part(connections)
+            watch.leave()
         raise
     except KeyboardInterrupt as error:
-        if killed.is_set():
+        if watch.killed.is_set():
             raise BoxlessError(SENTENCE) from error
         _part(connections)  # Ctrl-C goes to all of them, and the first one may be saving
         raise
     except Exception as error:
-        if gone.wait(1):  # a collective fails as soon as a process is gone, perhaps before its thread knows why
+        if watch.explains():
             raise BoxlessError(SENTENCE) from error
         raise
     finally:
-        left.set()
+        watch.left.set()
         for connection in connections:
             connection.close()
+
+
+class _Watch:
+    """What is known of the others, and whether this one still works with them."""
+
+    def __init__(self) -> None:
+        self.killed, self.left = threading.Event(), threading.Event()
+        self._deciding = threading.Lock()
+
+    def leave(self) -> None:
+        """From now on nobody's end is of interest; whoever ended before has interrupted the main thread."""
+        with self._deciding:
+            self.left.set()
+
+    def explains(self) -> bool:
+        """Whether another one has ended: a collective fails as soon as one has, perhaps before its thread knows why."""
+        with suppress(KeyboardInterrupt):
+            self.killed.wait(1)
+            self.leave()
+        return self.killed.is_set()
+
+    def wait(self, connection: socket.socket) -> None:
+        """Until the process at the other end is gone, or this one has left; one without a farewell ends this one."""
+        try:
+            parted = connection.recv(1) == FAREWELL
+        except OSError:
+            parted = False
+        if parted:
+            return
+        with self._deciding:
+            if self.left.is_set():
+                return
+            self.killed.set()
+            main = threading.main_thread().ident
+            if main is not None:
+                signal.pthread_kill(main, signal.SIGINT)
+        if not self.left.wait(PATIENCE):
+            log.error("boxless: %s", SENTENCE)
+            os._exit(1)
 
 
 def _connected(rank: int, world: int) -> list[socket.socket]:
@@ -106,21 +148,3 @@ def _part(connections: list[socket.socket]) -> None:
     for connection in connections:
         with suppress(OSError):
             connection.sendall(FAREWELL)
-
-
-def _wait(connection: socket.socket, gone: threading.Event, killed: threading.Event, left: threading.Event) -> None:
-    """Until the process at the other end is gone, or this one has left; a process without a farewell ends this one."""
-    try:
-        parted = connection.recv(1) == FAREWELL
-    except OSError:
-        parted = False
-    gone.set()
-    if parted or left.is_set():
-        return
-    killed.set()
-    main = threading.main_thread().ident
-    if main is not None:
-        signal.pthread_kill(main, signal.SIGINT)
-    if not left.wait(PATIENCE):
-        log.error("boxless: %s", SENTENCE)
-        os._exit(1)

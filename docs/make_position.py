@@ -1,0 +1,175 @@
+"""docs/position.md from docs/position.template.md and the committed results of position.
+
+    python docs/make_position.py
+
+Where the template has {{ table FOLDER }}, a table is made of the json in that folder of docs/results/. A file of a
+group and a seed keeps the hits of every image, so that what is shown is the mean over seeds, paired image by image.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from make_results import CONTROLS, bits
+
+from boxless.evaluation.bootstrap import compare, holm
+from boxless.reproduce.markdown import markdown_table, signed, with_interval
+
+HERE = Path(__file__).parent
+OTSU = "label-free: median"
+ROWS = {"at 0.54": "heat maps, fixed", "Otsu": OTSU, "transferred": "heat maps, transferred"}
+"""The thresholds at which position is shown, and what the rows of hits begin with."""
+GANS = "30-gan-table-3-tiny28"
+READINGS = ("cam", "ddt", "border")
+FORM = "the form of 60"
+"""How the map of the first form is named among those of the search."""
+
+
+def main() -> None:
+    (HERE / "position.md").write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    template = (HERE / "position.template.md").read_text(encoding="utf-8")
+    return re.sub(r"\{\{ (\w+) (\S+) \}\}", lambda found: "\n".join(TABLES[found[1]](found[2])), template)
+
+
+def results(folder: str) -> list[str]:
+    """GT-known at 0.5 / mean over the three IoUs of position at each threshold, and of its controls, by group."""
+    rows, macro = [], []
+    for group, runs in by_group(folder).items():
+        hits = [over(runs, words) for words in ROWS.values()] + [contrast(runs)]
+        hits += [over(runs, words) for words in CONTROLS]
+        spread = ", ".join(f"{run['seed']}: {100 * bits(run['hits'], OTSU).mean():.1f}" for run in runs)
+        low_high = with_interval(hits[1].mean(axis=1), 100).partition(" ")[2]
+        cells = [both(one) for one in hits]
+        cells[1] += f" {low_high}"
+        rows.append([group, str(len(hits[0])), *cells, spread])
+        macro.append([[100 * one[:, 1].mean(), 100 * one.mean()] for one in hits])
+    means = np.mean(macro, axis=0)
+    rows.append([f"macro of {len(macro)}", "", *(f"{half:.1f} / {mean:.1f}" for half, mean in means), ""])
+    return markdown_table(("group", "n", *ROWS, "contrast", *CONTROLS, "seeds, Otsu"), rows)
+
+
+def above(folder: str) -> list[str]:
+    """Position at its Otsu threshold above border contrast and above the centred box, corrected together by Holm."""
+    found = {}
+    for group, runs in by_group(folder).items():
+        mine = over(runs, OTSU).mean(axis=1)
+        found[group] = [compare(mine, other.mean(axis=1)) for other in (contrast(runs), over(runs, "centred box"))]
+    sure = iter(holm([one.p for pair in found.values() for one in pair], 0.05))
+    rows = []
+    for group, pair in found.items():
+        cells = [f"**{signed(one, 100)}**" if next(sure) else signed(one, 100) for one in pair]
+        rows.append([group, *(f"{cell}, p {one.p:.2g}" for cell, one in zip(cells, pair, strict=True))])
+    return markdown_table(("group", "above contrast", "above the centred box"), rows)
+
+
+def search(folder: str) -> list[str]:
+    """Maps on training boxes, a row each, and how far the students' are above the one of the first form."""
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder).glob("*"))]
+    hits = [{name: bits(content, name) for name in content["rows"]} for content in contents]
+    (before,) = (one["Otsu"] for one, content in zip(hits, contents, strict=True) if content["map"].endswith(FORM))
+    rows = []
+    for content, one in zip(contents, hits, strict=True):
+        scores = [f"{both(found)}, {content['thresholds'][name]:.2f}" for name, found in one.items()]
+        gain = signed(compare(one["Otsu"].mean(axis=1), before.mean(axis=1)), 100)
+        rows.append([content["map"], *scores, "" if one["Otsu"] is before else gain])
+    return markdown_table(("map", *hits[0], "Otsu, above the first form"), rows)
+
+
+def agreement(folder: str) -> list[str]:
+    """First maps by how much their boxes at two cuts agree, in quarters of the images."""
+    (path,) = (HERE / "results" / folder).glob("*.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    agree, right, box, true = (np.array(value) for value in content.values() if isinstance(value, list))
+    rows = []
+    for name, part in zip(("most", "", "", "least"), np.array_split(np.argsort(-agree, kind="stable"), 4), strict=True):
+        shares = [f"{100 * one[part].mean():.0f}" for one in (agree, right >= 0.5, box, true)]
+        rows.append([name, str(len(part)), *shares])
+    names = ("agreement", "n", "IoU of the boxes at 0.2 and 0.4", "GT-known at 0.5", "the box covers", "the true one")
+    return markdown_table(names, rows)
+
+
+def second(folder: str) -> list[str]:
+    """The second form's runs, paired with those of the first form on the same images, at Otsu's threshold."""
+    before, rows = by_group(str(Path(folder).parent)), []
+    for group, runs in by_group(folder).items():
+        same = [run for run in before[group] if run["seed"] in [one["seed"] for one in runs]]
+        assert same[0]["hits"]["images"] == runs[0]["hits"]["images"], f"{group}: not the same images"
+        old, new = over(same, OTSU), over(runs, OTSU)
+        found = compare(new.mean(axis=1), old.mean(axis=1))
+        rows.append([group, str(len(new)), both(old), both(new), f"{signed(found, 100)}, p {found.p:.2g}"])
+    return markdown_table(("group", "n", "first form", "second form", "second above first (95 %)"), rows)
+
+
+def errors(folder: str) -> list[str]:
+    """What is wrong with the boxes at the method's own threshold, as shares of the images; the mean over seeds."""
+    rows = []
+    for group, runs in by_group(folder).items():
+        found = [run["measurement"]["anatomy"] for run in runs]
+        total = sum(found[0].values())
+        shares = [f"{100 * np.mean([one[kind] for one in found]) / total:.0f}" for kind in found[0]]
+        rows.append([group, str(total), *shares])
+    return markdown_table(("group", "n", *found[0]), rows)
+
+
+def beside_gans(folder: str) -> list[str]:
+    """Position beside the last states of SN-DCGAN in gan-table-3, the same images, at IoU 0.5."""
+    rows = []
+    for group, runs in by_group(folder).items():
+        cell = json.loads((HERE / "results" / GANS / f"sn-dcgan_{group}_plain_0.json").read_text(encoding="utf-8"))
+        result = cell["result"]
+        assert result["data"]["hash"] == runs[0]["data"]["hash"], f"{group}: not the same images"
+        mine = over(runs, ROWS["transferred"])[:, 1]
+        last = result["stages"][-1]["readings"]
+        hits = {reading: digits(last[reading]["maps"]["transferred"]) for reading in READINGS}
+        best = max(hits, key=lambda reading: float(hits[reading].mean()))
+        scores = [with_interval(one, 100) for one in (mine, *hits.values())]
+        gain = f"{signed(compare(mine, hits[best]), 100)}, {best}"
+        rows.append([group, str(len(mine)), *scores, gain])
+    return markdown_table(("group", "n", "position, no GAN", *READINGS, "above the GAN's best"), rows)
+
+
+def by_group(folder: str) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each group, in the order of their seeds."""
+    groups = dict[str, list[dict[str, Any]]]()
+    for path in sorted((HERE / "results" / folder).glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        groups.setdefault(content["data"]["classes"][0], []).append(content)
+    return groups
+
+
+def over(runs: list[dict[str, Any]], words: str) -> Any:
+    """Hits of a row, (image, 3), the mean over the seeds."""
+    return np.mean([bits(run["hits"], words) for run in runs], axis=0)
+
+
+def contrast(runs: list[dict[str, Any]]) -> Any:
+    """Hits of border contrast at its own threshold."""
+    return np.mean([bits(run["contrast"]["hits"], "fixed") for run in runs], axis=0)
+
+
+def digits(score: dict[str, Any]) -> Any:
+    """Hits at IoU 0.5 of a score of gan-table-3."""
+    return np.array([int(digit) for digit in score["hits"]], float)
+
+
+def both(hits: Any) -> str:
+    return f"{100 * hits[:, 1].mean():.1f} / {100 * hits.mean():.1f}"
+
+
+TABLES = {
+    "results": results,
+    "above": above,
+    "search": search,
+    "agreement": agreement,
+    "second": second,
+    "gans": beside_gans,
+    "errors": errors,
+}
+
+if __name__ == "__main__":
+    main()
