@@ -147,9 +147,8 @@ def test_train_predict_evaluate_resume(scenes, tmp_path, capfd):
     assert code == 2 and "--resume" in err
     code, out, err = run(capfd, "predict", tmp_path / "run", scenes / "test", "--out", tmp_path / "out", "--json")
     assert code == 0 and json.loads(out)["images"] == 12
-    code, out, err = run(
-        capfd, "evaluate", tmp_path / "run", scenes, "--json", "--out", tmp_path / "eval", "--maps", tmp_path / "m.npz"
-    )
+    kept = ("--out", tmp_path / "eval", "--maps", tmp_path / "m.npz")
+    code, out, err = run(capfd, "evaluate", tmp_path / "run", scenes, "--json", "--multiple", *kept)
     assert code == 0, err
     measured = json.loads(out)["measurement"]
     model = boxless.load(tmp_path / "run" / "best.pt")

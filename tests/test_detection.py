@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from boxless.boxes.from_heatmap import Readout
-from boxless.evaluation.detection import LIMITS, match, measure_detections, resampled
+from boxless.evaluation.detection import LIMITS, METRICS, match, measure_detections, resampled
 
 SIZE = (100, 80)
 
@@ -121,3 +121,40 @@ def test_nothing_found_is_zero_and_has_no_reliability():
     flat = measure_detections([np.zeros((4, 4))], [SIZE], [np.float32([[0, 0, 9, 9]])], Readout(0.5, "fixed"))
     assert flat.to_dict()["rows"][0]["metrics"]["AP.5"] == 0
     assert flat.reliability == [] and flat.to_dict()["counting"] == [-1]
+
+
+def test_without_several_boxes_the_one_of_each_image_is_counted():
+    two = np.zeros((20, 20), np.float32)
+    two[2:8, 2:8], two[12:18, 12:17] = 1, 1
+    truths = [np.float32([[10, 10, 40, 40], [60, 60, 85, 90]])]
+    one = measure_detections([two], [(100, 100)], truths, Readout(0.5, "fixed"), several={"multiple": False})
+    assert one.to_dict()["counting"] == [-1] and "one box" not in one.to_dict()["controls"]
+    assert "1 boxes found, 2 true" in one.in_words() and one.what == "one box for each image"
+    both = measure_detections([two], [(100, 100)], truths, Readout(0.5, "fixed"), several={"multiple": True})
+    assert both.to_dict()["counting"] == [0] and "one box" in both.to_dict()["controls"]
+
+
+def test_the_table_on_the_terminal_has_an_interval_for_every_metric(capsys):
+    from rich.console import Console
+
+    from boxless.cli.measurement_tables import print_detections
+
+    heat = np.zeros((20, 20), np.float32)
+    heat[4:12, 4:12] = 1
+    print_detections(
+        measure_detections([heat] * 3, [(100, 100)] * 3, [np.float32([[20, 20, 60, 60]])] * 3, Readout(0.5, "fixed")),
+        Console(width=200),
+    )
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("heat maps"))
+    assert row.count("100.0 (100.0-100.0)") == len(METRICS)
+
+
+def test_hundreds_of_true_boxes_and_a_map_of_noise_are_matched():
+    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2).astype(np.float32) * 50
+    truth = np.concatenate([grid, grid + 40], 1)
+    noise = np.random.default_rng(0).random((300, 300)).astype(np.float32)
+    several = {"multiple": True, "min_size": 0.0}
+    measured = measure_detections([noise] * 2, [(1000, 1000)] * 2, [truth] * 2, Readout(0.5, "fixed"), several=several)
+    content = measured.to_dict()
+    assert content["true_boxes"] == 800
+    assert all(-400 < error <= 600 for error in content["counting"])  # no more than a thousand boxes in an image

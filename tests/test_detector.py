@@ -27,7 +27,7 @@ from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.pseudo_boxes import with_found
 from boxless.data.sources import FolderSource
 from boxless.data.synthetic import make_scenes
-from boxless.evaluation.detection import match
+from boxless.evaluation.detection import MULTIPLE, match
 from boxless.evaluation.evaluate import evaluate
 from boxless.inference.factory import trained, untrained
 from boxless.methods.detector import Detector, Places, losses, merged
@@ -104,7 +104,7 @@ def test_it_finds_several_objects_in_images_it_never_saw(groups: Dataset, tmp_pa
     how = small(**LITE0, epochs=6, lr=4e-3, head_factor=10.0)
     out = train_regressor("detector", HEAD | {"round": 4, "keep": 0.1}, train, path, how, tmp_path / "run")
     predictor = trained(out)
-    measured, mapped = evaluate(predictor, test, Progress(), untrained=untrained(predictor, train), several=True)
+    measured, mapped = evaluate(predictor, test, Progress(), untrained=untrained(predictor, train), several=MULTIPLE)
     assert measured.detections is not None
     row, controls = measured.detections.rows[0], {one.name: one for one in measured.detections.controls}
     boxes = [given(one, (SIDE, SIDE), multiple=True) for one in mapped.found if one is not None]

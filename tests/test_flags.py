@@ -62,7 +62,11 @@ NOTHING_KEPT = {
     "review": "it always goes on, and every decision is kept", "demo": "its folder has to be empty",
     **dict.fromkeys(TABLES, "it always goes on; a finished trial is never run again"),
 }  # fmt: skip
+ONE_BOX = NO_NETWORK | AS_SHIPPED | dict.fromkeys(
+    (*TABLES, "calibrate", "cam", "psol", "gan", "position"), "papers, training and calibration know one box per image"
+)  # fmt: skip
 NO_SENSE: dict[str, dict[str, str]] = {
+    **dict.fromkeys(("--multiple", "--overlap", "--min-size", "--max-size", "--tiles"), ONE_BOX),
     "--device": NO_NETWORK | AS_SHIPPED,
     "--precision": NO_NETWORK | AS_SHIPPED | {"gan readings": "readings are compared in fp32"},
     "--batch-size": NO_NETWORK

@@ -88,13 +88,27 @@ def test_what_cannot_be_is_said(options):
         boxes_of(bumps((30, 30, 5, 1)), **options)
 
 
-def test_a_map_that_is_not_normalised_is_read_at_its_threshold_alone():
+@pytest.mark.parametrize("normalisation", ["minmax", "max", "none"])
+def test_maps_of_every_normalisation_are_split_and_obey_the_limits(normalisation):
+    heat = np.maximum(bumps((16, 30, 6, 1), (34, 30, 6, 1)), bumps((52, 52, 2, 0.9)))
+    found = {"normalisation": normalisation, "multiple": True}
+    assert len(find_boxes(heat, (SIDE, SIDE), 0.3, **found)[0]) == 3
+    assert len(find_boxes(heat, (SIDE, SIDE), 0.3, min_size=3, **found)[0]) == 2
+    assert len(find_boxes(heat, (SIDE, SIDE), 0.3, max_size=3, **found)[0]) == 1
+
+
+def test_a_method_that_knows_one_object_keeps_its_box():
     heat = bumps((20, 30, 6, 1), (38, 30, 6, 0.8))
-    alone = find_boxes(heat, (SIDE, SIDE), 0.3, normalisation="none")
-    for mine, theirs in zip(
-        alone, find_boxes(heat, (SIDE, SIDE), 0.3, normalisation="none", multiple=True), strict=True
-    ):
+    how = {"normalisation": "none", "saddle": 1}
+    several = find_boxes(heat, (SIDE, SIDE), 0.3, multiple=True, **how)
+    for mine, theirs in zip(find_boxes(heat, (SIDE, SIDE), 0.3, **how), several, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_what_is_faint_beside_the_best_is_left_out_where_a_method_asks():
+    heat = bumps((14, 14, 5, 1), (44, 44, 5, 0.5))
+    assert len(boxes_of(heat)) == 2
+    assert centres(boxes_of(heat, faint=0.7)) == [[14, 14]]
 
 
 def test_the_command_line_hands_them_on(tmp_path, capsys):

@@ -28,7 +28,9 @@ class Readout:
     """In words, for every table: "fixed, the method's default", "transferred from 300 training boxes", ..."""
     normalisation: Normalisation = "minmax"
     saddle: float = SADDLE
-    """How deep a dip between two objects is, as `instances` takes it: a constant of the method."""
+    """How deep a dip between two objects is, as `instances` takes it: a constant of the method. 1: nothing is split."""
+    faint: float = 0.0
+    """Of several boxes in an image those are left out whose score is below this part of the best: another one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as checkpoints and json keep them."""
@@ -81,31 +83,32 @@ def find_boxes(
     normalisation: Normalisation = "minmax",
     multiple: bool = False,
     saddle: float = SADDLE,
+    faint: float = 0.0,
     overlap: float = OVERLAP,
     min_size: float = MIN_SIZE,
     max_size: float = MAX_SIZE,
     min_score: float = 0.0,
+    tile: int = 0,
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """Raw heat map (h, w) -> boxes (box, 4) in pixels of an image of `size` (width, height), and scores in 0..1.
 
     The box of the largest 8-connected component above `threshold` (a fraction of the normalised map's range). With
-    `multiple` a box for each object, largest first: what touches is split, by dips of `saddle` (see `instances`), and
-    what is torn is joined. Boxes smaller than `min_size` or larger than `max_size` per cent of the image are left out,
-    and of two whose IoU is above `overlap` the one with the lower score. In either case no box has a score below
-    `min_score`. The score is the mean of the normalised map over the object, for several as `instances` has it. Raises
-    UsageError for numbers outside 0 to 1 and 0 to 100. A map that is not normalised is read at its threshold alone.
+    `multiple` a box for each object, largest first: what touches is split, by dips of `saddle` (see `instances`), what
+    is torn is joined, and boxes whose score is below the part `faint` of the best are left out. So are boxes smaller
+    than `min_size` or larger than `max_size` per cent of the image, and of two whose IoU is above `overlap` the one
+    with the lower score. In either case no box has a score below `min_score`. With `tile`, the side in pixels of tiles
+    that the map was joined from, sizes are in per cent of a tile. The score is the mean of the normalised map over the
+    object, for several as `instances` has it. Raises UsageError for numbers outside 0 to 1 and 0 to 100.
     """
     warm = normalise(heat, normalisation)
     check_instances(overlap, min_size, max_size, min_score)
-    if not multiple or normalisation == "none":  # whose levels mean what they are, not more or less than a peak
-        boxes, scores = component_boxes(warm, size, threshold)
-        boxes, scores = (boxes, scores) if multiple else (boxes[:1], scores[:1])
+    if not multiple or saddle == 1:
+        boxes, scores = (found[:1] for found in component_boxes(warm, size, threshold))
     else:
         from boxless.boxes.instances import instance_boxes  # compiled code: loaded when there is a map
 
-        boxes, scores = instance_boxes(
-            warm, size, threshold, saddle=saddle, overlap=overlap, min_size=min_size, max_size=max_size
-        )
+        limits = {"overlap": overlap, "min_size": min_size, "max_size": max_size}
+        boxes, scores = instance_boxes(warm, size, threshold, saddle=saddle, faint=faint, tile=tile, **limits)
     return boxes[scores >= min_score], scores[scores >= min_score]
 
 
@@ -114,6 +117,7 @@ def boxes_at(
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """`find_boxes` as a readout says; `several`: what else it is asked for."""
     how: dict[str, Any] = {"normalisation": readout.normalisation, "saddle": readout.saddle}
+    how["faint"] = readout.faint
     return find_boxes(heat, size, readout.threshold, **how, **several)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from numba import njit
 
+from boxless.boxes import MOST
 from boxless.boxes.suppression import suppressed
 from boxless.runtime.union_find import find_root
 
@@ -19,6 +20,8 @@ ENOUGH, SPREAD = 4, 1.5
 """Objects in an image from which on their usual size is known, and the spread of sizes in powers of e."""
 GRID = 128
 """Longer side in pixels of the grid that is flooded: many times finer than the maps are."""
+FINEST = 2048
+"""The same of a map that was joined from tiles, however many there are."""
 
 
 def instance_boxes(
@@ -27,9 +30,11 @@ def instance_boxes(
     threshold: float,
     *,
     saddle: float,
+    faint: float,
     overlap: float,
     min_size: float,
     max_size: float,
+    tile: int = 0,
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """Normalised map (h, w) -> boxes in pixels of an image of `size` (width, height), and their scores.
 
@@ -39,9 +44,12 @@ def instance_boxes(
 
     Largest object first. The score is the map's mean over the object; of ENOUGH or more it is less where the size is
     unlike the median one, as that of fragments and groups is. Left out are boxes below `min_size` or above `max_size`
-    per cent of the image, and of two whose IoU is above `overlap` the one with the lower score.
+    per cent of the image, of two whose IoU is above `overlap` the one with the lower score, those whose score is below
+    the part `faint` of the best, and all but the MOST best. A map that was joined from tiles of `tile` pixels is
+    flooded on as fine a grid in each, and sizes are in per cent of a tile.
     """
-    shrunk = min(1.0, GRID / max(size))
+    frame = tuple(min(side, tile or side) for side in size)
+    shrunk = min(1.0, GRID / max(frame), FINEST / max(size))
     width, height = (max(1, round(side * shrunk)) for side in size)
     finer = width >= warm.shape[1] and height >= warm.shape[0]
     way = cv2.INTER_CUBIC if finer else cv2.INTER_AREA  # bilinear would put a crease, and a peak, on every place
@@ -51,15 +59,16 @@ def instance_boxes(
     falling = falling[: np.count_nonzero(fine)]
     parts, sums = _objects(fine, falling, depth, threshold * (1 + depth), np.float32(threshold))
     boxes = parts[:, :4] * np.array([size[0] / width, size[1] / height] * 2)
-    areas = 100 * (boxes[:, 2:] - boxes[:, :2]).prod(1) / (size[0] * size[1])
+    areas = 100 * (boxes[:, 2:] - boxes[:, :2]).prod(1) / (frame[0] * frame[1])
     (fitting,) = np.nonzero((parts[:, 4] > 0) & (areas >= min_size) & (areas <= max_size))
     fitting = fitting[np.argsort(-parts[fitting, 4], kind="stable")]
     boxes, scores = boxes[fitting], sums[fitting] / parts[fitting, 4]
-    kept = np.sort(suppressed(boxes, scores, overlap))
+    kept = np.sort(suppressed(boxes, scores, overlap)[:MOST])
     boxes, scores, areas = boxes[kept], scores[kept], areas[fitting][kept]
     if len(kept) >= ENOUGH:
         scores *= np.exp(-0.5 * (np.log(areas / np.median(areas)) / SPREAD) ** 2)
-    return boxes.astype(np.float32), scores.astype(np.float32)
+    clear = scores >= faint * scores.max(initial=0.0)
+    return boxes[clear].astype(np.float32), scores[clear].astype(np.float32)
 
 
 @njit(nogil=True, cache=True)

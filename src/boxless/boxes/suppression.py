@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
+from boxless.boxes import MAX_SIZE, MIN_SIZE, MOST, OVERLAP
 
 Found = tuple[Float32[np.ndarray, "_box 4"], Float32[np.ndarray, "_box"]]
 """The boxes of one image and their scores."""
@@ -15,7 +15,8 @@ def suppressed(
 ) -> Int[np.ndarray, "kept"]:
     """Places of the boxes that are left, the best first, when no two may have an IoU above `overlap` (OpenCV's)."""
     corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    return np.array(cv2.dnn.NMSBoxes(corners_and_sides.tolist(), scores.tolist(), 0.0, overlap), np.intp)
+    among = {"top_k": 2 * MOST}  # all pairs of which are looked at
+    return np.array(cv2.dnn.NMSBoxes(corners_and_sides.tolist(), scores.tolist(), 0.0, overlap, **among), np.intp)
 
 
 def given(

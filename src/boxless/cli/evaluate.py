@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from boxless.cli.flags import Inference, Reading, Switch
+from boxless.cli.flags import Inference, Reading, Several, Switch
 
 
 def evaluate(
@@ -17,6 +17,7 @@ def evaluate(
     seed: int = 0,
     json: Switch = False,
     flags: Inference = Inference(),
+    several: Several = Several(),
     reading: Reading = Reading(),
 ) -> int:
     """Measure a trained run or a training-free method on images with known boxes.
@@ -47,6 +48,8 @@ def evaluate(
         Print the result as JSON.
     flags
         What commands that run a finished method have in common.
+    several
+        Whether AP and counting are of a box for each object, as they always are for several and a detector.
     reading
         What commands that read boxes have in common.
 
@@ -54,18 +57,22 @@ def evaluate(
     from boxless.cli import console
     from boxless.data.splits import splits_for
 
+    several.check_tiles()
     restrict: dict[str, Any] = {"classes": flags.classes, "one_category": flags.one_category}
     test, other = splits_for(data, split=split, fit=fit, strict=reading.strict, **restrict)
     from boxless.cli.measurement_tables import print_measurement
     from boxless.evaluation.evaluate import evaluate as measure  # torch, once the arguments are known to be good
     from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps
     from boxless.inference.factory import predictor_named, untrained
+    from boxless.inference.tiles import in_tiles
 
-    predictor = predictor_named(target, **flags.options(images=test))
+    options = flags.options(images=test, multiple=several.multiple)
+    predictor = in_tiles(predictor_named(target, **options), several.tiles, test)
     control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
     with console.counting("evaluating", total) as progress:
-        measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, several=True, seed=seed)
+        asked = {"multiple": several.multiple or predictor.several} | several.reading()
+        measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, several=asked, seed=seed)
     content = evaluation_result(measured, predictor, test, other, progress, seed=seed)
     if out is not None:
         write_evaluation(out, content, measured, mapped, test, predictor)

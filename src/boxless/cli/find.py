@@ -81,6 +81,6 @@ def find(
         from boxless.inference.factory import discoverer
 
         threshold = chosen.get("threshold") if flags.threshold is None else flags.threshold
-        return discoverer(name, **own, **flags.options(threshold=threshold, **where))
+        return discoverer(name, **own, **flags.options(threshold=threshold, multiple=flags.multiple, **where))
 
     return search("finding", photos, out, flags, build)

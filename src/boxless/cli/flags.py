@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
 from boxless.runtime.device_options import EngineName, Precision
+from boxless.runtime.errors import UsageError
 from boxless.runtime.toml_settings import require_positive
 
 Switch = Annotated[bool, Parameter(negative="")]
@@ -81,21 +82,40 @@ class Inference(Running, Categories):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Search(Inference):
+class Several:
+    """How maps are read for several objects in an image."""
+
+    multiple: Switch = False
+    """A box for every object that the heat map shows, instead of the largest component alone."""
+    overlap: float = OVERLAP
+    """With --multiple: of two boxes whose IoU is above this, 0 to 1, the one with the lower score is left out."""
+    min_size: float = MIN_SIZE
+    """With --multiple: no box below this many per cent of the image, or of a tile."""
+    max_size: float = MAX_SIZE
+    """With --multiple: no box above this many per cent of the image, or of a tile."""
+    tiles: int | Literal["auto", "off"] = "off"
+    """With --multiple, for large photographs with small objects: look at them in overlapping tiles of this many pixels
+    and join the maps; auto does so for a category whose photographs are large and whose objects fit well into tiles."""
+
+    def check_tiles(self) -> None:
+        """Raise UsageError for tiles without several objects."""
+        if self.tiles != "off" and not self.multiple:
+            raise UsageError("--tiles looks for several objects in an image. Add --multiple, or leave --tiles out.")
+
+    def reading(self) -> dict[str, Any]:
+        """What `find_boxes` is asked for."""
+        return {name: getattr(self, name) for name in ("overlap", "min_size", "max_size")}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Search(Inference, Several):
     """How a folder is searched, and what is written."""
 
     format: Literal["coco", "voc", "yolo", "csv"] = "coco"
     """What detectors read: coco (boxes.json), voc (xml files), yolo (text files) or csv (boxes.csv)."""
     report: Switch = False
     """Also write report.html: every image with its box and heat map."""
-    multiple: Switch = False
-    """A box for every object that the heat map shows, instead of the largest component alone."""
-    overlap: float = OVERLAP
-    """With --multiple: of two boxes whose IoU is above this, 0 to 1, the one with the lower score is left out."""
-    min_size: float = MIN_SIZE
-    """With --multiple: no box below this many per cent of the image."""
-    max_size: float = MAX_SIZE
-    """With --multiple: no box above this many per cent of the image."""
     min_score: float = 0.0
     """No box whose score is below this, 0 to 1; the report of evaluate shows what scores are worth."""
     devices: int = 1
@@ -111,8 +131,8 @@ class Search(Inference):
 
     def writing(self) -> dict[str, Any]:
         """What `predict_folder` is asked for."""
-        names = ("format", "report", "multiple", "overlap", "min_size", "max_size", "min_score", "overwrite", "resume")
-        return {name: getattr(self, name) for name in names}
+        names = ("format", "report", "multiple", "min_score", "overwrite", "resume")
+        return {name: getattr(self, name) for name in names} | self.reading()
 
 
 @Parameter(name="*")

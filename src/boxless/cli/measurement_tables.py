@@ -31,18 +31,22 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
 
 
 def print_detections(measurement: DetectionMeasurement, console: Console) -> None:
-    """Several objects per image: AP and AR of the maps and of each control, and how far the counting is off."""
+    """AP and AR with 95 % intervals of the maps' boxes and of each control, and how far the counting is off."""
     first = measurement.rows[0]
-    title = f"a box for each object: {number_of(len(first.counting), 'image')}; {first.name}: {first.note}"
+    title = f"{measurement.what}: {number_of(len(first.counting), 'image')}; {first.name}: {first.note}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("", *METRICS, "95 % of AP.5", "lift of the first row", "found - true"):
+    for heading in ("", *METRICS, "lift of the first row in AP.5", "found - true"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in measurement.rows:
-        low, high = row.to_dict()["intervals"]["AP.5"]
+        intervals = row.to_dict()["intervals"]
         lift = "{:+.1f} ({:+.1f} to {:+.1f})".format(*measurement.lift(row)) if row.kind == "control" else ""
-        numbers = [f"{value:.1f}" for value in row.values]
-        cells = [row.name, *numbers, f"{low:.1f} to {high:.1f}", lift, f"{row.counting.mean():+.1f}"]
-        table.add_row(*cells, style="dim" if row.kind == "control" else None)
+        numbers = [
+            "{:.1f} ({:.1f}-{:.1f})".format(value, *intervals[name])
+            for name, value in zip(METRICS, row.values, strict=True)
+        ]
+        table.add_row(
+            row.name, *numbers, lift, f"{row.counting.mean():+.1f}", style="dim" if row.kind == "control" else None
+        )
     console.print(table)
     console.print(measurement.in_words(), highlight=False)
 

@@ -81,20 +81,24 @@ def make_scene(rng: np.random.Generator, kind: str, size: int) -> tuple[UInt8[np
 
 
 def make_group(
-    rng: np.random.Generator, kind: str, size: int, count: int
+    rng: np.random.Generator, kind: str, size: int, count: int, frames: int = 1
 ) -> tuple[UInt8[np.ndarray, "size size 3"], list[PixelBox]]:
-    """The same with `count` objects of one kind, most of them touching or overlapping another; hidden parts count."""
+    """The same with `count` objects of one kind, most of them touching or overlapping another; hidden parts count.
+
+    With `frames` the objects, and what lies between them, are that many times smaller: small ones in a large picture.
+    """
     picture, grain = _background(rng, size), _noise(rng, size, 4, 5) - 0.5
-    body = _standing_out(rng, picture, 2)
+    body, near_by = _standing_out(rng, picture, 2), size // frames
     for _ in range(rng.integers(4, 8)):
         # As striking as the object or more: what stands out must not tell where the object is.
         near = body if rng.random() < 0.4 else _standing_out(rng, picture, 4)
-        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], rng.uniform(0.08, 0.35))
+        length = rng.uniform(0.08, 0.35) / frames
+        _paint(rng, picture, grain, distractor(rng), [near, near * 0.5, _colour(rng)], length, near_by)
     tones = [body, body * rng.uniform(0.2, 0.4), 0.25 * body + 0.75 * _colour(rng, 0.95)]
     boxes: list[PixelBox] = []
     for _ in range(count):
-        parts, length = KINDS[kind](rng), rng.uniform(SMALLEST, LARGEST) / np.sqrt(count)
-        (left, top), cover = _paint(rng, picture, grain, parts, tones, length, boxes)
+        parts, length = KINDS[kind](rng), rng.uniform(SMALLEST, LARGEST) / max(np.sqrt(count), frames)
+        (left, top), cover = _paint(rng, picture, grain, parts, tones, length, near_by, boxes)
         columns, rows = (np.flatnonzero((cover >= 0.5).any(axis)) for axis in (0, 1))
         boxes.append((left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1))
     return _develop(rng, picture), boxes
@@ -119,19 +123,23 @@ def _paint(
     parts: list[Part],
     tones: list[Rgb],
     length: float,
+    near_by: int,
     others: Sequence[PixelBox] = (),
 ) -> tuple[tuple[int, int], Float[np.ndarray, "patch_h patch_w"]]:
-    """Draw parts into `picture`, turned and placed at random, with a shadow: where, and how they cover it."""
+    """Draw parts into `picture`, turned and placed at random, with a shadow: where, and how they cover it.
+
+    `length` is their longer side as a fraction of the picture's, `near_by` what shadows are a fraction of, in pixels.
+    """
     size = len(picture)
     placed = _place(rng, parts, length * size, size, others)
     points = np.concatenate([outline for outlines, _ in placed for outline in outlines])
-    margin = size // 10  # room for the shadow
+    margin = near_by // 10  # room for the shadow
     left, top = (max(int(side) - margin, 0) for side in points.min(0))
     window = np.s_[top : int(points[:, 1].max()) + margin, left : int(points[:, 0].max()) + margin]
     patch = picture[window]
     colours, cover = _rasterise(placed, tones, np.array([left, top]), patch.shape[:2])
-    shift = np.array([[1, 0, rng.uniform(-0.03, 0.03) * size], [0, 1, rng.uniform(0.01, 0.05) * size]])
-    shadow = cv2.GaussianBlur(cv2.warpAffine(cover, shift, patch.shape[1::-1]), (0, 0), 0.02 * size)
+    shift = np.array([[1, 0, rng.uniform(-0.03, 0.03) * near_by], [0, 1, rng.uniform(0.01, 0.05) * near_by]])
+    shadow = cv2.GaussianBlur(cv2.warpAffine(cover, shift, patch.shape[1::-1]), (0, 0), 0.02 * near_by)
     patch *= (1 - cover[..., None]) * (1 - rng.uniform(0.2, 0.5) * shadow)[..., None]
     texture = rng.uniform(0.1, 0.35) * grain[window] + 0.5 * _ramp(rng, patch.shape[:2])
     patch += colours * (0.75 + texture)[..., None]

@@ -43,6 +43,8 @@ class Discoverer(Protocol):
     """What was chosen for this category and why, in words, once it is finished; empty where nothing is chosen."""
     mixture: str = ""
     """That the category looks like two, in words, once it is finished; empty where it does not."""
+    tiled: bool | None = None
+    """Whether what was learnt from are tiles of images; None for a method that cannot look at tiles."""
     trains: bool = False
     """Whether `fit_done` trains a network, which it may do in the numbers of the search."""
 
@@ -58,6 +60,10 @@ class Discoverer(Protocol):
     def untrained(self, seed: int) -> "Discoverer | None":
         """The same method over a network of random weights, its control; None where nothing was trained."""
         ...
+
+    def look_for_several(self) -> None:
+        """Take the size and readout that are better where an image shows several objects; nothing here."""
+        return
 
     def reset(self) -> None:
         """Start a new category."""

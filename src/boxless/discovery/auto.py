@@ -73,7 +73,7 @@ Choice = Literal["ddt", "deeper ddt", "discriminant and contrast", "discriminant
 class Auto(Discriminant):
     """The best of several methods for each category, by what its images show; says what it chose."""
 
-    readout = Readout(CUT, "label-free: the category's own, for the method that was chosen for it", "none")
+    readout = Readout(CUT, "label-free: the category's own, for the method that was chosen for it", "none", saddle=0.4)
 
     def reset(self) -> None:
         """Start a new category."""

@@ -28,6 +28,8 @@ FLOOR = 1e-6
 LEAST = 0.5
 """Distance below which a place is like the border: in an image of one colour only rounding differs."""
 
+SEVERAL = Readout(0.25, "fixed: for several objects, chosen once on training boxes of smears and made scenes", "minmax")
+
 
 class Contrast(Discoverer):
     """Whitened distance of each place's colour and texture from the border's of its own image, times a centre prior."""
@@ -43,7 +45,7 @@ class Contrast(Discoverer):
     )
 
     def __init__(self, stride: int = stride) -> None:
-        self.stride = stride
+        self.stride, self.prior = stride, True
         draws = torch.Generator().manual_seed(0)  # the same filters always: they are part of the method
         filters = torch.randn(FILTERS, 3, SIDE, SIDE, generator=draws)
         filters -= filters.mean((2, 3), keepdim=True)  # what has no texture gets no response
@@ -66,6 +68,10 @@ class Contrast(Discoverer):
     def untrained(self, seed: int) -> None:
         """None: nothing here is trained, so there is no untrained control."""
         return
+
+    def look_for_several(self) -> None:
+        """Take larger images, a higher threshold and no prior, which would leave out what lies away from the middle."""
+        self.size, self.readout, self.prior = 128, SEVERAL, False
 
     def reset(self) -> None:
         """Nothing: each image is judged by its own border."""
@@ -96,4 +102,5 @@ class Contrast(Discoverer):
         away = places.flatten(2) - mean
         distance: Tensor = (away * torch.linalg.solve(covariance + ridge, away)).sum(1).clamp(min=0).sqrt()
         distance = distance * (distance > LEAST)
-        return distance.view(len(places), *places.shape[-2:]) * centre_prior(*places.shape[-2:]).to(places.device)
+        found = distance.view(len(places), *places.shape[-2:])
+        return found * centre_prior(*places.shape[-2:]).to(places.device) if self.prior else found

@@ -52,7 +52,7 @@ class Discriminant(Discoverer):
     """Side of the square that every image is resized to, in pixels."""
     stride = 16
     """Pixels of that square per place of the map."""
-    readout = Readout(CUT, "label-free: the category's own, the median of Otsu's over its maps", "none")
+    readout = Readout(CUT, "label-free: the category's own, the median of Otsu's over its maps", "none", saddle=0.4)
 
     def __init__(self, backbone: Backbone) -> None:
         if backbone.name != "lite0":

@@ -35,6 +35,8 @@ class Notes:
     signs: tuple[Sign, ...] = ()
     mixture: str = ""
     """That the images look like two kinds of thing, in words; empty where they do not."""
+    tiles: str = ""
+    """How its photographs were cut into tiles, or why they were not, and the cost; empty where nothing was asked."""
     alike: str = ""
     """That they are one picture again and again, in words; empty where they are not."""
 

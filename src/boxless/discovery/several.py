@@ -3,10 +3,11 @@
 In an image twice as large the first principal direction no longer runs over groups: each object is a hill of its own.
 Three things differ from `ddt`. The images are 576 pixels, for 36 x 36 places. The sign of the direction, where the
 borders do not tell it (a picture full of objects has them at its border, too): background hangs together, so that it is
-the side whose largest component covers more of it. And each map, relative to its highest place, is enlarged four times
+the side whose largest component covers more of it. And each map is enlarged four times
 by a guided filter over the picture, which moves the edges of the hills to those of the objects.
 
-Size, threshold and saddle were chosen on training halves of blood smears and of made scenes of one to eight objects.
+Size, threshold, saddle and what is faint were chosen on training halves of blood smears and of made scenes of one to
+eight objects.
 """
 
 import cv2
@@ -35,10 +36,15 @@ SAMPLE = 64
 class Several(Ddt):
     """The first principal direction on a fine grid, drawn along the edges of the picture; a hill for each object."""
 
+    tiled = False
     size = 576
     """Side of the square that every image is resized to, in pixels."""
     readout = Readout(
-        0.4, "fixed: the method's default, chosen once on training boxes of smears and made scenes", "max", saddle=0.4
+        0.4,
+        "fixed: the method's default, chosen once on training boxes of smears and made scenes",
+        "max",
+        saddle=0.4,
+        faint=0.5,
     )
 
     def reset(self) -> None:
@@ -67,28 +73,31 @@ class Several(Ddt):
         super().fit_done()
         maps = super().heatmap(self.sampled.stacked().to(self.direction.device)).cpu()
         border = border_mask(*maps.shape[1:])
-        if border.all() or float(maps[:, ~border].mean() - maps[:, border].mean()) >= CLEAR * float(maps.std()):
-            return
+        if not self.tiled:  # a tile's border is anywhere in the picture
+            margin = float(maps[:, ~border].mean() - maps[:, border].mean())
+            if border.all() or margin >= CLEAR * float(maps.std()):
+                return
         above, below = (np.mean([_largest_share(sign * heat > 0) for heat in maps.numpy()]) for sign in (1, -1))
         if above > below:
             self.direction = -self.direction
 
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch H W"]:
-        """Descriptors -> maps in 0..1, four times as fine; zeros where nothing is above the category's mean."""
+        """Descriptors -> raw maps, four times as fine; zeros where nothing is above the category's mean."""
         raw = super().heatmap(descriptors[:, :-COLOURS]).cpu().numpy()
         pictures = F.pixel_shuffle(descriptors[:, -COLOURS:].float(), FINER).permute(0, 2, 3, 1).cpu().numpy()
         return torch.from_numpy(np.stack([_drawn(heat, one) for heat, one in zip(raw, pictures, strict=True)]))
 
 
 def _drawn(heat: Float32[np.ndarray, "h w"], picture: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
-    """A raw map -> the map relative to its highest place, as fine as the picture and along its edges."""
+    """A raw map -> what of it is positive, as fine as the picture and along its edges."""
     top = heat.max()
     if not top > 0:
         return np.zeros(picture.shape[:2], np.float32)
     scaled = np.clip(heat / top, -1, 1)
     fine = cv2.resize(scaled, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.clip(guided(np.clip(fine, 0, 1), np.ascontiguousarray(picture)), 0, 1), np.float32)
+    drawn = guided(np.clip(fine, 0, 1), np.ascontiguousarray(picture))
+    return np.asarray(top * np.clip(drawn, 0, 1), np.float32)
 
 
 def _largest_share(side: Bool[np.ndarray, "h w"]) -> float:

@@ -6,9 +6,10 @@ bootstrap draws images again and again, for which matching need not be repeated;
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, no_type_check
 
 import numpy as np
@@ -27,6 +28,8 @@ LIMITS = (1, 10, 100)
 METRICS = ("AP.5", "AP.5:.95", *(f"AR{limit}" for limit in LIMITS))
 DRAWS = 1_000
 BINS = 10
+MULTIPLE: Mapping[str, Any] = MappingProxyType({"multiple": True})
+"""A box for each object."""
 
 Values = Float64[np.ndarray, "metric"]
 
@@ -98,6 +101,13 @@ class DetectionMeasurement:
     skipped: int
     """Images without a true box, which are left out."""
     crowds: int
+    multiple: bool = True
+    """Whether the first row has a box for each object, or one for each image."""
+
+    @property
+    def what(self) -> str:
+        """What the first row is, in words."""
+        return "a box for each object" if self.multiple else "one box for each image"
 
     @property
     def controls(self) -> list[DetectionRow]:
@@ -128,6 +138,7 @@ class DetectionMeasurement:
         """Plain values."""
         true = self.rows[0].matches.true
         return {
+            "multiple": self.multiple,
             "images": len(true),
             "images_without_boxes": self.skipped,
             "true_boxes": int(true.sum()),
@@ -149,32 +160,36 @@ def measure_detections(
     truths: Sequence[Boxes | None],
     readout: Readout,
     *,
+    several: Mapping[str, Any] = MULTIPLE,
+    tiles: Sequence[int] | None = None,
     found: Sequence[Found] | None = None,
     crowds: Sequence[Boxes | None] | None = None,
     share: tuple[float, float] = baselines.DEFAULT_SHARE,
     seed: int = 0,
-    **several: Any,
 ) -> DetectionMeasurement:
-    """Raw maps of images of `sizes` -> what `find --multiple` makes of them at the threshold of `readout`, measured.
+    """Raw maps of images of `sizes` -> the boxes that `find` makes of them at the threshold of `readout`, measured.
 
-    A detector's boxes `found` are taken for those of the maps. Images without a true box or a crowd are counted and
-    left out; `several` is what `find_boxes` is asked for. The controls are the whole image, a centred box (`share` of
-    the sides), the one box of `find`, and another image's.
+    `several` is what `find_boxes` is asked for, and `tiles` are the sides of those that each map was joined from. A
+    detector's boxes `found` are taken for those of the maps. Images without a true box or a crowd (where nothing is
+    judged) are counted and left out. The controls are the whole image, a centred box (`share` of the sides), another
+    image's boxes, and beside several boxes the one of `find`.
     """
     around = list(crowds) if crowds is not None else [None] * len(truths)
     kept = [i for i in range(len(truths)) if truths[i] is not None or around[i] is not None]
     measured = _Measured([sizes[i] for i in kept], [_boxes(truths[i]) for i in kept], [_boxes(around[i]) for i in kept])
+    joined = tiles or [0] * len(truths)
     read = [
-        boxes_at(readout, maps[i], sizes[i], multiple=True, **several)
+        boxes_at(readout, maps[i], sizes[i], tile=joined[i], **several)
         if found is None
-        else given(found[i], sizes[i], multiple=True, **several)
+        else given(found[i], sizes[i], **several)
         for i in kept
     ]
     controls = {
         "whole image": [_alone(baselines.centred_box(size, (1.0, 1.0))) for size in measured.sizes],
         "centred box": [_alone(baselines.centred_box(size, share)) for size in measured.sizes],
-        "one box": [boxes_at(readout, maps[i], sizes[i]) for i in kept],
     }
+    if several.get("multiple"):
+        controls["one box"] = [boxes_at(readout, maps[i], sizes[i]) for i in kept]
     if len(kept) > 1:
         other = baselines.derangement(len(kept), seed)
         controls["another image's boxes"] = [
@@ -184,7 +199,8 @@ def measure_detections(
     weights = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), DRAWS)
     rows = [measured.row("heat maps", "maps", read, weights, f"{readout.threshold:.2f}, {readout.origin}")]
     rows += [measured.row(name, "control", boxes, weights) for name, boxes in controls.items()]
-    return DetectionMeasurement(rows, len(truths) - len(kept), sum(len(boxes) for boxes in measured.crowds))
+    around_all = sum(len(boxes) for boxes in measured.crowds)
+    return DetectionMeasurement(rows, len(truths) - len(kept), around_all, bool(several.get("multiple")))
 
 
 @dataclass(frozen=True, slots=True)

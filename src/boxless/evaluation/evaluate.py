@@ -1,6 +1,8 @@
 """A predictor and two splits -> a measurement: threshold and centred box from one, scores on the other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,6 +28,8 @@ class HeatmapSet:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     heats: list[Heatmap] = field(default_factory=list)
     ranked: list[tuple[int, ...]] = field(default_factory=list)
+    tiles: list[int] = field(default_factory=list)
+    """Sides of the tiles that each map was joined from, 0 for whole images."""
     found: list[Found | None] = field(default_factory=list)
 
     @property
@@ -40,12 +44,13 @@ class HeatmapSet:
         self.sizes.append(mapped.size)
         self.heats.append(mapped.heat)
         self.ranked.append(mapped.ranked)
+        self.tiles.append(mapped.tile)
         self.found.append(mapped.found)
 
     def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
         kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
-        lists = (self.samples, self.sizes, self.heats, self.ranked, self.found)
+        lists = (self.samples, self.sizes, self.heats, self.ranked, self.tiles, self.found)
         return HeatmapSet(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
 
     def split(self) -> Split:
@@ -78,13 +83,13 @@ def evaluate(
     *,
     fit: Dataset | None = None,
     untrained: Predictor | None = None,
-    several: bool = False,
+    several: Mapping[str, Any] | None = None,
     headline: Headline = "own",
     seed: int = 0,
 ) -> tuple[Measurement, HeatmapSet]:
     """Measure `predictor` on `test`, beside its controls; `fit` is another split whose boxes may choose a threshold.
 
-    With `several` the maps are also read for a box for each object.
+    With `several`, what `find_boxes` is then asked for, the maps are also read and scored as detections.
     `headline` says whose threshold the first row and the controls have: the predictor's own, or the transferred one.
     Raises BoxlessError when `test` has no boxes, or classes that the predictor does not know.
     """
@@ -108,6 +113,7 @@ def evaluate(
         classes=test.classes,
         names=[sample.name for sample in found.samples],
         several=several,
+        tiles=found.tiles,
         found=None if None in found.found else found.found,  # type: ignore[arg-type]  # none of them is None
         crowds=[sample.crowds for sample in found.samples],
         headline=headline,

@@ -4,7 +4,7 @@
 chosen with the test boxes (oracle) always stands beside one that was not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -48,7 +48,8 @@ def measure(
     predictions: Int[np.ndarray, "image k"] | None = None,
     classes: Sequence[str] = (),
     names: Sequence[str] = (),
-    several: bool = False,
+    several: Mapping[str, Any] | None = None,
+    tiles: Sequence[int] | None = None,
     found: Sequence[Found] | None = None,
     crowds: Sequence[Boxes | None] | None = None,
     headline: Headline = "own",
@@ -60,10 +61,9 @@ def measure(
     The headline is at the threshold the protocol fixes, else of `readout` (its `own`), else transferred from `fit`,
     else label-free; a `transferred` headline comes before both. `wsoleval-*` and `psol` keep their own, the oracle,
     with the fair ones below it. `pictures` and `fit_pictures` are small RGB pictures of the maps' images and of those
-    in `fit`, for the saliency control. With `several`, under protocol `boxless`, the maps are read for a box for each
-    object as well, or a detector's boxes `found` are taken; `crowds` is where nothing is judged then. Images without
-    boxes are counted and left out. Raises BoxlessError for lists of different lengths, no boxes at all and maps with
-    nan or inf.
+    in `fit`, for the saliency control. With `several`, under protocol `boxless`, the boxes are scored as detections,
+    too; it, `tiles`, `found` and `crowds` are as for `measure_detections`. Images without boxes are counted and left
+    out. Raises BoxlessError for lists of different lengths, no boxes at all and maps with nan or inf.
     """
     chosen = _measurable(maps, sizes, truths)
     keep = [int(i) for i in chosen]
@@ -85,13 +85,15 @@ def measure(
         maps_of_pictures = baselines.salient(baselines.reordered(pictures, chosen))
         rows.append(_saliency_row(rows[0], maps_of_pictures, ground, fit, fit_pictures))
     detections = None
-    if several and protocol.name == "boxless":
+    if several is not None and protocol.name == "boxless":
         first = readouts[0]
         detections = measure_detections(
             maps,
             sizes,
             truths,
-            replace(first, saddle=readout.saddle) if readout else first,
+            replace(first, saddle=readout.saddle, faint=readout.faint) if readout else first,
+            several=several,
+            tiles=tiles,
             found=found,
             crowds=crowds,
             share=baselines.fit_centred_box(fit.sizes, fit.truths) if fit else baselines.DEFAULT_SHARE,

@@ -14,6 +14,7 @@ from boxless.evaluation.detection import METRICS, DetectionMeasurement
 from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
 from boxless.inference.predictors import Predictor, TrainedPredictor
+from boxless.inference.tiles import TiledPredictor
 from boxless.report.html import (
     THUMBNAIL,
     Accuracy,
@@ -60,7 +61,8 @@ def evaluation_result(
 
 def _network(predictor: Predictor) -> dict[str, Any]:
     """What a checkpoint says of its network and of how far it was trained; nothing for a method without training."""
-    content = predictor.localizer.content if isinstance(predictor, TrainedPredictor) else {}
+    whole = predictor.whole if isinstance(predictor, TiledPredictor) else predictor
+    content = whole.localizer.content if isinstance(whole, TrainedPredictor) else {}
     return {key: content[key] for key in ("backbone", "options", "settings", "step", "boxes") if key in content}
 
 
@@ -85,7 +87,7 @@ def write_evaluation(
         summary=[
             *in_words(measured, predictor.name),
             f"Threshold {predictor.readout.threshold:g}: {predictor.readout.origin}.",
-            *([f"With a box for each object: {measured.detections.in_words()}"] if measured.detections else []),
+            *([f"With {measured.detections.what}: {measured.detections.in_words()}"] if measured.detections else []),
         ],
         tables=[
             measurement_table(measured, predictor.name),
@@ -148,9 +150,8 @@ def detection_table(measured: DetectionMeasurement, name: str) -> ScoreTable:
         scores = [Accuracy(float(value), *intervals[key]) for key, value in zip(METRICS, row.values, strict=True)]
         title = name if row.kind != "control" else row.name
         rows.append(TableRow(title, scores, control=row.kind == "control", note=row.note))
-    caption = (
-        f"A box for each object, as COCO scores it, in percent, {number_of(len(measured.rows[0].counting), 'image')}"
-    )
+    images = number_of(len(measured.rows[0].counting), "image")
+    caption = f"{measured.what.capitalize()}, as COCO scores it, in percent, {images}"
     return ScoreTable(
         caption, METRICS, rows, "Brackets: 95 % bootstrap intervals over images. All classes count as one."
     )

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from boxless.data.annotation_files import Truth, read_truth
+from boxless.evaluation.detection import MULTIPLE
 from boxless.evaluation.map_files import MapFiles, bare, numbered
 from boxless.evaluation.measure import measure
 from boxless.evaluation.measurement import Measurement
@@ -74,7 +75,7 @@ def score(
             predictions=predicted,
             classes=known.classes,
             names=known.names,
-            several=True,
+            several=MULTIPLE,
             crowds=known.crowds,
             protocol=protocol,
             seed=seed,

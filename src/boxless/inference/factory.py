@@ -15,6 +15,7 @@ from boxless.discovery import DISCOVERERS, discoverer_class
 from boxless.inference.engines import with_engine
 from boxless.inference.localizer import Localizer, fresh, load
 from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
+from boxless.inference.tiles import TiledPredictor, Whole
 from boxless.runtime.device_options import EngineName, Precision
 from boxless.runtime.devices import device_named, uses_bf16
 from boxless.runtime.errors import UsageError
@@ -34,17 +35,21 @@ def discoverer(
     precision: Precision = "auto",
     engine: EngineName = "auto",
     images: Dataset | None = None,
+    multiple: bool = False,
 ) -> DiscoveryPredictor:
     """The predictor of a training-free method, its own choice where None; raises UsageError for what it cannot use.
 
     `images` are those that it is for, if they are known: where they are many, an engine may round more (`with_engine`).
+    With `multiple` it is to find several objects in an image.
     """
     if method not in DISCOVERERS:
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
     kind = discoverer_class(method)
     place = device_named(device)
     built = kind.build(backbone=backbone, stride=stride).to(place)
-    size = size or kind.size
+    if multiple:
+        built.look_for_several()
+    size = size or built.size
     how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
     how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
     found = DiscoveryPredictor(built, method, size=size, how=how)
@@ -77,10 +82,10 @@ def trained(
     return found
 
 
-def predictor_named(name: str, **options: object) -> Predictor:
+def predictor_named(name: str, *, multiple: bool = False, **options: object) -> Whole:
     """A predictor from what a user types: the name of a training-free method, or the path of a run."""
     if name in DISCOVERERS:
-        return discoverer(name, **options)  # type: ignore[arg-type]  # the same names as there
+        return discoverer(name, multiple=multiple, **options)  # type: ignore[arg-type]  # the same names as there
     if not Path(name).exists():
         raise UsageError(
             f"{name!r} is neither a training-free method ({', '.join(DISCOVERERS)}) nor a run folder or checkpoint."
@@ -109,6 +114,9 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
         if method is None:
             return None
         found: Predictor = DiscoveryPredictor(method, predictor.name, size=predictor.size, how=predictor.how)
+    elif isinstance(predictor, TiledPredictor):
+        other = untrained(predictor.whole, images, seed=seed)
+        return predictor.over(other) if isinstance(other, Whole) else None
     elif isinstance(predictor, TrainedPredictor):
         found = TrainedPredictor(
             _prepared(fresh(predictor.localizer, seed), images).to(predictor.how.device), predictor.how

@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
+from boxless.boxes import MAX_SIZE, MIN_SIZE, MOST, OVERLAP
 from boxless.boxes.from_heatmap import Detections, Heatmap, check_instances
 from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
@@ -58,6 +58,8 @@ class Summary:
     """Images that an earlier process had done before it was stopped."""
     changed: list[str] = field(default_factory=list)
     """Images whose files were replaced after an earlier process had done them."""
+    crowded: list[str] = field(default_factory=list)
+    """Images with as many boxes as are kept of one."""
     finished_before: bool = False
     """An earlier process had done all of it, and this one nothing."""
 
@@ -74,6 +76,7 @@ class Summary:
             "unlabelled": 0,
             "category": NO_CLASS,
             "changed": [],
+            "crowded": [],
             **content,
         }
         return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
@@ -84,6 +87,8 @@ class Summary:
             self.boxes += len(one.boxes)
             if not len(one.boxes):
                 self.nothing.append(one.name)
+            if len(one.boxes) == MOST:
+                self.crowded.append(one.name)
             yield one
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,6 +109,7 @@ class Summary:
             "numbers": self.numbers,
             "taken_over": self.taken_over,
             "changed": self.changed,
+            "crowded": self.crowded,
         }
 
     def words(self) -> list[str]:
@@ -120,6 +126,9 @@ class Summary:
             lines.append(f"Replaced since then, and done again: {len(self.changed)}: {_some(self.changed)}.")
         if self.nothing:
             lines.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
+        if self.crowded:
+            many = f"{len(self.crowded)}: {_some(self.crowded)}"
+            lines.append(f"More than {MOST} boxes, of which the best were kept (noise?), in {many}.")
         if self.unlabelled:
             lines.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
         if self.broken:
@@ -127,7 +136,7 @@ class Summary:
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
         lines.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
         lines += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
-        for said in ("alike", "mixture"):
+        for said in ("alike", "mixture", "tiles"):
             lines += [f"{name}: {one[said]}." for name, one in self.notes.items() if one.get(said)][:CHOICES]
         if len(self.choices) > CHOICES:
             lines.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")

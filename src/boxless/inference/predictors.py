@@ -8,7 +8,7 @@ file on disk (half precision, about 125 kB per image with the defaults) instead 
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import Detections, Heatmap, Readout, boxes_at
@@ -30,6 +31,7 @@ from boxless.inference.localizer import Localizer
 from boxless.inference.sameness import Sameness
 from boxless.runtime.progress import Progress
 
+Images = Float[Tensor, "batch 3 height width"]
 AGAIN = 24
 """Images of a category that a method may look at once more, at most."""
 
@@ -69,6 +71,8 @@ class ImageHeatmap:
     ranked: tuple[int, ...] = ()
     notes: Notes = NOTHING
     """What a method without labels noticed about the image's category."""
+    tile: int = 0
+    """Side in pixels of the tiles that the map was joined from, 0 for the map of a whole image."""
     found: Found | None = None
     """The boxes in pixels, best first, of a detector, whose map is drawn from them."""
 
@@ -110,7 +114,7 @@ class DivisiblePredictor(Predictor, Protocol):
 def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several: Any) -> Detections:
     """The boxes of one map, in pixels of its image; `several`: what `find_boxes` is asked for."""
     if mapped.found is None:
-        boxes, scores = boxes_at(readout, mapped.heat, mapped.size, **several)
+        boxes, scores = boxes_at(readout, mapped.heat, mapped.size, tile=mapped.tile, **several)
         note = "" if len(boxes) else "no place of the heat map is above the threshold"
     else:
         boxes, scores = given(mapped.found, mapped.size, **several)
@@ -124,20 +128,30 @@ class TrainedPredictor:
     def __init__(self, localizer: Localizer, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes
         self.category: str = localizer.content.get("category", NO_CLASS)
-        self.localizer, self.how = localizer, how
+        self.localizer, self.size, self.how = localizer, localizer.size, how
 
     def identity(self) -> dict[str, Any]:
         """The weights, and how images go through them."""
         digest = hashlib.sha256()
         for name, value in self.localizer.network.state_dict().items():
             digest.update(name.encode() + value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        size = self.localizer.size
-        return {"method": self.name, "weights": digest.hexdigest()[:16], "size": size, **self.how.identity()}
+        return {"method": self.name, "weights": digest.hexdigest()[:16], "size": self.size, **self.how.identity()}
 
     def pieces(self, dataset: Dataset) -> list[list[Sample]]:
         """Batch by batch."""
         size = self.how.batch_size
         return [dataset.samples[start : start + size] for start in range(0, len(dataset), size)]
+
+    @property
+    def several(self) -> bool:
+        """Whether it finds several objects in an image unasked, as a detector does."""
+        return self.localizer.several
+
+    def look(self, images: Images, label: int | None = None) -> tuple[Float[Tensor, "batch h w"], tuple[int, ...]]:
+        """Images -> raw maps of the class `label`, else of the likeliest, and the likeliest classes of the first."""
+        with self.how.precision():
+            heat, ranked = self.localizer.localize(images, None if label is None else torch.full((len(images),), label))
+        return heat, tuple(ranked[0].tolist())
 
     def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
         """Heat maps in the order of the data set."""
@@ -151,7 +165,7 @@ class TrainedPredictor:
                     return batch, heat, None, found
                 return batch, *self.localizer.localize(images, true), None
 
-        batches = self.how.stream(dataset, self.localizer.size, progress)
+        batches = self.how.stream(dataset, self.size, progress)
         with parallel_batches() as workers:
             for batch, heat, ranked, found in prefetch(look, batches, workers=workers, window=workers + 1):
                 for index, (sample, size) in enumerate(zip(batch.samples, batch.sizes, strict=True)):
@@ -173,6 +187,35 @@ class DiscoveryPredictor:
         backbone = getattr(getattr(self.method, "backbone", None), "name", None)
         how = {"stride": self.method.stride, "size": self.size, **self.how.identity()}
         return {"method": self.name, "backbone": backbone, **how}
+
+    @property
+    def several(self) -> bool:
+        """Whether it finds several objects in an image unasked."""
+        return self.name == "several"
+
+    def learn_tiles(self, parts: Iterable[Tensor], edge: float) -> Notes:
+        """Fit the method to batches of a category's tiles, without `edge` of their sides -> what it noticed."""
+        self.method.reset()
+        for images in parts:
+            with self.how.precision():
+                descriptors = self.method.descriptors(images)
+            y, x = (round(edge * side) for side in descriptors.shape[-2:])
+            self.method.partial_fit(descriptors[:, :, y : descriptors.shape[-2] - y, x : descriptors.shape[-1] - x])
+        self.method.tiled = True
+        notes = self._fitted(self.method)
+        self.method.tiled = False
+        return notes
+
+    def look(self, images: Images, label: int | None = None) -> tuple[Float[Tensor, "batch h w"], tuple[int, ...]]:
+        """Images of the category that was learnt -> raw maps, and no classes."""
+        with self.how.precision():
+            descriptors = self.method.descriptors(images)
+        return self.method.heatmap(descriptors).float().cpu(), ()
+
+    def _fitted(self, method: Discoverer) -> Notes:
+        with self.how.precision() if method.trains else nullcontext():  # with all threads
+            method.fit_done()
+        return method.notes()
 
     def pieces(self, dataset: Dataset) -> list[list[Sample]]:
         """Category by category."""
@@ -222,9 +265,7 @@ class DiscoveryPredictor:
             for method in methods:
                 with self.how.precision():
                     method.look_again(to_images(pictures.stacked(), self.how.device), described.stacked())
-                with self.how.precision() if method.trains else nullcontext():  # with all threads
-                    method.fit_done()
-            notes = [replace(method.notes(), alike=same.words()) for method in methods]
+            notes = [replace(self._fitted(method), alike=same.words()) for method in methods]
             for start, descriptors in self._waiting(file, shape, len(kept)):
                 heats = [method.heatmap(descriptors).cpu().numpy() for method in methods]
                 for (sample, size), *maps in zip(kept[start:], *heats, strict=False):

@@ -49,7 +49,7 @@ class Psol(Method):
     """
 
     kind = "regressor"
-    readout = Readout(0.5, "fixed: the level of the map that is the regressed box", "none")
+    readout = Readout(0.5, "fixed: the level of the map that is the regressed box", "none", saddle=1)
 
     def __init__(
         self,
