@@ -72,10 +72,7 @@ def main() -> None:
     content["detector minus find --multiple"] = {
         name: gain[:, place].tolist() for place, name in enumerate(METRICS[:2])
     }
-    content |= {
-        "training images": len(read_data(asked.data / "train").samples),
-        "processor seconds of training": seconds,
-    }
+    content["training images"] = len(read_data(asked.data / "train").samples)
     print(json.dumps(content, indent=1))
     if asked.out:
         write_json(asked.out, content)
