@@ -44,8 +44,9 @@ been taken wrongly on the test half of skin, skin was looked at a third time: th
 boxes are those of the second look. On the other sets that are no photographs a further sign cannot change the choice;
 the photographs were not measured again.
 
-The rows of ddt and contrast on cells, codes, profiles, skin, smear and spines are of the first look; nothing in either has changed since. Test images that `check` calls nearly the same as a training
-image were left out. On smear, with many cells per image, the largest component counts as right where it is any cell.
+The rows of ddt and contrast on cells, codes, profiles, skin, smear and spines are of the first look; nothing in
+either has changed since. Test images that `check` calls nearly the same as a training image were left out. On smear,
+with many cells per image, the largest component counts as right where it is any cell.
 Both ddt and auto take each group of Tiny ImageNet as one category. In its rows of all groups but cat nothing was
 fitted on training images (`--fit none`), so that the controls there are weaker than in ddt's rows: compare with
 those.
