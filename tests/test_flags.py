@@ -63,7 +63,7 @@ NOTHING_KEPT = {
     **dict.fromkeys(TABLES, "it always goes on; a finished trial is never run again"),
 }  # fmt: skip
 ONE_BOX = NO_NETWORK | AS_SHIPPED | dict.fromkeys(
-    (*TABLES, "calibrate", "cam", "psol", "gan", "position"), "papers, training and calibration know one box per image"
+    (*TABLES, "calibrate", "cam", "psol", "detector", "gan", "position"), "they read one box per image, or none"
 )  # fmt: skip
 NO_SENSE: dict[str, dict[str, str]] = {
     **dict.fromkeys(("--multiple", "--overlap", "--min-size", "--max-size", "--tiles"), ONE_BOX),
