@@ -64,7 +64,7 @@ def dataset_of(
         for image in listed
         if split is None or image.split == split
     ]
-    return rows.told(Dataset(source, samples, names, split))
+    return rows.noted_in(Dataset(source, samples, names, split))
 
 
 def coco_box(values: Sequence[object], where: str) -> WrittenBox:

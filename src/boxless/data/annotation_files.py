@@ -81,7 +81,7 @@ def read_truth(path: Path, images: Source | None = None, *, strict: bool = False
         with rows.row():
             sized.append(replace(sample, size=sample.size or _size(sample.name, path, images or parsed.source)))
     scores = [[one.score for one in sound_boxes(sample)] for sample in sized]
-    samples = checked(rows.told(replace(parsed, samples=sized)), strict=strict).samples
+    samples = checked(rows.noted_in(replace(parsed, samples=sized)), strict=strict).samples
     return Truth(
         [sample.name for sample in samples],
         [sample.size for sample in sized if sample.size],

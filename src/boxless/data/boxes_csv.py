@@ -48,7 +48,7 @@ def parse_boxes_csv(path: Path) -> Dataset:
     classes = sorted({one.label[0] for one in known.values()} - {""})
     index = {name: label for label, name in enumerate(classes)}
     samples = [one.sample(name, index.get(one.label[0])) for name, one in known.items()]
-    return rows.told(Dataset(source, samples, classes))
+    return rows.noted_in(Dataset(source, samples, classes))
 
 
 def read_rows(
@@ -61,7 +61,7 @@ def read_rows(
     What one file says and an earlier one, too, counts once. Raises BoxlessError for a file that is not csv.
     """
     known: defaultdict[str, Annotation] = defaultdict(Annotation)
-    told = Rows()
+    kept = Rows()
     for file in files:
         where, before = place_of(file, source), {(name, one.box) for name in known for one in known[name].boxes}
         content = source.read(file)
@@ -81,11 +81,11 @@ def read_rows(
                     if foreign and not _readable(values, pictures):
                         raise BoxlessError(f"{where}, line {rows.line_num} is not UTF-8 text. Save it as UTF-8.")
                     row = dict.fromkeys((*COLUMNS, "score", "source"), "") | dict(zip(columns, values, strict=False))
-                    with told.row():
+                    with kept.row():
                         _add(row, f"{where}, line {rows.line_num}", known, before, pictures)
         except csv.Error as error:
             raise BoxlessError(f"{where}, line {rows.line_num}: not csv ({error}).") from error
-    return known, told
+    return known, kept
 
 
 def _readable(values: list[str], pictures: Collection[str] | None) -> bool:

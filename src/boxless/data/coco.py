@@ -82,7 +82,7 @@ def parse_coco_text(text: str, path: str, source: Source) -> Dataset:
         for key, name in names.items()
     ]
     classes = [str(_field(categories[key], "name", f"{path}, a category")) for key in ids]
-    return rows.told(Dataset(source, samples, classes))
+    return rows.noted_in(Dataset(source, samples, classes))
 
 
 def _by_id(entries: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:

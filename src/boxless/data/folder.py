@@ -152,7 +152,7 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
         for name in pictures
         if split is None or name.startswith(f"{split}/")
     ]
-    return rows.told(Dataset(source, samples, classes, split))
+    return rows.noted_in(Dataset(source, samples, classes, split))
 
 
 def boxes_files(names: Iterable[str]) -> list[str]:

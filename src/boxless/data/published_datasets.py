@@ -89,8 +89,8 @@ def read_cub(root: Path, split: str) -> Dataset:
         annotated(f"images/{names[key]}", label_of[class_of[key]], [boxes[key]] if key in boxes else [])
         for key in chosen
     ]
-    told = rows.told(Dataset(lists, samples, [classes[key] for key in label_of], split))
-    return present(told, lists, place_of("images.txt", lists))
+    parsed = rows.noted_in(Dataset(lists, samples, [classes[key] for key in label_of], split))
+    return present(parsed, lists, place_of("images.txt", lists))
 
 
 def read_ilsvrc(root: Path, split: str) -> Dataset:
@@ -125,7 +125,7 @@ def read_ilsvrc(root: Path, split: str) -> Dataset:
         annotated(places.get(stem, f"val/{stem}.JPEG"), label_of.get(wnid), boxes, size)
         for stem, (wnid, size, boxes) in truth.items()
     ]
-    return present(rows.told(Dataset(source, samples, classes, split)), source, "The list of val images")
+    return present(rows.noted_in(Dataset(source, samples, classes, split)), source, "The list of val images")
 
 
 def read_tiny_imagenet(root: Path, split: str) -> Dataset:
@@ -154,8 +154,8 @@ def read_tiny_imagenet(root: Path, split: str) -> Dataset:
                 with rows.row():
                     samples.append(_tiny(f"train/{wnid}/images/{name}", label, sides, where))
                     wanted[samples[-1].name] = where
-    told = rows.told(Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split))
-    return present(told, source, wanted)
+    parsed = rows.noted_in(Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, split))
+    return present(parsed, source, wanted)
 
 
 DISTRIBUTIONS = (

@@ -40,7 +40,7 @@ class Rows:
         """A context whose BoxlessError is kept here, so that the next row is read; without a split for all of them."""
         return Row(self, split)
 
-    def told(self, dataset: Dataset) -> Dataset:
+    def noted_in(self, dataset: Dataset) -> Dataset:
         """The data set with what was set aside of its split, beside what it has already.
 
         Raises BoxlessError where rows name images that are not there, and there is no other row.
@@ -96,4 +96,4 @@ def present(dataset: Dataset, source: Source, where: str | Mapping[str, str]) ->
                 place = where if isinstance(where, str) else where[sample.name]
                 raise AbsentImageError(place, sample.name, source.root)
             kept.append(sample)
-    return rows.told(replace(dataset, samples=kept, source=source))
+    return rows.noted_in(replace(dataset, samples=kept, source=source))

@@ -92,17 +92,17 @@ def parsed_xml(source: Source, name: str) -> ElementTree.Element:
 
 def told_by(tree: ElementTree.Element, where: str, image: str, rows: Rows, split: str = "") -> AnnotatedImage:
     """The objects of an <annotation> for the image `image`; what cannot be is set aside with a place in `where`."""
-    told = AnnotatedImage(image, split=split)
+    read = AnnotatedImage(image, split=split)
     with rows.row(split):
-        told.size = stated_size(tree.findtext("size/width"), tree.findtext("size/height"), f"{where}, size")
+        read.size = stated_size(tree.findtext("size/width"), tree.findtext("size/height"), f"{where}, size")
     for number, thing in enumerate(tree.findall("object"), 1):
         with rows.row(split):
             place, label = f"{where}, object {number}", thing.findtext("name")
             if not label:
                 raise BoxlessError(f"{place} has no <name>. Expected the class of the object.")
             corners = [thing.findtext(f"bndbox/{side}") for side in SIDES]
-            told.objects.append((label, _half_open(corners, place)))
-    return told
+            read.objects.append((label, _half_open(corners, place)))
+    return read
 
 
 def _half_open(corners: list[str | None], where: str) -> WrittenBox:
@@ -168,7 +168,7 @@ def _read(
     taken = {image.name for image in read}
     if len(splits) == len(files):  # no list says which images count: those without an xml are images all the same
         read += [AnnotatedImage(name, split=_split_of_image(name)) for name in images - taken]
-    return listed.told(dataset_of(source, read, split, rows))
+    return listed.noted_in(dataset_of(source, read, split, rows))
 
 
 def _split_of_image(name: str) -> str:

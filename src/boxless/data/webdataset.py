@@ -24,7 +24,7 @@ CLASSES = "classes.txt"
 
 
 @dataclass(slots=True)
-class _Told:
+class _Said:
     label: int | str | None = None
     boxes: list[WrittenBox] = field(default_factory=list)
     size: Size | None = None
@@ -59,7 +59,7 @@ def read_webdataset(source: TarSource, split: str | None) -> Dataset:
             label = label_of[name]
             number = label if isinstance(label, int) else index.get(label)
             samples.append(annotated(name, number, entries[name].boxes, entries[name].size))
-    return rows.told(Dataset(source, samples, classes, split))
+    return rows.noted_in(Dataset(source, samples, classes, split))
 
 
 def _classes(source: TarSource, labels: set[int | str]) -> list[str]:
@@ -83,20 +83,20 @@ def _classes(source: TarSource, labels: set[int | str]) -> list[str]:
     return names
 
 
-def _read(source: TarSource, key: str, rows: Rows, split: str) -> _Told:
-    where, told = f"{key} in the shards of {source.root}", _Told()
+def _read(source: TarSource, key: str, rows: Rows, split: str) -> _Said:
+    where, said = f"{key} in the shards of {source.root}", _Said()
     with rows.row(split):
         content = _parsed(source.texts[".json"][key], where) if key in source.texts[".json"] else {}
-        told.label = _label(source, key, content, where)
+        said.label = _label(source, key, content, where)
         boxes = content.get("boxes") or []
         if not isinstance(boxes, list):
             raise BoxlessError(f"{where}: boxes is {brief(boxes)}. Expected a list of [x0, y0, x1, y1].")
         if boxes:
-            told.size = stated_size(content.get("width"), content.get("height"), where)
+            said.size = stated_size(content.get("width"), content.get("height"), where)
         for box in boxes:
             with rows.row(split):
-                told.boxes.append(_box(box, where))
-    return told
+                said.boxes.append(_box(box, where))
+    return said
 
 
 def _label(source: TarSource, key: str, content: dict[str, Any], where: str) -> int | str | None:

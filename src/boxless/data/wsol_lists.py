@@ -59,7 +59,7 @@ def parse_wsol_lists(folder: Path) -> Dataset:
     rows = Rows()
     sizes, boxes = _sizes(lists, names, rows), _boxes(lists, names, rows)
     samples = [annotated(name, labels[name], boxes[name], sizes.get(name)) for name in names]
-    return rows.told(Dataset(lists, samples, _class_names(labels)))
+    return rows.noted_in(Dataset(lists, samples, _class_names(labels)))
 
 
 def _names(folder: Path) -> dict[str, str]:

@@ -203,7 +203,7 @@ def _read(source: Source, listed: _Listed, split: str | None) -> Dataset:
     labels = {name for name in listed.there if "labels" in PurePosixPath(name).parts and name.endswith(".txt")}
     used = {label_file(name) for name in listed.there if is_image(name)}
     _without_images(source, {name for name in labels - used if PurePosixPath(name).name != CLASSES}, rows)
-    return listed.rows.told(dataset_of(source, images, split, rows, classes=listed.classes))
+    return listed.rows.noted_in(dataset_of(source, images, split, rows, classes=listed.classes))
 
 
 def _without_images(source: Source, labels: set[str], rows: Rows) -> None:

@@ -16,7 +16,7 @@ from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError, brief
 
 RANKED = 5
-"""How many classes are told of an image: as many as Top-5 localization asks for."""
+"""How many classes are named per image: as many as Top-5 localization asks for."""
 BUILDERS = {
     "classifier": "boxless.methods:from_description",
     "regressor": "boxless.methods:from_description",

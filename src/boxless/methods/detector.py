@@ -95,12 +95,12 @@ class Reader(nn.Module):
         """Features of square images of `side` pixels, finest first."""
         named = OrderedDict((str(level), one) for level, one in enumerate(features))
         levels = list(self.pyramid(named).values())
-        told = self.head(levels)
+        outputs = self.head(levels)
         anchors, longest = _anchors([level.shape[-1] for level in levels], side, levels[0].device)
         with torch.autocast(levels[0].device.type, enabled=False):
-            boxes = self.head.box_coder.decode(told["bbox_regression"].float(), anchors)
+            boxes = self.head.box_coder.decode(outputs["bbox_regression"].float(), anchors)
             return Places(
-                boxes, told["cls_logits"][..., 0].float(), told["bbox_ctrness"][..., 0].float(), anchors, longest
+                boxes, outputs["cls_logits"][..., 0].float(), outputs["bbox_ctrness"][..., 0].float(), anchors, longest
             )
 
 
@@ -177,11 +177,11 @@ class Detector(Method):
                 own = self.found(self.teacher(features, images.shape[-1]), self.doubt * float(self.level))
             sure = self.sure * float(self.level)
             targets = _padded([merged(*pair, sure) for pair in zip(own, targets, strict=True)])
-        told = losses(self.reader(features, images.shape[-1]), targets)
-        scores, count = torch.stack(all_gather(torch.stack([told.score * told.objects, told.objects]))).sum(0)
+        terms = losses(self.reader(features, images.shape[-1]), targets)
+        scores, count = torch.stack(all_gather(torch.stack([terms.score * terms.objects, terms.objects]))).sum(0)
         step = torch.where(self.level > 0, FOLLOWS, 1.0) * (count > 0)
         self.level += step * (scores / count.clamp(min=1e-6) - self.level)
-        return told
+        return terms
 
     def found(self, places: Places, least: float) -> list[Float[Tensor, "box 5"]]:
         """The boxes of each image in pixels with their scores, the best first, of one object one."""
