@@ -222,6 +222,18 @@ def test_places_in_doubt_cost_nothing_and_right_ones_little() -> None:
     assert float(none.total) < 1e-6 and float(none.objects) == 0
 
 
+def test_a_teacher_that_sees_nothing_leaves_the_found_boxes() -> None:
+    torch.manual_seed(0)
+    network = Detector(build_backbone("tiny", stride=8, weights="none"), width=32, convs=1, round=1)
+    torch.nn.init.constant_(network.reader.head.classification_head.cls_logits.bias, -20.0)
+    images, boxes = torch.rand(2, 3, 64, 64), torch.tensor([[[0.1, 0.1, 0.5, 0.6, 1.0]]]).expand(2, 1, 5)
+    first = network.loss(images, boxes)
+    network.epoch = 1
+    network.level.fill_(1.0)
+    assert int(network.taught) == 0 and torch.equal(network.loss(images, boxes).total, first.total)
+    assert int(network.taught) == 1
+
+
 def test_which_boxes_are_given() -> None:
     boxes = np.array([[0, 0, 50, 50], [5, 0, 50, 50], [60, 60, 61, 61], [0, 0, 100, 100]], np.float32)
     found = boxes, np.array([0.9, 0.8, 0.7, 0.2], np.float32)

@@ -176,7 +176,9 @@ class Detector(Method):
             with torch.no_grad():
                 own = self.found(self.teacher(features, images.shape[-1]), self.doubt * float(self.level))
             sure = self.sure * float(self.level)
-            targets = _padded([merged(*pair, sure) for pair in zip(own, targets, strict=True)])
+            both = _padded([merged(*pair, sure) for pair in zip(own, targets, strict=True)])
+            if bool((both[..., 4] == OBJECT).any()):  # else the teacher sees nothing, and would have nothing learnt
+                targets = both
         terms = losses(self.reader(features, images.shape[-1]), targets)
         scores, count = torch.stack(all_gather(torch.stack([terms.score * terms.objects, terms.objects]))).sum(0)
         step = torch.where(self.level > 0, FOLLOWS, 1.0) * (count > 0)
@@ -234,21 +236,18 @@ def _anchors(sides: list[int], side: int, device: torch.device) -> tuple[Tensor,
 
 
 def losses(places: Places, targets: Float[Tensor, "batch box 5"]) -> DetectorLosses:
-    """FCOS's loss against boxes in pixels with weights.
-
-    Each image counts alike, and its places by the number of those that learn an object.
-    """
+    """FCOS's loss against boxes in pixels with weights, by the number of places that learn an object."""
     owner, owned = _owners(places, targets)
     boxes = targets[..., :4].gather(1, owner[..., None].expand(-1, -1, 4))
     weight = targets[..., 4].gather(1, owner)
     right, shaped = owned & (weight > 0), owned & (weight == OBJECT)
-    share = (1 / (right.sum(1).clamp(min=1) * len(right)))[:, None].expand_as(right)
-    focal = sigmoid_focal_loss(places.logits, right.float()) * share
+    count = torch.stack(all_gather(right.sum())).float().mean().clamp(min=1)  # the same in every process
+    focal = sigmoid_focal_loss(places.logits, right.float())
     wanted = boxes[shaped]
-    overlap = generalized_box_iou_loss(places.boxes[shaped], wanted) * share[shaped]
+    overlap = generalized_box_iou_loss(places.boxes[shaped], wanted)
     centres = _centreness(places.anchors.expand_as(boxes)[shaped], wanted)
-    central = F.binary_cross_entropy_with_logits(places.centreness[shaped], centres, reduction="none") * share[shaped]
-    terms = focal[right | ~owned].sum(), overlap.sum(), central.sum()
+    central = F.binary_cross_entropy_with_logits(places.centreness[shaped], centres, reduction="none")
+    terms = tuple(term.sum() / count for term in (focal[right | ~owned], overlap, central))
     best = torch.zeros_like(targets[..., 4]).scatter_reduce(1, owner, places.scores().detach() * shaped, "amax")
     learnt = best > 0
     objects = learnt.sum() / len(targets)
