@@ -133,7 +133,6 @@ def test_boxes_are_cut_off_at_the_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ("gone.jpg,,50,40,1,2,3,4", "line 3 names the image 'gone.jpg'"),
         ("1.jpg,,50,40,1,2,3", "line 3: expected numbers"),
         ("1.jpg,,50,40,1,2,3,x", "line 3: expected numbers, found '1', '2', '3', 'x'"),
         ("1.jpg,,50,40,1,2,3,nan", "line 3: expected numbers"),

@@ -116,7 +116,7 @@ def to_look_at(findings: Findings) -> Iterator[str]:
     if absent := list(findings.absent.values()):
         yield f"{number_of(len(absent), 'image')} named by annotations and not there. {first_of(absent)}"
     if twice := findings.repeated:
-        yield f"{number_of(len(twice), 'box', 'boxes')} that an image has twice, and that count once. {first_of(twice)}"
+        yield f"{number_of(len(twice), 'box', 'boxes')} that an image has twice; each counts once. {first_of(twice)}"
     if findings.broken:
         reasons = [reason.rstrip(".") for reason in findings.broken.values()]
         yield f"{number_of(len(reasons), 'image')} cannot be read, and will be skipped: {_some(reasons, '; ')}."

@@ -143,7 +143,8 @@ def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     if absent:
         log.warning("%s not there and left out. %s", number_of(len(absent), "image is", "images are"), first_of(absent))
     if twice:
-        log.warning("%s there twice and count once. %s", number_of(len(twice), "box is", "boxes are"), first_of(twice))
+        verbs = number_of(len(twice), "box is there twice and counts", "boxes are there twice and count")
+        log.warning("%s once. %s", verbs, first_of(twice))
     return replace(dataset, samples=samples, bad_rows=(), absent={})
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import UInt8
 
-NOISE = 1.0
+NOISE = 2.0
 """Mean difference, in 256 levels, up to which two pictures are the same one: what saving a JPEG again leaves."""
 
 
