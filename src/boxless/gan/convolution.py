@@ -24,7 +24,6 @@ STRIPS = 8
 """Strips that a batch is laid out in: enough for threads to share."""
 SHORT = 32
 """Rows of fewer numbers are laid side by side."""
-BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 class Downwards(nn.Conv2d):
@@ -137,35 +136,6 @@ class _Apart(torch.autograd.Function):
         rows = (_in_rows(each, len(strips)) for each in (gradient, maps))
         torch.ops.aten.leaky_relu_backward(*rows, ctx.slope, True, grad_input=images)
         return strips, None, None, None
-
-
-class Relu(nn.Module):
-    """ReLU in place."""
-
-    def forward(self, maps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The maps themselves, changed."""
-        if maps.device.type != "cpu":
-            return F.relu_(maps)
-        rectified: Tensor = _Relu.apply(maps)  # type: ignore[no-untyped-call]
-        return rectified
-
-
-class _Relu(torch.autograd.Function):
-    # As integers, which have the sign where these numbers have it: several times as fast in bf16.
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        maps.view(BITS[maps.dtype]).clamp_min_(0)
-        ctx.mark_dirty(maps)
-        ctx.save_for_backward(maps)
-        return maps
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (maps,) = ctx.saved_tensors
-        kind = BITS[maps.dtype]
-        passed: Tensor = maps.view(kind).clamp_max(1).mul_(gradient.view(kind))
-        return passed.view(maps.dtype)
 
 
 class _FoldedTanh(torch.autograd.Function):

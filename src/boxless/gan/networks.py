@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boxless.gan import Latent, Norm
-from boxless.gan.convolution import Downwards, Relu, Upwards
+from boxless.gan.convolution import Downwards, Upwards
 from boxless.gan.spectral_norm import add_spectral_norm
 
 LATENT = 128
@@ -50,13 +50,13 @@ class Generator(nn.Module):
         outputs = [*reversed(channels(size, width)[1:]), 3]
         inputs = [self.base, *outputs[:-1]]
         self.linear = nn.Linear(LATENT, self.base * GRID * GRID, bias=False)
-        self.first = nn.Sequential(nn.BatchNorm2d(self.base), Relu())
+        self.first = nn.Sequential(nn.BatchNorm2d(self.base), nn.ReLU(inplace=True))
         self.layers = nn.Sequential()
         for entering, leaving, stride in zip(inputs, outputs, reversed(strides(size)), strict=True):
             last = leaving == 3
             self.layers.append(Upwards(entering, leaving, 4, stride, padding=1, bias=last))
             if not last:
-                self.layers.extend([nn.BatchNorm2d(leaving), Relu()])
+                self.layers.extend([nn.BatchNorm2d(leaving), nn.ReLU(inplace=True)])
         self.size = size
         _initialise(self)
 
