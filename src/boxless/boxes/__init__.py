@@ -10,3 +10,5 @@ OVERLAP, MIN_SIZE, MAX_SIZE = 0.5, 0.2, 100.0
 """Of several boxes in an image: the highest IoU of two, and the smallest and the largest in per cent of the image."""
 MOST = 1000
 """Boxes in an image at most, the best ones: a map that has more is noise."""
+FINEST = 2048
+"""Longer side in places of a map that is joined from tiles, and of the grid that it is read on."""

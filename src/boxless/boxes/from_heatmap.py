@@ -116,8 +116,7 @@ def boxes_at(
     readout: Readout, heat: Heatmap, size: tuple[int, int], **several: Any
 ) -> tuple[Float32[np.ndarray, "box 4"], Float32[np.ndarray, "box"]]:
     """`find_boxes` as a readout says; `several`: what else it is asked for."""
-    how: dict[str, Any] = {"normalisation": readout.normalisation, "saddle": readout.saddle}
-    how["faint"] = readout.faint
+    how = {name: getattr(readout, name) for name in ("normalisation", "saddle", "faint")}
     return find_boxes(heat, size, readout.threshold, **how, **several)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from numba import njit
 
-from boxless.boxes import MOST
+from boxless.boxes import FINEST, MOST
 from boxless.boxes.suppression import suppressed
 from boxless.runtime.union_find import find_root
 
@@ -20,8 +20,6 @@ ENOUGH, SPREAD = 4, 1.5
 """Objects in an image from which on their usual size is known, and the spread of sizes in powers of e."""
 GRID = 128
 """Longer side in pixels of the grid that is flooded: many times finer than the maps are."""
-FINEST = 2048
-"""The same of a map that was joined from tiles, however many there are."""
 
 
 def instance_boxes(

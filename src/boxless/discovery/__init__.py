@@ -45,6 +45,8 @@ class Discoverer(Protocol):
     """That the category looks like two, in words, once it is finished; empty where it does not."""
     tiled: bool | None = None
     """Whether what was learnt from are tiles of images; None for a method that cannot look at tiles."""
+    looks_again: int = 0
+    """Images of a category that `look_again` is given; none where 0."""
     trains: bool = False
     """Whether `fit_done` trains a network, which it may do in the numbers of the search."""
 

@@ -75,6 +75,8 @@ class Auto(Discriminant):
 
     readout = Readout(CUT, "label-free: the category's own, for the method that was chosen for it", "none", saddle=0.4)
 
+    looks_again = 24
+
     def reset(self) -> None:
         """Start a new category."""
         super().reset()

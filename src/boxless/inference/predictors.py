@@ -32,8 +32,6 @@ from boxless.inference.sameness import Sameness
 from boxless.runtime.progress import Progress
 
 Images = Float[Tensor, "batch 3 height width"]
-AGAIN = 24
-"""Images of a category that a method may look at once more, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +244,18 @@ class DiscoveryPredictor:
 
         kept: list[tuple[Sample, tuple[int, int]]] = []
         same = Sameness()
-        pictures, described = EvenSample(AGAIN), EvenSample(AGAIN)
+        asking = [method for method in methods if method.looks_again]
+        again = max((method.looks_again for method in asking), default=0)
+        pictures, described = EvenSample(again), EvenSample(again)
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
             shape: tuple[int, ...] = ()
             with parallel_batches() as workers:
                 for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
                     for method in methods:
                         method.partial_fit(descriptors)
-                    pictures.add(torch.from_numpy(batch.pictures))
-                    described.add(descriptors)
+                    if asking:
+                        pictures.add(torch.from_numpy(batch.pictures))
+                        described.add(descriptors)
                     shape = tuple(descriptors.shape[1:])
                     file.write(descriptors.half().cpu().numpy().tobytes())
                     kept += zip(batch.samples, batch.sizes, strict=True)
@@ -262,7 +263,7 @@ class DiscoveryPredictor:
                     progress.advance(len(batch.samples))
             if not kept:  # every image of the category was broken, and each is named in the progress
                 return
-            for method in methods:
+            for method in asking:
                 with self.how.precision():
                     method.look_again(to_images(pictures.stacked(), self.how.device), described.stacked())
             notes = [replace(self._fitted(method), alike=same.words()) for method in methods]

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from boxless.boxes import FINEST
 from boxless.boxes.from_heatmap import Heatmap, boxes_at
 from boxless.data.dataset import Dataset, Sample
 from boxless.data.images import Picture, read_picture, read_size, squash
@@ -36,8 +37,6 @@ Tiles = int | Literal["auto", "off"]
 """Side of a tile in pixels of the photograph, chosen for each category, or none."""
 EDGE, SHARED = 1 / 9, 0.1
 """The part of a tile's side that is left out along each edge, and the part of the rest that the next one shows, too."""
-FINEST = 2048
-"""Longer side of a joined map in places."""
 PROBED, LEARNT = 32, 128
 """Tiles that auto looks at, and that a category without labels is learnt from: of photographs evenly taken."""
 LARGE, FITTING = 2, 0.35

@@ -119,7 +119,9 @@ class Detector(Method):
     kind = "regressor"
     several = True
     fewest = 5
-    readout = Readout(0.5, "fixed: the level of the map that is the best box", "none")
+    readout = Readout(
+        0.5, "fixed: the map is drawn from the boxes, and --keep of the training says which are given", "none"
+    )
     taught: Tensor
     """The round that the teacher is of."""
     level: Tensor
