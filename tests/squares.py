@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from boxless.data.dataset import Dataset, Sample
@@ -17,6 +18,7 @@ from boxless.methods import METHODS, training
 from boxless.methods.settings import Training
 from boxless.methods.settings import training as settings_of
 from boxless.methods.training import train_classifier, train_regressor
+from boxless.runtime import checkpoint
 from boxless.runtime.toml_settings import read_toml
 
 CLASSES = ("red", "green")
@@ -127,3 +129,26 @@ def stopped_run(root: Path) -> None:
     with suppress(KeyboardInterrupt):
         train_classifier("cam", {}, squares, squares, settings, out, progress=press)
     train_classifier("cam", {}, squares, squares, settings, out, resume=True)
+
+
+class StoppedError(Exception):
+    """What ends a training as a kill does: nothing is saved on the way out."""
+
+
+def whole_and_resumed(
+    method: str, head: dict[str, Any], train: Dataset, found: Path, settings: Training, root: Path, how: str, at: int
+) -> list[dict[str, Any]]:
+    """The checkpoints of a regressor that trained through, and of one that `how` (kill, interrupt) stopped after `at`
+    steps and that was resumed."""
+
+    def stop(done: int, steps: int, row: Mapping[str, float]) -> None:
+        if done == at:
+            if how == "kill":
+                raise StoppedError
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train_regressor(method, head, train, found, settings, root / "whole")
+    with pytest.raises(StoppedError if how == "kill" else KeyboardInterrupt):
+        train_regressor(method, head, train, found, settings, root / "cut", progress=stop)
+    train_regressor(method, head, train, found, settings, root / "cut", resume=True)
+    return [checkpoint.read(root / name / "last.pt") for name in ("whole", "cut")]

@@ -1,9 +1,6 @@
 """A detector learns several noisy boxes per image better than they are, and gives boxes that need no map."""
 
 import json
-import os
-import signal
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
-from squares import quick
+from squares import quick, whole_and_resumed
 
 from boxless import load
 from boxless.backbones import build_backbone
@@ -31,7 +28,6 @@ from boxless.evaluation.detection import match
 from boxless.inference.factory import trained
 from boxless.methods.detector import Detector, Places, losses, merged
 from boxless.methods.training import train_regressor
-from boxless.runtime import checkpoint
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress
 
@@ -117,21 +113,9 @@ def test_a_run_that_was_stopped_ends_as_the_one_that_was_not(
 ) -> None:
     train = replace(groups, samples=groups.samples[:12])
     head, how_long = HEAD | {"round": 1, "doubt": 0.0}, small(epochs=3)
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(done: int, steps: int, row: Mapping[str, float]) -> None:
-        if done == 4:  # within the second round
-            if how == "kill":
-                raise StoppedError
-            os.kill(os.getpid(), signal.SIGINT)
-
-    train_regressor("detector", head, train, found, how_long, tmp_path / "whole")
-    with pytest.raises(StoppedError if how == "kill" else KeyboardInterrupt):
-        train_regressor("detector", head, train, found, how_long, tmp_path / "cut", progress=stop)
-    train_regressor("detector", head, train, found, how_long, tmp_path / "cut", resume=True)
-    one, other = (checkpoint.read(tmp_path / name / "last.pt")["model"] for name in ("whole", "cut"))
+    # stopped within the second round
+    runs = whole_and_resumed("detector", head, train, found, how_long, tmp_path, how, at=4)
+    one, other = (run["model"] for run in runs)
     assert int(one["taught"]) == 2
     assert all(torch.equal(value, other[key]) for key, value in one.items())
 

@@ -2,16 +2,13 @@
 
 import csv
 import json
-import os
-import signal
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from squares import SIDE, make_squares, part, quick, read_settings, write_boxes
+from squares import SIDE, make_squares, part, quick, read_settings, whole_and_resumed, write_boxes
 
 from boxless import load
 from boxless.backbones import build_backbone
@@ -155,21 +152,7 @@ def test_boxes_that_cannot_be_learnt_from(rows: str, sentence: str, squares: Dat
 def test_a_run_that_was_stopped_ends_as_the_one_that_was_not(how: str, squares: Dataset, tmp_path: Path) -> None:
     train, settings = part(squares, slice(0, 28)), quick(epochs=3, resize=36)
     found = write_boxes(tmp_path / "found.csv", train, noise=2.0)
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(done: int, steps: int, row: Mapping[str, float]) -> None:
-        if done == 6:
-            if how == "kill":
-                raise StoppedError
-            os.kill(os.getpid(), signal.SIGINT)
-
-    train_regressor("psol", HEAD, train, found, settings, tmp_path / "whole")
-    with pytest.raises(StoppedError if how == "kill" else KeyboardInterrupt):
-        train_regressor("psol", HEAD, train, found, settings, tmp_path / "cut", progress=stop)
-    train_regressor("psol", HEAD, train, found, settings, tmp_path / "cut", resume=True)
-    one, other = (checkpoint.read(tmp_path / name / "last.pt") for name in ("whole", "cut"))
+    one, other = whole_and_resumed("psol", HEAD, train, found, settings, tmp_path, how, at=6)
     assert all(torch.equal(value, other["model"][key]) for key, value in one["model"].items())
     assert [row["total"] for row in one["trainer"]["history"]] == [row["total"] for row in other["trainer"]["history"]]
     write_boxes(found, train, noise=2.0, seed=1)
