@@ -1,5 +1,6 @@
 """What training and prediction ask of every method: the base class of all that learn over a backbone."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +25,7 @@ Heatmaps = Float[Tensor, "batch h w"]
 Logits = Float[Tensor, "batch class"]
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A network that is trained and gives heat maps: images are float RGB in 0..1, (batch, 3, height, width).
 
     Its constructor takes a backbone and the number of classes, and its options as keywords; `forward` gives logits.
@@ -65,13 +66,13 @@ class Method(nn.Module):
         """The square of an image that is learnt from, as `Cut` in data.training_batches."""
         return crop(picture, size, draw)
 
+    @abstractmethod
     def loss(self, images: Images, targets: Tensor) -> tuple[Tensor, ...]:
         """A NamedTuple whose first field is the `total` that is minimised, and the rest its terms, for the log."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """Raw maps (neither normalised nor resized) of the labels' classes, or of the best classes without labels."""
-        raise NotImplementedError
 
     def heatmap(self, images: Images, labels: Labels | None = None) -> Heatmaps:
         """Images 0..1 -> raw maps of the labels' classes, or of the best classes without labels."""
