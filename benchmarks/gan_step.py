@@ -117,7 +117,8 @@ def report(arguments: argparse.Namespace, measured: dict[str, Any]) -> None:
 def against(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Seconds of an iteration of both checkouts, and how far apart what they log is, relative to the other's."""
     options = [arguments.gan, arguments.preset, arguments.size, arguments.width, bf16_is_fast(device), str(device)]
-    workers = {name: worker(path, options) for name, path in (("other", arguments.against), ("boxless", HERE))}
+    other = commit_of(arguments.against)
+    workers = {name: worker(path, options) for name, path in ((other, arguments.against), ("boxless", HERE))}
     spent: dict[str, list[list[float]]] = {name: [] for name in workers}
     terms: dict[str, list[list[float]]] = {name: [] for name in workers}
     for number in range(WARM_UP + arguments.iterations):
@@ -130,8 +131,8 @@ def against(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
             spent[name] += [both] if number >= WARM_UP else []
     for process in workers.values():
         process.communicate()
-    other, ours = (torch.tensor(terms[name], dtype=torch.float64) for name in ("other", "boxless"))
-    apart = ((ours - other).abs() / other.abs().clamp(min=1e-3))[:, [0, 2]].amax(1)  # losses of D and of G
+    theirs, ours = (torch.tensor(terms[name], dtype=torch.float64) for name in workers)
+    apart = ((ours - theirs).abs() / theirs.abs().clamp(min=1e-3))[:, [0, 2]].amax(1)  # losses of D and of G
     result: dict[str, Any] = {
         "losses_apart": {f"first {n}": apart[:n].max().item() for n in (1, 5, 20) if n <= len(apart)},
     }
@@ -139,10 +140,16 @@ def against(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
         seconds = {name: [choose(column) for column in zip(*rows, strict=True)] for name, rows in spent.items()}
         result[kind] = {
             **{name: {"seconds": wall, "processor_seconds": busy} for name, (wall, busy) in seconds.items()},
-            "ratio": seconds["other"][0] / seconds["boxless"][0],
-            "processor_ratio": seconds["other"][1] / seconds["boxless"][1],
+            "ratio": seconds[other][0] / seconds["boxless"][0],
+            "processor_ratio": seconds[other][1] / seconds["boxless"][1],
         }
     return result
+
+
+def commit_of(checkout: Path) -> str:
+    """What a checkout holds, by the name that git gives it."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def worker(checkout: Path, options: list[Any]) -> "subprocess.Popen[str]":

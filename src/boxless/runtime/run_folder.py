@@ -84,7 +84,7 @@ class RunFolder:
         theirs = {**content, **current_names(content["settings"])}
         for name, value in {**self.described, **self.settings}.items():
             # What the checkpoint of an older version does not say cannot be compared.
-            if name in theirs and name not in self.may_change and theirs[name] != value:
+            if name in theirs and name not in self.may_change and _plain(name, theirs[name]) != _plain(name, value):
                 whole = f"{name} (a hash of its images)" if name == "data" else name
                 raise UsageError(
                     f"The run in {self.out} has {whole} = {theirs[name]!r}, not {value!r}. Resume it with its own "
@@ -100,6 +100,11 @@ class RunFolder:
                 f"The run in {self.out} has done {done} {name}, and {asked} are asked for. Resume it with --{name} "
                 f"{done} or more, or choose another --out."
             )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """`value` of the setting `name` without words: where a readout is from may be said better in a later version."""
+    return {key: part for key, part in value.items() if key != "origin"} if name == "readout" else value
 
 
 class MetricsTable:
