@@ -62,6 +62,8 @@ class Findings:
     """Images of one colour."""
     small: list[str] = field(default_factory=list)
     """Images with fewer pixels along a side than a heat map has places."""
+    depth: str = ""
+    """How pictures of more than 8 bits are read, in a sentence."""
     boxes: int = 0
     boxed: int = 0
     """Images with a box."""
@@ -162,6 +164,7 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
         findings.bad_rows = list(dict.fromkeys([*findings.bad_rows, *dataset.bad_rows]))
         findings.absent |= dataset.absent
         findings.repeated += repeated(dataset)
+        findings.depth = findings.depth or dataset.depth
         return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":
@@ -314,6 +317,7 @@ def plain(findings: Findings) -> dict[str, Any]:
         "classes": findings.classes,
         "unlabelled": findings.unlabelled,
         "sizes": findings.sizes,
+        "depth": findings.depth,
         "broken": findings.broken,
         "flat": findings.flat,
         "small": findings.small,

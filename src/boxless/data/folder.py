@@ -24,6 +24,7 @@ from boxless.data.coco import read_coco
 from boxless.data.dataset import Dataset
 from boxless.data.file_names import SPLITS, UNREAD, class_folder, hidden, in_order, is_image, split_folders
 from boxless.data.layouts import recognise
+from boxless.data.one_range import in_one_range
 from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
@@ -48,6 +49,10 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
 
 def parse_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
     """What `read_data` reads, with the boxes as they are written: for who wants to say which are none."""
+    return in_one_range(_parse(path, split, images))
+
+
+def _parse(path: Path, split: str | None, images: Path | None) -> Dataset:
     path = top_of(path)
     chosen = _choose(path, splits(path), split)
     layout = recognise(path)

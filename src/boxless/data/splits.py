@@ -120,4 +120,5 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
             raise UsageError(f"Two of {roots} have an image {sample.name}. Expected parts without common images.")
         seen.add(sample.name)
     source = JoinedSource([(part.source, [sample.name for sample in part.samples]) for part in parts])
-    return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, parts[0].split)
+    depth = " ".join(dict.fromkeys(part.depth for part in parts if part.depth))
+    return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, parts[0].split, depth=depth)
