@@ -59,6 +59,8 @@ class Dataset:
     """The same for single rows that cannot be, and that were left out."""
     absent: Mapping[str, str] = field(default_factory=dict)
     """Images that the annotations name and that are not there, with a sentence that says where they are named."""
+    unread: tuple[str, ...] = ()
+    """Files beside the images that look like annotations, and that nothing read."""
     depth: str = ""
     """How pictures of more than 8 bits are read, in a sentence; part of the hash, as their pixels depend on it."""
 
