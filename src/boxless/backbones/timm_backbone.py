@@ -88,18 +88,17 @@ def _created(timm: Any, called: str, stride: int | None) -> tuple[dict[str, Any]
     """The network without classifier and pooling, and the options it took: transformers, images of any size.
 
     Some networks (BEiT, EVA) have no last normalisation of their tokens, but one of their mean, and get an untrained
-    one when they are built without pooling; they keep their pooling, which is not run then.
+    one when they are built without pooling; they, and those that cannot be built without, keep their pooling, which is
+    not run then.
     """
     tries: list[dict[str, Any]] = [] if stride is None else [{"output_stride": stride}]
     tries += [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}, {}]
-    for more in tries:
-        options = {"num_classes": 0, "global_pool": "", **more}
+    for more in ({**pooling, **one} for one in tries for pooling in ({"global_pool": ""}, {})):
+        options = {"num_classes": 0, **more}
         try:
             built = timm.create_model(called, **options)
-            if _gains_weights(timm, called, built):
-                del options["global_pool"]
-                built = timm.create_model(called, **options)
-            return options, built
+            if not _gains_weights(timm, called, built):
+                return options, built
         except (TypeError, AssertionError, NotImplementedError):  # an option or a stride that this network has not
             continue
     raise UsageError(f"timm's {called} cannot be built without its classifier. Choose another network.")
