@@ -15,6 +15,7 @@ from boxless.data.dataset import data_hash
 from boxless.data.folder import read_data
 from boxless.data.images import read_picture, read_size
 from boxless.data.sources import FolderSource
+from boxless.review.pictures import lies_inside
 
 
 def square(top: float, bottom: float = 50, side: int = 64) -> np.ndarray:
@@ -134,6 +135,20 @@ def test_the_range_is_part_of_the_hash_that_a_resumed_job_compares(tmp_path: Pat
     after = read_data(tmp_path)
     assert data_hash(before) != data_hash(after) == data_hash(read_data(tmp_path))
     assert data_hash(replace(before, depth="")) == data_hash(replace(after, depth=""))
+
+
+def test_links_out_of_a_folder_of_deep_pictures_are_left_out_of_its_review(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    write(photos, "dim", square(200, 100))
+    write(photos, "bright", square(4095))
+    write(tmp_path, "secret", square(4095))
+    (photos / "link.png").symlink_to(tmp_path / "secret.png")
+    source = read_data(photos).source
+    assert {name: lies_inside(source, name) for name in source.names()} == {
+        "bright.png": True,
+        "dim.png": True,
+        "link.png": False,
+    }
 
 
 def test_find_says_the_range_and_still_links_to_the_pictures_themselves(

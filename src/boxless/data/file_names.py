@@ -1,5 +1,6 @@
 """What the name of a file says: whether it is an image, and of which class, or looks like annotations."""
 
+import posixpath
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -17,7 +18,7 @@ UNREAD = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".
 
 def is_image(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return posixpath.splitext(name)[1].lower() in SUFFIXES  # not pathlib: it is asked of every file several times
 
 
 ANNOTATION_SUFFIXES = frozenset(

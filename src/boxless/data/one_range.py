@@ -27,7 +27,7 @@ from boxless.data.deep_pictures import (
     value_range,
 )
 from boxless.data.images import open_picture, read_picture
-from boxless.data.sources import Source
+from boxless.data.sources import FolderSource, Source
 from boxless.runtime.errors import BrokenImageError
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".jp2"})
@@ -67,6 +67,12 @@ class OneRange:
         picture = read_picture(data, name, self.bounds)
         height, width = picture.shape[:2]
         return b"P6 %d %d 255\n" % (width, height) + picture.tobytes()
+
+
+def folder_of(source: Source) -> Path | None:
+    """The folder that the files of a source lie in; None for an archive."""
+    held = source.source if isinstance(source, OneRange) else source
+    return held.root if isinstance(held, FolderSource) else None
 
 
 def in_one_range(dataset: Dataset) -> Dataset:

@@ -15,6 +15,7 @@ from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.marks import DIGITS, changed, marks
+from boxless.data.one_range import folder_of
 from boxless.discovery.notes import NOTHING, Notes
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.inference.choice_charts import choice_charts
@@ -318,8 +319,7 @@ class _Search:
             )
         merged = (one for one, _ in self.shards.found(len(self.pieces)))
         found = summary.counted(track(merged, "writing boxes", len(dataset) - len(broken)))
-        first = dataset.source.root / dataset.samples[0].name
-        pictures = dataset.source.root if first.is_file() else None  # not in a zip or tar
+        pictures = folder_of(dataset.source)
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
         made = {"format": self.format, "job": self.shards.job, "marks": self.shards.all_marks()}
