@@ -24,14 +24,14 @@ from boxless.runtime.errors import BoxlessError, UsageError
 class TimmBackbone(Backbone):
     """A network of timm under its own parameter names; its stages are the parts called `names`, else it is one."""
 
-    def __init__(self, net: nn.Module, names: tuple[str, ...], tried: int, **rest: Any) -> None:
+    def __init__(self, net: nn.Module, names: tuple[str, ...], bound: int | None, **rest: Any) -> None:
         super().__init__(net, **rest)
-        self.names, self.tried = names, tried
+        self.names, self.bound = names, bound
 
     def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs."""
         if not self.names:
-            yield "features", LastMap(self.net, None if self.tried == TRIED else self.tried)
+            yield "features", LastMap(self.net, self.bound)
         yield from ((name, self.net.get_submodule(name)) for name in self.names)
 
 
@@ -72,8 +72,8 @@ def build_timm(name: str, stride: int | None, *, pretrained: bool) -> Backbone:
     if pretrained:
         net = _filled(timm, called, options, net.pretrained_cfg)
     expected = net.pretrained_cfg
-    names, tried = _stages(net, called)
-    return TimmBackbone(net, names, tried, name=name, stride=reached, mean=expected["mean"], std=expected["std"])
+    names, bound = _stages(net, called)
+    return TimmBackbone(net, names, bound, name=name, stride=reached, mean=expected["mean"], std=expected["std"])
 
 
 def _timm() -> Any:
@@ -128,8 +128,8 @@ def _filled(timm: Any, called: str, options: dict[str, Any], config: dict[str, A
         ) from error
 
 
-def _stages(net: Any, called: str) -> tuple[tuple[str, ...], int]:
-    """The parts that, run in order, are the network, none where they are not; and the side that it was tried with."""
+def _stages(net: Any, called: str) -> tuple[tuple[str, ...], int | None]:
+    """The parts that, run in order, are the network, none where they are not; and the side that it is bound to."""
     mode, names = net.training, tuple(_parts(net))
     net.eval()
     with torch.inference_mode():
@@ -145,7 +145,7 @@ def _stages(net: Any, called: str) -> tuple[tuple[str, ...], int]:
         else:
             raise UsageError(f"timm's {called} gives no map ({type(failed).__name__}: {failed}).") from failed
     net.train(mode)
-    return names, side
+    return names, None if side == TRIED else side
 
 
 def _are_chain(net: nn.Module, names: tuple[str, ...], image: Tensor) -> bool:
