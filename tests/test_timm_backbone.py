@@ -88,9 +88,7 @@ TRAINED: dict[str, dict[str, int]] = {
     "beit3_base_patch16_224": NANO,
     "deit_tiny_patch16_224": {},
     "mobilenetv3_small_050": {},
-    **{
-        f"test_{family}": {} for family in ("byobnet", "convnext", "efficientnet", "mambaout", "nfnet", "vit")
-    },
+    **{f"test_{family}": {} for family in ("byobnet", "convnext", "efficientnet", "mambaout", "nfnet", "vit")},
 }
 """Networks, and what makes small ones of large ones."""
 HEADS = {"head", "conv_head", "norm_head", "act2"}
