@@ -328,7 +328,7 @@ def test_images_of_pascal_voc_without_any_xml_are_not_passed_over_in_silence(
     picture(tmp_path / "JPEGImages/a.png", (40, 30))
     (tmp_path / "Annotations").mkdir()
     assert len(read_data(tmp_path)) == 1
-    assert "JPEGImages and no xml in Annotations" in caplog.text
+    assert "is taken for a class, as there is no xml of Pascal VOC's" in caplog.text
 
 
 @pytest.mark.parametrize(

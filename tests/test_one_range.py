@@ -134,7 +134,7 @@ def test_the_range_is_part_of_the_hash_that_a_resumed_job_compares(tmp_path: Pat
     write(tmp_path, "bright", square(2000))
     after = read_data(tmp_path)
     assert data_hash(before) != data_hash(after) == data_hash(read_data(tmp_path))
-    assert data_hash(replace(before, depth="")) == data_hash(replace(after, depth=""))
+    assert data_hash(replace(before, value_range="")) == data_hash(replace(after, value_range=""))
 
 
 def test_links_out_of_a_folder_of_deep_pictures_are_left_out_of_its_review(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ class Dataset:
     unread: tuple[str, ...] = ()
     """Files beside the images that look like annotations, and that nothing read."""
     depth: str = ""
-    """How pictures of more than 8 bits are read, in a sentence; part of the hash, as their pixels depend on it."""
+    """How pictures of more than 8 bits are read, in a sentence."""
+    value_range: str = ""
+    """What they are all stretched from, if it is one range; part of the hash, as their pixels depend on it."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -83,7 +85,7 @@ def data_hash(dataset: Dataset) -> str:
 
     They are the same for the same images and annotations.
     """
-    digest = hashlib.sha256(dataset.depth.encode())
+    digest = hashlib.sha256(dataset.value_range.encode())
     for sample in sorted(dataset.samples, key=lambda sample: sample.name):
         boxes = "" if sample.boxes is None else np.asarray(sample.boxes, np.float32).tolist()
         label = "" if sample.label is None else dataset.classes[sample.label]

@@ -161,6 +161,8 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
     divided = split_folders(pictures)
     class_of = {name: class_folder(name, divided) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
+    if "JPEGImages" in classes:
+        warn_once(f"JPEGImages in {source.root} is taken for a class, as there is no xml of Pascal VOC's.")
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
         known[name].sample(name, label_of.get(class_of[name]))

@@ -9,7 +9,7 @@ where they are not one sensor's, are stretched each by itself, as deep_pictures.
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
@@ -30,7 +30,7 @@ from boxless.data.images import open_picture, read_picture
 from boxless.data.sources import FolderSource, Source
 from boxless.runtime.errors import BrokenImageError
 
-SUFFIXES = frozenset({".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".jp2"})
+SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".jp2")
 """Files that may hold more than 8 bits; a folder without any is not looked at."""
 
 PEEKED = 8
@@ -38,6 +38,8 @@ PEEKED = 8
 
 SAMPLED = 32
 """Pictures, at most, that the common range is taken from."""
+
+Values = tuple[Shaped[np.ndarray, "..."], list[float]]
 
 
 class OneRange:
@@ -77,23 +79,22 @@ def folder_of(source: Source) -> Path | None:
 
 def in_one_range(dataset: Dataset) -> Dataset:
     """The data set with the deep pictures of its whole folder in one range, if they are one sensor's; it says which."""
-    source = dataset.source
+    source, kinds = dataset.source, dict[str, list[Values]]()
     if not any(map(kind_of, _contents(source, [sample.name for sample in dataset.samples], PEEKED))):
         return dataset
-    deep = [(kind, data) for data in _contents(source, source.names(), SAMPLED) if (kind := kind_of(data))]
-    kinds = sorted({kind for kind, _ in deep})
-    if len(kinds) > 1:
-        some = "; ".join(kinds[:3]) + ("; ..." if len(kinds) > 3 else "")
-        said = f"not of one sensor ({some}), each stretched from its own range."
-        return replace(dataset, depth=f"Pictures of more than 8 bits: {said}")
-    sampled = [values for _, data in deep if (values := _values(data, len(deep))) is not None]
+    for data in _contents(source, source.names(), SAMPLED):
+        if kind := kind_of(data):
+            kinds.setdefault(kind, []).extend(_values(data))
+        if len(kinds) > 1:
+            said = f"not of one sensor (such as {'; '.join(kinds)}), each stretched from its own range."
+            return replace(dataset, depth=f"Pictures of more than 8 bits: {said}")
+    kind, sampled = next(iter(kinds.items()), ("", []))
     if len(sampled) < 2:
         return dataset
     low, high = value_range([values for values, _ in sampled], {mark for _, marks in sampled for mark in marks})
-    said = f"taken for one sensor's ({kinds[0]}), all stretched from {low:g} to {high:g}."
-    return replace(
-        dataset, source=OneRange(source, kinds[0], (low, high)), depth=f"Pictures of more than 8 bits: {said}"
-    )
+    bounds = f"{low:g} to {high:g}"
+    said = f"Pictures of more than 8 bits: taken for one sensor's ({kind}), all stretched from {bounds}."
+    return replace(dataset, source=OneRange(source, kind, (low, high)), depth=said, value_range=bounds)
 
 
 def kind_of(data: bytes) -> str:
@@ -102,28 +103,26 @@ def kind_of(data: bytes) -> str:
         image = open_picture(data)
         if not (deep_grey(image) or has_16_bits(image, data)):
             return ""
+        bits = image.tag_v2[BITS_PER_SAMPLE][0] if isinstance(image, TiffImagePlugin.TiffImageFile) else 16
     except Exception:  # whoever reads the picture says what is wrong with it
         return ""
     values = {"F": "floats", "I": "integers"}.get(image.mode[0], image.mode)
-    bits = image.tag_v2[BITS_PER_SAMPLE][0] if isinstance(image, TiffImagePlugin.TiffImageFile) else 16
     return f"{image.format}, {values} of {bits} bits, {max(image.size)} x {min(image.size)}"
 
 
 def _contents(source: Source, names: Sequence[str], most: int) -> Iterator[bytes]:
     """The files, at most so many and evenly spread, of those that may hold more than 8 bits."""
-    asked = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    asked = [name for name in names if name.lower().endswith(SUFFIXES)]
     for place in range(min(most, len(asked))):
         with suppress(BrokenImageError):
             yield source.read(asked[place * len(asked) // min(most, len(asked))])
 
 
-def _values(data: bytes, pictures: int) -> tuple[Shaped[np.ndarray, "..."], list[float]] | None:
-    """Some values of a picture of that many, and what it declares to be none; None for one that is broken."""
-    try:
+def _values(data: bytes) -> Iterator[Values]:
+    """Some values of a picture, and what it declares to be none; nothing of one that is broken."""
+    with suppress(Exception):  # as above
         image = open_picture(data)
         image.load()
-        step, colours = grid_step(*image.size, pictures), read_colours(image, data)
+        step, colours = grid_step(*image.size, SAMPLED), read_colours(image, data)
         whole = np.asarray(image) if colours is None else colours[..., :3]
-        return whole[::step, ::step].copy(), no_data_of(image)
-    except Exception:  # as above
-        return None
+        yield whole[::step, ::step].copy(), no_data_of(image)

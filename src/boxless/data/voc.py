@@ -42,8 +42,6 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
     stems = {name.rpartition(".")[0] for name in images}
     texts = [name for name in names if name.endswith(".xml")]
     files = [name for name in texts if APART.fullmatch(name) or name[:-4] in stems]
-    if images and not files and any("JPEGImages" in name.split("/") for name in images):
-        warn_once(f"{source.root} has JPEGImages and no xml in Annotations: its images are read without boxes.")
     if not images or not files or _first_tag(source, files) != "annotation":
         return None
     files += _without_images(source, sorted(set(texts) - set(files)))
