@@ -147,6 +147,24 @@ def beside_gans(folder: str) -> list[str]:
     return markdown_table(("group", "n", "position, no GAN", *READINGS, "above the GAN's best"), rows)
 
 
+def heads(folder: str) -> list[str]:
+    """The position head on D's layers, beside the one on D before its training and on raw pixels, at IoU 0.5."""
+    (path,) = (HERE / "results" / folder).glob("*.json")
+    result = json.loads(path.read_text(encoding="utf-8"))["result"]
+    controls = {name: digits(score) for name, score in result["controls"].items()}
+    gains, rows = {}, []
+    for name, read in result["readouts"].items():
+        before = np.mean([digits(one["transferred"]) for one in read["untrained"]], axis=0)
+        trained = digits(read["maps"]["transferred"])
+        gains[name] = compare(trained, before)
+        pixels = controls[f"position on the pixels of the windows, {name.partition(', ')[2]}"]
+        rows.append([name, *(with_interval(one, 100) for one in (trained, before, pixels))])
+    for row, gain, sure in zip(rows, gains.values(), holm([one.p for one in gains.values()]), strict=True):
+        row.insert(3, f"**{signed(gain, 100)}**" if sure else signed(gain, 100))
+    rows += [[name, with_interval(controls[name], 100), "", "", ""] for name in ("no learning", "centred box")]
+    return markdown_table(("reading", "GT-known at 0.5", "before training", "gain by training", "on raw pixels"), rows)
+
+
 def by_group(folder: str) -> dict[str, list[dict[str, Any]]]:
     """The runs of each group, in the order of their seeds."""
     groups = dict[str, list[dict[str, Any]]]()
@@ -183,6 +201,7 @@ TABLES = {
     "agreement": agreement,
     "second": second,
     "gans": beside_gans,
+    "heads": heads,
     "errors": errors,
 }
 
