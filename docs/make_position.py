@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from make_results import CONTROLS, best_controls, bits, each_seed, macro
 
-from boxless.evaluation.bootstrap import compare, holm
+from boxless.evaluation.bootstrap import compare, holm, interval
 from boxless.reproduce.markdown import markdown_table, signed, with_interval
 
 HERE = Path(__file__).parent
@@ -23,6 +23,8 @@ ROWS = {"at 0.54": "heat maps, fixed", "Otsu": OTSU, "transferred": "heat maps, 
 """The thresholds at which position is shown, and what the rows of hits begin with."""
 GANS = "30-gan-table-3-tiny28"
 READINGS = ("cam", "ddt", "border")
+OWN = ("border contrast", "first map")
+"""Maps whose own threshold is better than Otsu's."""
 FORM = "the form of 60"
 """How the map of the first form is named among those of the search."""
 
@@ -92,6 +94,31 @@ def search(folder: str) -> list[str]:
         gain = signed(compare(one["Otsu"].mean(axis=1), before.mean(axis=1)), 100)
         rows.append([content["map"], *scores, "" if one["Otsu"] is before else gain])
     return markdown_table(("map", *hits[0], "Otsu, above the first form"), rows)
+
+
+def forms(folder: str) -> list[str]:
+    """Forms of the map on training images, a row each, the mean over seeds, and how far each is above the student."""
+    groups = dict[str, list[dict[str, Any]]]()
+    for path in sorted((HERE / "results" / folder).glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        groups.setdefault(content["group"], []).append(content)
+    rows = []
+    for form in next(iter(groups.values()))[0]["forms"]:
+        words, found, gains = ("fixed" if form in OWN else OTSU), [], []
+        for runs in groups.values():
+            found.append(np.mean([bits(run["forms"][form], words) for run in runs], axis=0))
+            student = np.mean([bits(run["forms"]["student"], OTSU) for run in runs], axis=0)
+            gains.append(found[-1].mean(axis=1) - student.mean(axis=1))
+        strata = np.repeat(np.arange(len(gains)), [len(one) for one in gains])
+        cells = [f"{both(one)}; {signed(compare(gain, 0 * gain), 100)}" for one, gain in zip(found, gains, strict=True)]
+        low, high = interval(np.concatenate(gains), strata)
+        mean = np.mean([gain.mean() for gain in gains])
+        rows.append([form, *cells, f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"])
+    heads = []
+    for group, runs in groups.items():
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        heads.append(f"{group}, n {runs[0]['images']}, seeds {seeds}")
+    return markdown_table(("form of the map", *heads, "mean of the groups"), rows)
 
 
 def agreement(folder: str) -> list[str]:
@@ -198,6 +225,7 @@ TABLES = {
     "goal": goal,
     "above": above,
     "search": search,
+    "forms": forms,
     "agreement": agreement,
     "second": second,
     "gans": beside_gans,

@@ -287,7 +287,9 @@ def above_controls(runs: list[dict[str, Any]]) -> list[str]:
         gain = f"**{signed(one.above, 100)}**" if sure else signed(one.above, 100)
         spread = each_seed(one.mine.mean(axis=(1, 2)))
         other = f"{100 * one.other.mean():.1f}"
-        rows.append([one.group, str(one.mine.shape[1]), *scores, spread, one.control, other, gain, f"{one.above.p:.2g}"])
+        rows.append(
+            [one.group, str(one.mine.shape[1]), *scores, spread, one.control, other, gain, f"{one.above.p:.2g}"]
+        )
     half, mean, control = (
         np.mean([100 * values.mean() for values in each])
         for each in ([one.mine[..., 1] for one in found], [one.mine for one in found], [one.other for one in found])
