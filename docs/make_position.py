@@ -8,6 +8,7 @@ group and a seed keeps the hits of every image, so that what is shown is the mea
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,25 @@ def errors(folder: str) -> list[str]:
     return markdown_table(("group", "n", *found[0]), rows)
 
 
+def causes(folder: str) -> list[str]:
+    """The worst images of a run of each group: what is wrong with their boxes, and why, by eye."""
+    runs = {(group, run["seed"]): run for group, seeds in by_group(folder).items() for run in seeds}
+    looked = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder / "worst").glob("*"))
+    ]
+    words, rows = dict.fromkeys(cause for one in looked for cause in one["causes"].values()), []
+    for one in looked:
+        found = runs[one["group"], one["seed"]]["measurement"]["worst"]
+        assert {image["image"] for image in found} == set(one["causes"]), f"{one['group']}: not the worst images"
+        kinds = Counter(image["kind"] for image in found)
+        counts = Counter(one["causes"].values())
+        of = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        rows.append([one["group"], str(one["seed"]), of, *(str(counts[cause]) for cause in words)])
+    total = Counter(cause for one in looked for cause in one["causes"].values())
+    rows.append(["all", "", "", *(str(total[cause]) for cause in words)])
+    return markdown_table(("group", "seed", "the 20 worst boxes", *words), rows)
+
+
 def beside_gans(folder: str) -> list[str]:
     """Position beside the last states of SN-DCGAN in gan-table-3, the same images, at IoU 0.5."""
     rows = []
@@ -231,6 +251,7 @@ TABLES = {
     "gans": beside_gans,
     "heads": heads,
     "errors": errors,
+    "causes": causes,
 }
 
 if __name__ == "__main__":
