@@ -127,6 +127,14 @@ sample), and by all sets but the one that is measured (left out); GT-known accur
 0.5 and 0.7, macro over sets. *frame*: the share of the maps of corners that stays with the frame.
 """
 
+SIZES = """## auto with larger images and a finer map, on training halves
+
+By `benchmarks/sizes.py`: each set as one category, at most 120 images of its training half; the side of the square, and
+the stride of the map where it is not 16. GT-known accuracy at IoU 0.5 / the mean over IoU 0.3, 0.5 and 0.7; the sign
+*separation*; processor seconds per image, fp32. Of the mean, the paired difference to 288 pixels. Below, what a choice
+for each set gives over all, by signs that need no box, and by the boxes themselves.
+"""
+
 PROTOCOLS = """## The same maps under every protocol
 
 Saved with `boxless evaluate METHOD cub10 --fit none --maps maps.npz`, scored with `boxless score maps.npz
@@ -164,12 +172,13 @@ def main() -> None:
         for name, content in results.items()
         if "versions" in content and not {"measurement", "calibrated", "this minus before", TAUGHT} & content.keys()
     }
-    own = ("-check", "-engines", "-choice")
+    own = ("-check", "-engines", "-choice", "-sizes")
     speeds = [benchmark(name, content) for name, content in others.items() if not name.endswith(own)]
     engines = [other_numbers(name, content) for name, content in others.items() if name.endswith("-engines")]
     checks = [benchmark(name, content) for name, content in others.items() if name.endswith("-check")]
     taught = [compared_with_teacher(name, content) for name, content in results.items() if TAUGHT in content]
     chosen = [forms(name, content) for name, content in others.items() if name.endswith("-choice")]
+    sized = [sizes(name, content) for name, content in others.items() if name.endswith("-sizes")]
     many = [compared(name, content) for name, content in results.items() if "this minus before" in content]
     few = [calibrated(name, content) for name, content in results.items() if "calibrated" in content]
     overview = [summary_row(content) for content in first.values()]
@@ -181,6 +190,7 @@ def main() -> None:
         SAME_IMAGES,
         *same_images(results),
         *([CHOSEN, *chosen] if chosen else []),
+        *([SIZES, *sized] if sized else []),
         *([CALIBRATED, *few] if few else []),
         *([SEVERAL, *many] if many else []),
         *([DETECTOR, *taught] if taught else []),
@@ -379,6 +389,31 @@ def forms(name: str, content: dict[str, Any]) -> str:
         markdown_table(("threshold", "in sample", "left out"), judged),
         markdown_table(("set", "n", "fixed", "auto", "difference at 0.5"), sets),
         markdown_table(("frame", ""), frame),
+    )
+    return "\n".join([head, *(line for one in tables for line in (*one, ""))])
+
+
+def sizes(name: str, content: dict[str, Any]) -> str:
+    """Every side and stride on every set, and what choices among them give."""
+    head = f"`{content['command']}`  \n{machine(content)}; [json](results/{name}.json)\n"
+    rows = []
+    for each, candidates in content["sets"].items():
+        for candidate, of in candidates.items():
+            above = next((signed(Comparison(**of[key])) for key in of if key.startswith("above")), "")
+            figures = f"{of['GT-known@0.5']:.1f} / {of['mean of three']:.1f}"
+            apart = f"{of['signs']['separation']:.2f}"
+            rows.append((each, str(of["images"]), candidate, figures, above, apart, f"{of['processor seconds']:.2f}"))
+    choices = [
+        (
+            choice,
+            f"{of['GT-known@0.5']:.1f} / {of['mean of three']:.1f}",
+            "; ".join(map(": ".join, of["takes"].items())),
+        )
+        for choice, of in content["choices"].items()
+    ]
+    tables = (
+        markdown_table(("set", "n", "side", "at 0.5 / mean", "above 288", "separation", "seconds"), rows),
+        markdown_table(("choice", "at 0.5 / mean", "takes"), choices),
     )
     return "\n".join([head, *(line for one in tables for line in (*one, ""))])
 
