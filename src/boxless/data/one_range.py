@@ -6,7 +6,7 @@ folder alone, so that every split, process and order of reading has the same. Pi
 where they are not one sensor's, are stretched each by itself, as deep_pictures.py says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -80,9 +80,12 @@ def folder_of(source: Source) -> Path | None:
 def in_one_range(dataset: Dataset) -> Dataset:
     """The data set with the deep pictures of its whole folder in one range, if they are one sensor's; it says which."""
     source, kinds = dataset.source, dict[str, list[Values]]()
-    if not any(map(kind_of, _contents(source, [sample.name for sample in dataset.samples], PEEKED))):
+    names = _may_be_deep(sample.name for sample in dataset.samples)
+    if not any(map(kind_of, _contents(source, names, PEEKED))):
         return dataset
-    for data in _contents(source, source.names(), SAMPLED):
+    if len(names := _may_be_deep(source.names())) < 2:
+        return dataset
+    for data in _contents(source, names, SAMPLED):
         if kind := kind_of(data):
             kinds.setdefault(kind, []).extend(_values(data))
         if len(kinds) > 1:
@@ -110,12 +113,15 @@ def kind_of(data: bytes) -> str:
     return f"{image.format}, {values} of {bits} bits, {max(image.size)} x {min(image.size)}"
 
 
+def _may_be_deep(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.lower().endswith(SUFFIXES)]
+
+
 def _contents(source: Source, names: Sequence[str], most: int) -> Iterator[bytes]:
-    """The files, at most so many and evenly spread, of those that may hold more than 8 bits."""
-    asked = [name for name in names if name.lower().endswith(SUFFIXES)]
-    for place in range(min(most, len(asked))):
+    """The files, at most so many and evenly spread."""
+    for place in range(min(most, len(names))):
         with suppress(BrokenImageError):
-            yield source.read(asked[place * len(asked) // min(most, len(asked))])
+            yield source.read(names[place * len(names) // min(most, len(names))])
 
 
 def _values(data: bytes) -> Iterator[Values]:
