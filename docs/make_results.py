@@ -9,6 +9,7 @@ figure it holds figures/*.json and the picture, of gan-readings readings/*.json,
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,17 @@ made scenes with another seed. Of scenes this is one look. Smear's test images w
 for an earlier form of the loss, the last table here, which was given up because a training on scenes ended in nothing.
 On cells the detector is far better than its teacher; on scenes, among things of the same colours, it is worse.
 """
+WAYS = """## Other methods with --multiple, and tiles
+
+`benchmarks/several.py` with more searches, scored as above: what each method finds as one box and as a box for each
+object, and what `--tiles` find of small objects in large photographs. Development images, on which methods and
+thresholds were chosen or might have been: the numbers compare the ways, they are not what to expect. Processor seconds
+per image are of all threads together, start included; megabytes are the most at a time. *this*: `find --multiple`; *one
+box*: `find`; others by their words.
+"""
 TAUGHT = "detector minus find --multiple"
+NOT_SPEEDS = {"measurement", "calibrated", "this minus before", "searches", TAUGHT}
+SPENT = ("processor seconds per image", "megabytes")
 SEVERAL_CONTROLS = ("one box", "whole image", "centred box", "another image's boxes")
 
 SAME_IMAGES = """## auto and ddt on the same images
@@ -158,9 +169,7 @@ def main() -> None:
     measured = [evaluation(name, content) for name, content in results.items() if "measurement" in content]
     sides = [side_by_side(name, content) for name, content in results.items() if "protocols" in content]
     others = {
-        name: content
-        for name, content in results.items()
-        if "versions" in content and not {"measurement", "calibrated", "this minus before", TAUGHT} & content.keys()
+        name: content for name, content in results.items() if "versions" in content and not NOT_SPEEDS & content.keys()
     }
     own = ("-check", "-engines", "-choice")
     speeds = [benchmark(name, content) for name, content in others.items() if not name.endswith(own)]
@@ -169,6 +178,11 @@ def main() -> None:
     taught = [compared_with_teacher(name, content) for name, content in results.items() if TAUGHT in content]
     chosen = [forms(name, content) for name, content in others.items() if name.endswith("-choice")]
     many = [compared(name, content) for name, content in results.items() if "this minus before" in content]
+    ways = [
+        several_objects(name, content, content["searches"], "Searches of the same images")
+        for name, content in results.items()
+        if "searches" in content and "this minus before" not in content
+    ]
     few = [calibrated(name, content) for name, content in results.items() if "calibrated" in content]
     overview = [summary_row(content) for content in results.values() if "measurement" in content]
     folders = [path for path in sorted(here.glob("[0-9]*")) if path.is_dir() and "-position-" not in path.name]
@@ -181,6 +195,7 @@ def main() -> None:
         *([CHOSEN, *chosen] if chosen else []),
         *([CALIBRATED, *few] if few else []),
         *([SEVERAL, *many] if many else []),
+        *([WAYS, *ways] if ways else []),
         *([DETECTOR, *taught] if taught else []),
         POSITION,
         *above_controls(runs),
@@ -395,13 +410,15 @@ def compared_with_teacher(name: str, content: dict[str, Any]) -> str:
     )
 
 
-def several_objects(name: str, content: dict[str, Any], which: tuple[str, ...], more: str) -> str:
+def several_objects(name: str, content: dict[str, Any], which: Sequence[str], more: str) -> str:
     """The table of several objects by each of `which`."""
     columns = ("AP.5", "AP.5:.95", "AR100", "recall at .7", "found minus true", "off by")
+    if any(SPENT[0] in content[one] for one in which):
+        columns += SPENT
     rows = []
     for one in which:
         found = content[one]
-        cells = [f"{found[column]:.1f}" for column in columns]
+        cells = [f"{found[column]:.1f}" if column in found else "" for column in columns]
         for place, metric in enumerate(columns[: 2 if TAUGHT in content else 1]):
             cells[place] += f" ({found[f'{metric} low']:.1f} to {found[f'{metric} high']:.1f})"
         rows.append([one, *cells])
