@@ -3,7 +3,7 @@
 In an image twice as large the first principal direction no longer runs over groups: each object is a hill of its own.
 Four things differ from `ddt`. The images are 576 pixels, for 36 x 36 places. The sign of the direction, where the
 borders do not tell it (a picture full of objects has them at its border, too): background hangs together, so that it is
-the side whose largest component covers more of it. The direction only says where to look: what lies on its other side
+the side whose map has the larger largest component. The direction only says where to look: what lies on its other side
 is background, and what is common is the mean of its peaks. A map is how far a place lies from the background towards
 what is common, times the cosine of the angle between the two: what is as far in another direction is another thing. And
 each map is enlarged four times by a guided filter over the picture, which moves the edges of the hills to those of the
@@ -49,7 +49,7 @@ class Several(Ddt):
         "fixed: the method's default, chosen once on training boxes of smears and made scenes",
         "max",
         saddle=0.4,
-        faint=0.5,
+        faint=0.55,
     )
 
     def reset(self) -> None:
@@ -78,12 +78,16 @@ class Several(Ddt):
         super().fit_done()
         features = self.sampled.stacked().to(self.direction.device).float()
         maps = super().heatmap(features)
-        if not self._border_tells(maps):
-            above, below = (
-                np.mean([_largest_share(sign * heat > 0) for heat in maps.cpu().numpy()]) for sign in (1, -1)
-            )
-            if above > below:
-                self.direction, maps = -self.direction, -maps
+        self._look_towards(features, maps)
+        if self._border_tells(maps):
+            return
+        together = self._together(features)
+        self._look_towards(features, -maps)
+        if self._together(features) >= together:
+            self._look_towards(features, maps)
+
+    def _look_towards(self, features: Float[Tensor, "batch d h w"], maps: Float[Tensor, "batch h w"]) -> None:
+        """Take what is negative in maps of a direction for background, and their peaks for what is common."""
         behind, peaks = (maps < 0).float(), maps.clamp(min=0) ** PEAKS
         places = features - self.mean[:, None, None]
         away = torch.einsum("bdhw,bhw->d", places, behind) / behind.sum().clamp(min=1)
@@ -91,6 +95,18 @@ class Several(Ddt):
         common = torch.einsum("bdhw,bhw->d", places, peaks) / peaks.sum().clamp(min=1e-12)
         rounding = 1e-3 * self.background.norm()  # images of one colour have nothing in common but that
         self.common = common * (common.norm() > rounding)
+
+    def _alike(self, features: Float[Tensor, "batch d h w"]) -> Float32[np.ndarray, "batch h w"]:
+        """How alike the places are to what is common: 0 is background, 1 like it."""
+        places = features - self.background[:, None, None]
+        towards = torch.einsum("bdhw,d->bhw", places, F.normalize(self.common, dim=0)).clamp(min=0)
+        alike = towards**2 / (places.norm(dim=1) * self.common.norm()).clamp(min=1e-12)
+        return np.asarray(alike.cpu().numpy())
+
+    def _together(self, features: Float[Tensor, "batch d h w"]) -> float:
+        """How far what is found hangs together: the share of an image's largest component, its mean."""
+        maps = self._alike(features)
+        return float(np.mean([_largest_share(heat > self.readout.threshold * heat.max()) for heat in maps]))
 
     def _border_tells(self, maps: Float[Tensor, "batch h w"]) -> bool:
         """Whether the sign of the direction is the one that the borders of the sampled images tell."""
@@ -101,11 +117,8 @@ class Several(Ddt):
 
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch H W"]:
-        """Descriptors -> raw maps, four times as fine: 0 is background, 1 like what is common."""
-        places = descriptors[:, :-COLOURS].float() - self.background[:, None, None]
-        towards = torch.einsum("bdhw,d->bhw", places, F.normalize(self.common, dim=0)).clamp(min=0)
-        alike = towards**2 / (places.norm(dim=1) * self.common.norm()).clamp(min=1e-12)
-        raw = alike.cpu().numpy()
+        """Descriptors -> raw maps, four times as fine, of how alike the places are to what is common."""
+        raw = self._alike(descriptors[:, :-COLOURS].float())
         pictures = F.pixel_shuffle(descriptors[:, -COLOURS:].float(), FINER).permute(0, 2, 3, 1).cpu().numpy()
         return torch.from_numpy(np.stack([_drawn(heat, one) for heat, one in zip(raw, pictures, strict=True)]))
 
