@@ -73,7 +73,8 @@ def main() -> None:
         if name == "this":
             results[name]["reliability"] = matches.reliability()
     content = {**provenance(), "data": asked.data.name, "split": asked.split, "images": len(samples), **results}
-    content["searches"] = list(searches)
+    if asked.search:
+        content["searches"] = list(searches)
     if asked.before:
         gain = np.percentile(draws["this"][:, 0] - draws["before"][:, 0], [2.5, 97.5])
         content["this minus before"] = {"AP.5 low": float(gain[0]), "AP.5 high": float(gain[1])}
