@@ -50,8 +50,12 @@ print(sorted(spent[2:])[5])
 
 MEASURE = """
 import sys, numpy as np
-from boxless.boxes.from_heatmap import Readout
-from boxless.evaluation.measure import Split, measure
+try:
+    from boxless.boxes.from_heatmap import Readout
+    from boxless.evaluation.measure import Split, measure
+except ImportError:  # their names before 0.2
+    from boxless.boxes import Readout
+    from boxless.measuring import Split, measure
 maps = list(np.load(sys.argv[1]).values())
 sizes = [(500, 375)] * len(maps)
 truths = [np.array([[50 + i % 90, 40 + i % 70, 300 + i % 150, 250 + i % 100]], np.float32) for i in range(len(maps))]
@@ -101,8 +105,8 @@ def make_inputs(room: Path, other: Path, count: int, photos: Path | None = None)
     rng = np.random.default_rng(0)
     smooth = {f"{i}.jpg": cv2.GaussianBlur(rng.random((18, 18), np.float32), (0, 0), 2) for i in range(2 * count)}
     np.savez(room / "maps.npz", **smooth)
-    rows = [f"{i}.jpg,{40 + i % 90},40,{300 + i % 150},{250 + i % 100},500,375" for i in range(2 * count)]
-    (room / "boxes.csv").write_text("\n".join(["image,x0,y0,x1,y1,width,height", *rows]))
+    rows = [f"{i}.jpg,object,{40 + i % 90},40,{300 + i % 150},{250 + i % 100},500,375" for i in range(2 * count)]
+    (room / "boxes.csv").write_text("\n".join(["image,class,x0,y0,x1,y1,width,height", *rows]))
     train = ["-m", "boxless", "train", "cam", str(scenes), "--epochs", "3", "--freeze", "block10"]
     run([*train, "--out", str(room / "run")], other, room)
 

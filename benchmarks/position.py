@@ -2,42 +2,68 @@
 
     python benchmarks/position.py tiny28 --out docs/results/60-position-tiny28 [--groups bird,cat] [--seeds 0,1,2]
     python benchmarks/position.py tiny28 --out OUT --worst FOLDER  # pictures of the 20 worst of each group instead
+    python benchmarks/position.py tiny28 --out OUT --forms --groups artiodactyla,bird,bottle  # on training images
 
 A run that lies in --runs already is measured as it is. The threshold is the method's own, fixed; the transferred one
 is chosen on the boxes of every fifth training image, and so is the centred box. Border contrast stands beside them.
+--forms reads the networks of these runs in several ways on training images, on which a form of the method is chosen.
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from boxless.boxes.from_heatmap import find_boxes
 from boxless.data.dataset import Dataset
 from boxless.data.images import read_resized
 from boxless.data.published_datasets import GROUPS
 from boxless.data.splits import splits_for
-from boxless.discovery.position import train_run
+from boxless.data.transforms import to_images
+from boxless.discovery.contrast import Contrast
+from boxless.discovery.pictures import Pictures
+from boxless.discovery.position import FIELD, FIRST, Position, train_run
 from boxless.discovery.position_settings import PositionTraining
 from boxless.evaluation.bootstrap import compare
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
+from boxless.evaluation.measure import measure
 from boxless.evaluation.measurement import Measurement
 from boxless.evaluation.metrics import iou_table
 from boxless.evaluation.protocols import PROTOCOLS
 from boxless.evaluation.results import evaluation_result
 from boxless.gan.data import read_images
+from boxless.gan.position_head import middle
 from boxless.inference.factory import discoverer, trained, untrained
 from boxless.report.drawing import Picture, captioned, save_picture, sheet, triptych
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress
+from boxless.runtime.provenance import provenance
 
 EVERY = 5
 """Of so many training images one lends its boxes to the transferred threshold and to the centred box."""
 
 PIXELS = 128
 """Side of a picture of what failed."""
+
+SIDE = 64
+"""Pixels of the square that position works on."""
+
+AT_MOST = 1500
+"""Training images that forms of the map are measured on, evenly taken."""
+
+CPU = torch.device("cpu")
+
+CONTRAST, FIRST_MAP = "border contrast", "first map"
+"""The forms that have thresholds of their own."""
+
+PADDING = (FIELD // 2 - 1,) * 4
+"""So that there is a window around every place."""
 
 
 def main() -> None:
@@ -47,6 +73,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/position"))
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--forms", action="store_true", help="several forms of the map, on training images")
     parser.add_argument("--worst", type=Path, help="where pictures of what fails go; none is part of the repository")
     given = parser.parse_args()
     for seed in map(int, given.seeds.split(",")):
@@ -58,14 +85,15 @@ def main() -> None:
                 continue
             path = given.out / f"{group}_{seed}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, measured(train, test, given.runs / f"{group}_{seed}", seed))
+            run = given.runs / f"{group}_{seed}"
+            write_json(path, forms(train, group, run, seed) if given.forms else measured(train, test, run, seed))
             print(path, flush=True)
 
 
 def measured(train: Dataset, test: Dataset, run: Path, seed: int) -> dict[str, Any]:
     """One run on the test images, beside its controls and border contrast."""
     if not (run / "best.pt").exists():
-        train_run(read_images(train, 64), PositionTraining(seed=seed), run, category=train.classes[0])
+        train_run(read_images(train, SIDE), PositionTraining(seed=seed), run, category=train.classes[0])
     fit, progress, predictor = replace(train, samples=train.samples[::EVERY]), Progress(), trained(run)
     control = untrained(predictor, fit, seed=seed)
     mine, _ = evaluate(predictor, test, progress, fit=fit, untrained=control, seed=seed)
@@ -78,6 +106,48 @@ def measured(train: Dataset, test: Dataset, run: Path, seed: int) -> dict[str, A
         "contrast": {"measurement": contrast.to_dict(), "hits": hits(contrast), "above": above},
         "hits": hits(mine),
     }
+
+
+def forms(train: Dataset, group: str, run: Path, seed: int) -> dict[str, Any]:
+    """Maps of training images in several forms, by the networks of one run: hits of every image, form by form."""
+    taught, train = len(train), replace(train, samples=train.samples[:: -(-len(train) // AT_MOST)])
+    pictures, truths = read_images(train, SIDE), [sample.boxes for sample in train.samples]
+    rows = dict[str, Any]()
+    for name, heats in looks(trained(run).localizer.network, pictures).items():
+        readout = {CONTRAST: Contrast.readout, FIRST_MAP: FIRST}.get(name, Position.readout)
+        scored = measure(list(heats), [(SIDE, SIDE)] * len(heats), truths, readout=readout, seed=seed)
+        rows[name] = {"thresholds": [row.threshold[0] for row in scored.rows[:2]], "rows": hits(scored)["rows"]}
+    return {"group": group, "seed": seed, "trained_on": taught, "images": len(truths), **provenance(), "forms": rows}
+
+
+def looks(network: Any, pictures: Pictures) -> dict[str, Any]:
+    """Maps (image, h, w) of pictures by each form."""
+
+    def seen(look: Callable[[Tensor], Tensor], scale: float = 1) -> Any:
+        heats = torch.cat([look(resized(to_images(part, CPU), round(SIDE * scale))) for part in pictures.split(64)])
+        return resized(heats[:, None], SIDE // 2)[:, 0].numpy()
+
+    contrast = Contrast()
+    first, student = seen(network.patches.heatmap), seen(network.heatmap)
+    return {
+        CONTRAST: seen(lambda images: contrast.heatmap(contrast.descriptors(images))),
+        "patches x Gaussian": seen(lambda images: middle(network.patches(F.pad(images, PADDING, mode="replicate")))),
+        FIRST_MAP: first,
+        "student": student,
+        "student, also of the image enlarged 1.5 times": student + seen(network.heatmap, 1.5),
+        "student x root of the first map": student * np.sqrt(first),
+        "student + first map, each over its range": over_range(student) + over_range(first),
+    }
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+
+
+def over_range(heats: Any) -> Any:
+    """Maps from 0 to 1 each."""
+    low, high = heats.min((1, 2), keepdims=True), heats.max((1, 2), keepdims=True)
+    return (heats - low) / np.maximum(high - low, 1e-9)
 
 
 def worst(test: Dataset, run: Path, count: int = 20) -> Picture:

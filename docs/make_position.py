@@ -8,13 +8,14 @@ group and a seed keeps the hits of every image, so that what is shown is the mea
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from make_results import CONTROLS, bits
+from make_results import CONTROLS, best_controls, bits, each_seed, macro
 
-from boxless.evaluation.bootstrap import compare, holm
+from boxless.evaluation.bootstrap import compare, holm, interval
 from boxless.reproduce.markdown import markdown_table, signed, with_interval
 
 HERE = Path(__file__).parent
@@ -23,6 +24,8 @@ ROWS = {"at 0.54": "heat maps, fixed", "Otsu": OTSU, "transferred": "heat maps, 
 """The thresholds at which position is shown, and what the rows of hits begin with."""
 GANS = "30-gan-table-3-tiny28"
 READINGS = ("cam", "ddt", "border")
+OWN = ("border contrast", "first map")
+"""Maps whose own threshold is better than Otsu's."""
 FORM = "the form of 60"
 """How the map of the first form is named among those of the search."""
 
@@ -42,7 +45,7 @@ def results(folder: str) -> list[str]:
     for group, runs in by_group(folder).items():
         hits = [over(runs, words) for words in ROWS.values()] + [contrast(runs)]
         hits += [over(runs, words) for words in CONTROLS]
-        spread = ", ".join(f"{run['seed']}: {100 * bits(run['hits'], OTSU).mean():.1f}" for run in runs)
+        spread = each_seed(np.array([bits(run["hits"], OTSU).mean() for run in runs]))
         low_high = with_interval(hits[1].mean(axis=1), 100).partition(" ")[2]
         cells = [both(one) for one in hits]
         cells[1] += f" {low_high}"
@@ -51,6 +54,20 @@ def results(folder: str) -> list[str]:
     means = np.mean(macro, axis=0)
     rows.append([f"macro of {len(macro)}", "", *(f"{half:.1f} / {mean:.1f}" for half, mean in means), ""])
     return markdown_table(("group", "n", *ROWS, "contrast", *CONTROLS, "seeds, Otsu"), rows)
+
+
+def goal(folder: str) -> list[str]:
+    """What was to be reached and what was, by the mean of the seeds that every group has and by each of them alone."""
+    groups = by_group(folder)
+    seeds = sorted(set.intersection(*({run["seed"] for run in runs} for runs in groups.values())))
+    rows = [["goal", "75", "71", f"5 of {len(groups)}"]]
+    for which in ([seeds] if len(seeds) > 1 else []) + [[seed] for seed in seeds]:
+        found = best_controls([run for runs in groups.values() for run in runs if run["seed"] in which])
+        means = [f"{100 * macro(found, iou).mean():.1f}" for iou in (slice(1, 2), slice(None))]
+        sure = holm([one.above.p for one in found], 0.01)
+        names = ", ".join(one.group for one, good in zip(found, sure, strict=True) if good)
+        rows.append([f"seed {', '.join(map(str, which))}", *means, f"{sum(sure)}: {names}"])
+    return markdown_table(("", "macro at 0.5", "macro of the mean", "groups above their best control, p < 0.01"), rows)
 
 
 def above(folder: str) -> list[str]:
@@ -78,6 +95,31 @@ def search(folder: str) -> list[str]:
         gain = signed(compare(one["Otsu"].mean(axis=1), before.mean(axis=1)), 100)
         rows.append([content["map"], *scores, "" if one["Otsu"] is before else gain])
     return markdown_table(("map", *hits[0], "Otsu, above the first form"), rows)
+
+
+def forms(folder: str) -> list[str]:
+    """Forms of the map on training images, a row each, the mean over seeds, and how far each is above the student."""
+    groups = dict[str, list[dict[str, Any]]]()
+    for path in sorted((HERE / "results" / folder).glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        groups.setdefault(content["group"], []).append(content)
+    rows = []
+    for form in next(iter(groups.values()))[0]["forms"]:
+        words, found, gains = ("fixed" if form in OWN else OTSU), [], []
+        for runs in groups.values():
+            found.append(np.mean([bits(run["forms"][form], words) for run in runs], axis=0))
+            student = np.mean([bits(run["forms"]["student"], OTSU) for run in runs], axis=0)
+            gains.append(found[-1].mean(axis=1) - student.mean(axis=1))
+        strata = np.repeat(np.arange(len(gains)), [len(one) for one in gains])
+        cells = [f"{both(one)}; {signed(compare(gain, 0 * gain), 100)}" for one, gain in zip(found, gains, strict=True)]
+        low, high = interval(np.concatenate(gains), strata)
+        mean = np.mean([gain.mean() for gain in gains])
+        rows.append([form, *cells, f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"])
+    heads = []
+    for group, runs in groups.items():
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        heads.append(f"{group}, n {runs[0]['images']}, seeds {seeds}")
+    return markdown_table(("form of the map", *heads, "mean of the groups"), rows)
 
 
 def agreement(folder: str) -> list[str]:
@@ -116,6 +158,25 @@ def errors(folder: str) -> list[str]:
     return markdown_table(("group", "n", *found[0]), rows)
 
 
+def causes(folder: str) -> list[str]:
+    """The worst images of a run of each group: what is wrong with their boxes, and why, by eye."""
+    runs = {(group, run["seed"]): run for group, seeds in by_group(folder).items() for run in seeds}
+    looked = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder / "worst").glob("*"))
+    ]
+    words, rows = dict.fromkeys(cause for one in looked for cause in one["causes"].values()), []
+    for one in looked:
+        found = runs[one["group"], one["seed"]]["measurement"]["worst"]
+        assert {image["image"] for image in found} == set(one["causes"]), f"{one['group']}: not the worst images"
+        kinds = Counter(image["kind"] for image in found)
+        counts = Counter(one["causes"].values())
+        of = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        rows.append([one["group"], str(one["seed"]), of, *(str(counts[cause]) for cause in words)])
+    total = Counter(cause for one in looked for cause in one["causes"].values())
+    rows.append(["all", "", "", *(str(total[cause]) for cause in words)])
+    return markdown_table(("group", "seed", "the 20 worst boxes", *words), rows)
+
+
 def beside_gans(folder: str) -> list[str]:
     """Position beside the last states of SN-DCGAN in gan-table-3, the same images, at IoU 0.5."""
     rows = []
@@ -131,6 +192,24 @@ def beside_gans(folder: str) -> list[str]:
         gain = f"{signed(compare(mine, hits[best]), 100)}, {best}"
         rows.append([group, str(len(mine)), *scores, gain])
     return markdown_table(("group", "n", "position, no GAN", *READINGS, "above the GAN's best"), rows)
+
+
+def heads(folder: str) -> list[str]:
+    """The position head on D's layers, beside the one on D before its training and on raw pixels, at IoU 0.5."""
+    (path,) = (HERE / "results" / folder).glob("*.json")
+    result = json.loads(path.read_text(encoding="utf-8"))["result"]
+    controls = {name: digits(score) for name, score in result["controls"].items()}
+    gains, rows = {}, []
+    for name, read in result["readouts"].items():
+        before = np.mean([digits(one["transferred"]) for one in read["untrained"]], axis=0)
+        trained = digits(read["maps"]["transferred"])
+        gains[name] = compare(trained, before)
+        pixels = controls[f"position on the pixels of the windows, {name.partition(', ')[2]}"]
+        rows.append([name, *(with_interval(one, 100) for one in (trained, before, pixels))])
+    for row, gain, sure in zip(rows, gains.values(), holm([one.p for one in gains.values()]), strict=True):
+        row.insert(3, f"**{signed(gain, 100)}**" if sure else signed(gain, 100))
+    rows += [[name, with_interval(controls[name], 100), "", "", ""] for name in ("no learning", "centred box")]
+    return markdown_table(("reading", "GT-known at 0.5", "before training", "gain by training", "on raw pixels"), rows)
 
 
 def by_group(folder: str) -> dict[str, list[dict[str, Any]]]:
@@ -163,12 +242,16 @@ def both(hits: Any) -> str:
 
 TABLES = {
     "results": results,
+    "goal": goal,
     "above": above,
     "search": search,
+    "forms": forms,
     "agreement": agreement,
     "second": second,
     "gans": beside_gans,
+    "heads": heads,
     "errors": errors,
+    "causes": causes,
 }
 
 if __name__ == "__main__":
