@@ -1,11 +1,13 @@
-"""A box for each object: `find --multiple` of this checkout and of another one on the same boxed images, scored alike.
+"""A box for each object: searches of one boxed data set, scored alike.
 
-    python benchmarks/several.py ../before SCENES [--split test] [--room FOLDER] [--out several.json]
+    python benchmarks/several.py SCENES --before ../before [--split test] [--room FOLDER] [--out several.json]
+    python benchmarks/several.py SCENES --search "--method contrast --multiple" --search "--multiple --tiles 288" ...
 
-The images of a split of a data folder are searched by both, each in a process of its own with only the path of the
-package different; this checkout's evaluation scores both, and boxes that no method made: the whole image, a centred box
-of 0.8 x 0.8 of it, the one box of this checkout's `find`, and the boxes of another image. What the searches wrote into
---room is taken up when it is given again.
+The images of a split of a data folder are searched by `find --multiple` of this checkout, and, with --before, of
+another one, with only the path of the package different; and by `find` with the words of every --search. This
+checkout's evaluation scores all, and boxes that no method made: the whole image, a centred box of 0.8 x 0.8 of it, the
+one box of this checkout's `find`, and the boxes of another image. Beside the scores stand processor seconds per image,
+start included, and the most memory at a time. What the searches wrote into --room is taken up when it is given again.
 """
 
 import argparse
@@ -33,8 +35,9 @@ NONE = np.zeros((0, 4), np.float32)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("other", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--search", action="append", default=[])
     parser.add_argument("--split", default="test")
     parser.add_argument("--room", type=Path)
     parser.add_argument("--out", type=Path)
@@ -43,11 +46,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         room = asked.room or Path(made)
         photos, names = asked.data / asked.split, [sample.name.partition("/")[2] for sample in samples]
-        found = {
-            "this": read_found(search(HERE, photos, room / "this", "--multiple"), names),
-            "before": read_found(search(asked.other.resolve(), photos, room / "before", "--multiple"), names),
-            "one box": read_found(search(HERE, photos, room / "one"), names),
-        }
+        searches = {"this": (HERE, "--multiple"), "one box": (HERE, "")}
+        if asked.before:
+            searches["before"] = asked.before.resolve(), "--multiple"
+        searches |= {words: (HERE, words) for words in asked.search}
+        found, spent = {}, {}
+        for name, (checkout, words) in searches.items():
+            folder = search(checkout, photos, room / name.replace(" ", ""), *words.split())
+            found[name] = read_found(folder, names)
+            if spent_on(folder).exists():
+                spent[name] = json.loads(spent_on(folder).read_text())
     sizes = [sample.size or (0, 0) for sample in samples]
     score = np.ones(1, np.float32)
     found["whole image"] = [(centred_box(size, (1, 1)), score) for size in sizes]
@@ -59,11 +67,17 @@ def main() -> None:
         matches, values = match(boxes, sizes, [sample.boxes for sample in samples], [NONE] * len(samples))
         draws[name] = resampled(matches, weights)
         results[name] = figures(matches, values, draws[name]) | counting(boxes, matches)
+        if name in spent:
+            results[name]["processor seconds per image"] = spent[name]["seconds"] / len(samples)
+            results[name]["megabytes"] = spent[name]["megabytes"]
         if name == "this":
             results[name]["reliability"] = matches.reliability()
-    gain = np.percentile(draws["this"][:, 0] - draws["before"][:, 0], [2.5, 97.5])
     content = {**provenance(), "data": asked.data.name, "split": asked.split, "images": len(samples), **results}
-    content["this minus before"] = {"AP.5 low": float(gain[0]), "AP.5 high": float(gain[1])}
+    if asked.search:
+        content["searches"] = list(searches)
+    if asked.before:
+        gain = np.percentile(draws["this"][:, 0] - draws["before"][:, 0], [2.5, 97.5])
+        content["this minus before"] = {"AP.5 low": float(gain[0]), "AP.5 high": float(gain[1])}
     print(json.dumps(content, indent=1))
     if asked.out:
         write_json(asked.out, content)
@@ -72,8 +86,21 @@ def main() -> None:
 def search(checkout: Path, photos: Path, out: Path, *more: str) -> Path:
     """The folder of one search, which is not done again where it was finished."""
     command = ["-m", "boxless", "find", str(photos), "--precision", "fp32", "--out", str(out), "--resume", *more]
-    subprocess.run([sys.executable, *command], check=True, env=os.environ | {"PYTHONPATH": str(checkout / "src")})
+    done = (out / "summary.json").exists()
+    process = subprocess.Popen([sys.executable, *command], env=os.environ | {"PYTHONPATH": str(checkout / "src")})
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    if not done:
+        spent = {"seconds": used.ru_utime + used.ru_stime, "megabytes": used.ru_maxrss * 1024 / 1e6}
+        write_json(spent_on(out), spent)
     return out
+
+
+def spent_on(out: Path) -> Path:
+    """Beside the folder of a search: processor seconds of all threads together, and the most memory at a time."""
+    return out.parent / f"{out.name}-spent.json"
 
 
 def read_found(folder: Path, names: list[str]) -> list[tuple[Any, Any]]:

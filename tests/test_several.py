@@ -24,8 +24,13 @@ class Plain(torch.nn.Module):
         yield "brightness", Brightness()
 
 
-def finder():
-    return Several(Backbone(Plain(), name="plain", stride=16, mean=(0.0,) * 3, std=(1.0,) * 3))
+class Colours(torch.nn.Module):
+    def stages(self):
+        yield "colours", torch.nn.AvgPool2d(16)
+
+
+def finder(net=None, **options):
+    return Several(Backbone(net or Plain(), name="plain", stride=16, mean=(0.0,) * 3, std=(1.0,) * 3), **options)
 
 
 def picture(*squares, side=SIDE * 16):
@@ -74,6 +79,24 @@ def test_descriptors_carry_the_picture_that_the_map_is_drawn_along():
 def test_an_image_without_anything_above_the_mean_has_an_empty_map():
     method, _ = found_in([picture((60, 60, 100)), picture((100, 30, 90))])
     assert not method.heatmap(method.descriptors(picture()[None])).any()
+
+
+def test_a_thing_of_another_kind_is_lower_than_one_as_far_from_the_background_that_is_common():
+    images = torch.zeros(4, 3, SIDE * 16, SIDE * 16)
+    images[:, 0, 32:128, 32:128] = 0.8
+    images[0, 0, 160:256, 160:256] = images[0, 2, 160:256, 160:256] = 0.8 * 0.5**0.5
+    method = finder(Colours(), unit_length=False)
+    descriptors = method.descriptors(images)
+    method.partial_fit(descriptors)
+    method.fit_done()
+    heat = method.heatmap(descriptors)[0]
+    common, other = float(heat[20, 20]), float(heat[52, 52])
+    np.testing.assert_allclose((common, other), (1, 0.5), atol=0.1)
+
+
+def test_images_of_one_colour_have_empty_maps():
+    _, maps = found_in([picture(), picture()])
+    assert not maps.any()
 
 
 def test_the_guided_filter_moves_an_edge_to_the_pictures_and_keeps_a_flat_map():
