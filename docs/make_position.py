@@ -24,8 +24,6 @@ ROWS = {"at 0.54": "heat maps, fixed", "Otsu": OTSU, "transferred": "heat maps, 
 """The thresholds at which position is shown, and what the rows of hits begin with."""
 GANS = "30-gan-table-3-tiny28"
 READINGS = ("cam", "ddt", "border")
-OWN = ("border contrast", "first map")
-"""Maps whose own threshold is better than Otsu's."""
 FORM = "the form of 60"
 """How the map of the first form is named among those of the search."""
 
@@ -105,10 +103,10 @@ def forms(folder: str) -> list[str]:
         groups.setdefault(content["group"], []).append(content)
     rows = []
     for form in next(iter(groups.values()))[0]["forms"]:
-        words, found, gains = ("fixed" if form in OWN else OTSU), [], []
+        found, gains = [], []
         for runs in groups.values():
-            found.append(np.mean([bits(run["forms"][form], words) for run in runs], axis=0))
-            student = np.mean([bits(run["forms"]["student"], OTSU) for run in runs], axis=0)
+            found.append(np.mean([bits(run["forms"][form], "") for run in runs], axis=0))
+            student = np.mean([bits(run["forms"]["student"], "") for run in runs], axis=0)
             gains.append(found[-1].mean(axis=1) - student.mean(axis=1))
         strata = np.repeat(np.arange(len(gains)), [len(one) for one in gains])
         cells = [f"{both(one)}; {signed(compare(gain, 0 * gain), 100)}" for one, gain in zip(found, gains, strict=True)]

@@ -35,8 +35,9 @@ first look at the layers had been taken on the test boxes of cub10, so its row f
 cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group; its
 rows are those of SmoothGrad, whose form and threshold were chosen on boxes of the birds' training and test images.
 position, too, uses nothing but the images of its group: how it came about is in [position.md](position.md). On cells,
-codes, profiles, skin, smear and spines it was measured once, with 400 steps, which were fixed before. Of its seeds, the
-rows and tables are those of seed 0; the others stand [below](#position-above-its-best-control-seed-by-seed).
+codes, profiles, skin, smear and spines it was measured once, with 400 steps, which were fixed before. All
+its rows are of the form before the present one. Of its seeds, the rows and tables are those of seed 0; the others stand
+[below](#position-above-its-best-control-seed-by-seed).
 
 auto was measured on the test halves twice: its rows are those of the second look. After the first its rule was
 changed, on training halves alone, but in the knowledge of how the first rule had done on which set, so these rows are
