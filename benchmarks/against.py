@@ -101,8 +101,8 @@ def make_inputs(room: Path, other: Path, count: int, photos: Path | None = None)
     rng = np.random.default_rng(0)
     smooth = {f"{i}.jpg": cv2.GaussianBlur(rng.random((18, 18), np.float32), (0, 0), 2) for i in range(2 * count)}
     np.savez(room / "maps.npz", **smooth)
-    rows = [f"{i}.jpg,{40 + i % 90},40,{300 + i % 150},{250 + i % 100},500,375" for i in range(2 * count)]
-    (room / "boxes.csv").write_text("\n".join(["image,x0,y0,x1,y1,width,height", *rows]))
+    rows = [f"{i}.jpg,object,{40 + i % 90},40,{300 + i % 150},{250 + i % 100},500,375" for i in range(2 * count)]
+    (room / "boxes.csv").write_text("\n".join(["image,class,x0,y0,x1,y1,width,height", *rows]))
     train = ["-m", "boxless", "train", "cam", str(scenes), "--epochs", "3", "--freeze", "block10"]
     run([*train, "--out", str(room / "run")], other, room)
 

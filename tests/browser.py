@@ -28,7 +28,7 @@ class Browser:
     """One tab. Calls return when the browser has answered; what a page throws or logs gathers in `complaints`."""
 
     def __init__(self, port: int) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.port, self.loop = port, asyncio.new_event_loop()
         self.ids, self.complaints, self.requests = count(1), [], []
         self._run(self._connect(port))
         for domain in ("Page", "Runtime", "Log"):
@@ -133,6 +133,16 @@ class Browser:
     def shot(self, path: Path) -> None:
         """What the window shows, as a png."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    @contextmanager
+    def another(self) -> Iterator["Browser"]:
+        """A second tab of the same browser, which ends with the block."""
+        second = Browser(self.port)
+        try:
+            yield second
+            second.call("Page.close")
+        finally:
+            second.close()
 
     def close(self) -> None:
         """Leave the tab's socket."""

@@ -249,3 +249,6 @@ def test_a_split_that_is_a_link_to_another_one_is_said(tmp_path: Path, caplog: p
         (root / split).symlink_to(tmp_path / "elsewhere")
     assert [sample.name for sample in read_data(root, "all").samples] == ["test/cat/2.jpg", "train/cat/1.jpg"]
     assert f"{root / 'val'} is a link to a folder that is read already" in caplog.text
+    (root / "valid").symlink_to("train")
+    assert len(read_data(root, "all")) == 2
+    assert f"{root / 'valid'} is a link to a folder that is read already" in caplog.text

@@ -61,6 +61,13 @@ def test_gradients_of_gradients_which_penalties_need() -> None:
     assert torch.autograd.gradgradcheck(lambda x: down.leaky(x, 0.2) ** 2, maps)
 
 
+def test_images_are_drawn_folded_as_they_are_drawn() -> None:
+    images = torch.randint(0, 256, (9, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    batches = Batches(images, augment=False)
+    drawn, folded = (draw(5, torch.Generator().manual_seed(1)) for draw in (batches.draw, batches.draw_folded))
+    torch.testing.assert_close(folded, fold(drawn), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("folded", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_generator_that_diverged_is_seen_in_its_images(folded: bool, dtype: torch.dtype) -> None:

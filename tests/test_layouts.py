@@ -296,6 +296,65 @@ def test_annotations_of_an_unknown_layout_are_named(tmp_path: Path) -> None:
     assert "3 files that look like annotations" in "\n".join(to_look_at(found)) and found.others == {".txt": 1}
 
 
+EMPTIED = {
+    "data.yaml": ("", "images/a.png", "labels/a.txt"),
+    "data.yml": ("train: images\n", "images/a.png", "labels/a.txt"),
+    "obj.data": ("", "obj_train_data/a.png", "obj_train_data/a.txt"),
+    "annotations.xml": ("<annotations/>", "images/a.png", ""),
+    "metadata.csv": ("", "a.png", ""),
+    "a.json": ("{}", "a.png", ""),
+    "ImageSets/Main/train.txt": ("a\n", "JPEGImages/a.png", ""),
+}
+
+
+@pytest.mark.parametrize("name", EMPTIED)
+def test_annotations_that_were_emptied_are_not_passed_over_in_silence(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content, image, label = EMPTIED[name]
+    picture(tmp_path / image, (40, 30))
+    put(tmp_path / name, content)
+    if label:
+        put(tmp_path / label, "0 0.5 0.5 1 1\n")
+    assert not read_data(tmp_path).boxed
+    named = label if name == "obj.data" else name
+    assert "annotations in a layout that is not known" in caplog.text and named in caplog.text
+    assert named in check(tmp_path).strange_annotations
+
+
+def test_images_of_pascal_voc_without_any_xml_are_not_passed_over_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture(tmp_path / "JPEGImages/a.png", (40, 30))
+    (tmp_path / "Annotations").mkdir()
+    assert len(read_data(tmp_path)) == 1
+    assert "is taken for a class, as there is no xml of Pascal VOC's" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("annotations/instances_train2017.json", "train2017/a.png"),
+        ("annotations/instances_train.json", "images/train/a.png"),
+        ("annotations/instances_default.json", "images/a.png"),
+        ("train/_annotations.coco.json", "train/a.png"),
+        ("result.json", "images/a.png"),
+        ("annotations.xml", "images/a.png"),
+        ("Annotations/a.xml", "JPEGImages/a.png"),
+        ("a.json", "a.png"),
+    ],
+)
+def test_annotations_without_content_are_refused_and_check_still_looks_at_the_images(
+    name: str, image: str, tmp_path: Path
+) -> None:
+    picture(tmp_path / image, (40, 30))
+    put(tmp_path / name, "")
+    with pytest.raises(BoxlessError, match=rf"{Path(name).name} in .*line 1: not (JSON|xml)"):
+        read_data(tmp_path, "all")
+    found = check(tmp_path)
+    assert found.images == found.readable == 1 and len(found.unreadable) == 1 and name in found.unreadable[0]
+
+
 def written_from_zero(root: Path, place: str, images: str, boxes: Sequence[tuple[float, float, float, float]]) -> None:
     """VOC's xml with x, y, x + width, y + height as they are."""
     for number, (x0, y0, x1, y1) in enumerate(boxes):

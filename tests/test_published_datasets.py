@@ -214,3 +214,6 @@ def test_tiny_imagenet_whose_val_images_are_sorted_into_synsets(tmp_path: Path) 
     place = "val/n02123045/images/val_0.JPEG"
     val = read_data(write(tmp_path, moved(TINY, {"val/images/val_0.JPEG": place})), "val")
     assert [(sample.name, sample.label) for sample in val.samples] == [(place, 1)]
+    (tmp_path / "val/val_annotations.txt").unlink()
+    val = read_data(tmp_path, "val")
+    assert [(sample.name, sample.label) for sample in val.samples] == [(place, 1)] and not val.boxed

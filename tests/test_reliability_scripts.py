@@ -83,22 +83,16 @@ def test_a_summary_that_counts_what_is_not_there_is_found(tmp_path: Path, script
         kills.check_search(tmp_path)
 
 
-LEAK = """
-import time
-kept = []
-for step in range(15):
-    time.sleep(0.1)
-    kept.append(b"x" * {bytes})
-"""
-
-
 @pytest.mark.usefixtures("scripts")
 def test_a_leak_of_a_megabyte_per_hundred_images_is_found() -> None:
     import soak
 
-    images = 3000
-    for leaked, faults in ((0, 0), (images // 100 * 10**6 // 15, 1)):
-        samples = soak.watched([sys.executable, "-c", LEAK.format(bytes=leaked)])
+    images, fill = 3000, 40 * 10**6
+    filled = f"import time; kept = b'x' * {fill}; time.sleep(0.6)"
+    resident = [memory for _, memory in soak.watched([sys.executable, "-c", filled])]
+    assert max(resident) > fill
+    for leaked, faults in ((0, 0), (images // 100 * 10**6, 1)):
+        samples = [(second, 10**8 + leaked * second // 30) for second in range(31)]
         assert len(soak.judged(samples, images)["wrong"]) == faults
     few = 200 * 10**6
     assert soak.compared({soak.FEW: few, soak.MANY: few + 4 * 10**6})["wrong_between"] == []

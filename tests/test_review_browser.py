@@ -146,6 +146,39 @@ def test_what_is_not_saved_is_said(page, paths):
     assert page.js("document.getElementById('trouble').getBoundingClientRect().height") > 20
 
 
+def test_two_windows_lose_no_decision_and_see_each_other_s(page, paths):
+    with page.another() as other:
+        other.window(1200, 800)
+        other.open(page.js("location.href"))
+        other.until("images.length && document.querySelector('.card image')")
+        for window in (other, page):  # both look at the first one before either has decided
+            window.call("Page.bringToFront")  # a browser does not draw for what lies behind, and takes no mouse there
+            open_first(window)
+        page.drag(at(page, 25, 26), at(page, 28, 28), at(page, 35, 30))
+        mine = ("bee/0.png", 5, 6, 35, 30, "reviewed")
+        assert saved(page, paths) == [mine]
+
+        other.call("Page.bringToFront")
+        other.press("r")
+        other.until("document.getElementById('trouble').textContent.includes('decided on in another window')")
+        other.until(f"{SAVED} && images[0].outcome === 'corrected'")
+        assert saved(page, paths) == [mine]
+        other.until("shown[at].name === 'bee/1.png'")
+        other.press("a")
+        theirs = ("bee/1.png", 10, 10, 30.5, 30, "ddt")
+        assert saved(other, paths) == [mine, theirs]
+
+        page.call("Page.bringToFront")
+        page.until("images[1].outcome === 'accepted'")  # seen without reloading
+        page.press("z")
+        page.until(f"{SAVED} && images[1].outcome === 'to review'")  # undo takes back the last one, of whichever window
+        assert saved(page, paths) == [mine]
+        other.press("z")  # which does not know of that yet
+        other.until("document.getElementById('trouble').textContent.includes('decided meanwhile')")
+        assert saved(other, paths) == [mine]
+        assert not page.complaints
+
+
 def test_exports_and_filters(page, paths):
     open_first(page)
     page.press("a")

@@ -1,4 +1,5 @@
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,27 @@ def test_a_state_dict_of_timm_is_loaded_from_a_file(tmp_path: Path) -> None:
     assert torch.equal(backbone.net.layer4[0].conv1.weight, whole.layer4[0].conv1.weight)  # type: ignore[index, union-attr]
 
 
-@pytest.mark.parametrize("name", ["eva02_tiny_patch14_224", "deit_tiny_patch16_224", "resnet10t"])
-def test_the_backbone_is_the_network_that_was_trained_before_its_pooling(name: str) -> None:
+NANO = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+TRAINED: dict[str, dict[str, int]] = {
+    "eva02_tiny_patch14_224": {},
+    "eva_giant_patch14_224": NANO,
+    "beit_base_patch16_224": NANO,
+    "beitv2_large_patch16_224": NANO,
+    "beit3_base_patch16_224": NANO,
+    "deit_tiny_patch16_224": {},
+    "mobilenetv3_small_050": {},
+    **{f"test_{family}": {} for family in ("byobnet", "convnext", "efficientnet", "mambaout", "nfnet", "vit")},
+}
+"""Networks, and what makes small ones of large ones."""
+HEADS = {"head", "conv_head", "norm_head", "act2"}
+"""Parts that timm has behind its pooling, and that are run at every place."""
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_backbone_is_the_network_that_was_trained_before_its_pooling(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, **TRAINED[name]))
     torch.manual_seed(0)
     whole = timm.create_model(name).eval()
     for parameter in whole.parameters():
@@ -88,11 +108,24 @@ def test_the_backbone_is_the_network_that_was_trained_before_its_pooling(name: s
     backbone = build_backbone(f"timm:{name}", weights="none").eval()
     fill(backbone, whole.state_dict(), "the whole network")
     images = torch.rand(1, 3, 224, 224)
+    before = [step for step, _ in backbone.stages() if step not in HEADS][-1]
     with torch.inference_mode():
-        maps, expected = backbone(images), whole.forward_features(backbone.normalise(images))
+        maps, expected = backbone.intermediates(images, before)[0], whole.forward_features(backbone.normalise(images))
     if expected.ndim == 3:  # tokens, the class token and others first
         expected = expected[:, -maps[0, 0].numel() :].transpose(1, 2).reshape(maps.shape)
+    elif expected.shape != maps.shape:
+        expected = expected.movedim(3, 1)
     assert torch.allclose(maps, expected, atol=1e-5)
+
+
+def test_a_network_bound_to_one_side_takes_that_one_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, **NANO))
+    backbone = build_backbone("timm:beit_base_patch16_224", weights="none").eval()
+    assert (backbone.stride, backbone.channels) == (16, 48)
+    with pytest.raises(UsageError, match=r"beit_base_patch16_224 takes images of 224 pixels alone\. Give --size 224"):
+        backbone(torch.rand(1, 3, 288, 288))
+    images = torch.rand(1, 3, 224, 224)
+    assert torch.equal(folded(backbone)(images), backbone(images))
 
 
 def test_weights_that_cannot_be_had_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +150,8 @@ def test_what_cannot_be_built_is_refused_in_words(monkeypatch: pytest.MonkeyPatc
         build_backbone("timm:resnet19")
     with pytest.raises(UsageError, match=r"vgg11 cannot be built at stride 8\. Its own is 32"):
         build_backbone("timm:vgg11", stride=8, weights="none")
-    with pytest.raises(UsageError, match="levit_128s gives no map"):
+    with monkeypatch.context() as patched, pytest.raises(UsageError, match="levit_128s gives no map"):
+        patched.delattr("timm.models.levit.Levit.forward_intermediates")
         build_backbone("timm:levit_128s", weights="none")
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(BoxlessError, match=r"pip install 'boxless\[timm\]'"):

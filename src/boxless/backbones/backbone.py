@@ -49,6 +49,8 @@ class Backbone(nn.Module):
 
     mean: Tensor
     std: Tensor
+    bound: int | None = None
+    """The one side that images have to have, where the network takes no other."""
 
     def __init__(
         self, net: nn.Module, *, name: str, stride: int, mean: tuple[float, ...], std: tuple[float, ...]
@@ -74,12 +76,12 @@ class Backbone(nn.Module):
     @cached_property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
         """Name, channels and reduction of every stage, first to last."""
-        found = [FeatureInfo(name, shape[1], round(TRIED / shape[2])) for name, shape in self._shapes()]
+        found = [FeatureInfo(name, shape[1], round((self.bound or TRIED) / shape[2])) for name, shape in self._shapes()]
         return (*found[:-1], found[-1]._replace(reduction=self.stride))
 
     @torch.no_grad()
     def _shapes(self) -> list[tuple[str, torch.Size]]:
-        """Name and shape of what leaves every stage for one blank image of `TRIED` pixels.
+        """Name and shape of what leaves every stage for one blank image, of `TRIED` pixels where it is bound to none.
 
         It is computed, with zeros for weights that are on no device yet: shapes alone, on torch's device "meta", would
         import its compiler, which takes longer than any network here.
@@ -88,7 +90,7 @@ class Backbone(nn.Module):
         training, found = self.training, list[tuple[str, torch.Size]]()
         self.eval()
         with device:  # also for what stages make on their way
-            features = torch.zeros(1, 3, TRIED, TRIED)
+            features = torch.zeros(1, 3, self.bound or TRIED, self.bound or TRIED)
             for name, stage in self.stages():
                 state = {**dict(stage.named_parameters()), **dict(stage.named_buffers())}
                 filled = {

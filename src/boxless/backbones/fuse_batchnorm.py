@@ -48,7 +48,7 @@ def _pairs(net: Backbone) -> list[tuple[str, str]]:
         if isinstance(module, nn.Conv2d) or type(module) is nn.BatchNorm2d  # timm's own kinds hold an activation too
     ]
     with torch.inference_mode():
-        net(torch.zeros(1, 3, 64, 64, device=net.mean.device))
+        net(torch.zeros(1, 3, net.bound or 64, net.bound or 64, device=net.mean.device))
     for hook in hooks:
         hook.remove()
     return pairs

@@ -2,7 +2,8 @@
 
 Most convolutional networks are a chain of their children; that is tried out once when the network is built, and then
 the children are the stages, under timm's names. Of all others, transformers too, the last map is the one stage. A finer
-map than the network's own comes by timm's dilation (`output_stride`), where timm offers it.
+map than the network's own comes by timm's dilation (`output_stride`), where timm offers it. Some networks (BEiT, Mixer)
+are bound to the side of the images that they were trained on, and refuse others.
 """
 
 from collections.abc import Iterator
@@ -23,27 +24,30 @@ from boxless.runtime.errors import BoxlessError, UsageError
 class TimmBackbone(Backbone):
     """A network of timm under its own parameter names; its stages are the parts called `names`, else it is one."""
 
-    def __init__(self, net: nn.Module, names: tuple[str, ...], **rest: Any) -> None:
+    def __init__(self, net: nn.Module, names: tuple[str, ...], bound: int | None, **rest: Any) -> None:
         super().__init__(net, **rest)
-        self.names = names
+        self.names, self.bound = names, bound
 
     def stages(self) -> Iterator[Stage]:
         """The network in the order in which it runs."""
         if not self.names:
-            yield "features", LastMap(self.net)
+            yield "features", LastMap(self.net, self.bound)
         yield from ((name, self.net.get_submodule(name)) for name in self.names)
 
 
 class LastMap(nn.Module):
     """A whole network as one stage: (batch, 3, H, W) -> (batch, channels, h, w), tokens back in their places."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, side: int | None) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.side = net, side
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch channels h w"]:
-        """The last map, normalised where the network does so."""
+        """The last map, normalised where the network does so; raises UsageError for a side that it is not bound to."""
         net: Any = self.net
+        if self.side is not None and images.shape[2:] != (self.side, self.side):
+            called = net.pretrained_cfg["architecture"]
+            raise UsageError(f"timm's {called} takes images of {self.side} pixels alone. Give --size {self.side}.")
         maps: list[Tensor] = net.forward_intermediates(
             images, indices=1, output_fmt="NCHW", intermediates_only=True, norm=True
         )
@@ -68,8 +72,8 @@ def build_timm(name: str, stride: int | None, *, pretrained: bool) -> Backbone:
     if pretrained:
         net = _filled(timm, called, options, net.pretrained_cfg)
     expected = net.pretrained_cfg
-    names = _stages(net, called)
-    return TimmBackbone(net, names, name=name, stride=reached, mean=expected["mean"], std=expected["std"])
+    names, bound = _stages(net, called)
+    return TimmBackbone(net, names, bound, name=name, stride=reached, mean=expected["mean"], std=expected["std"])
 
 
 def _timm() -> Any:
@@ -84,18 +88,17 @@ def _created(timm: Any, called: str, stride: int | None) -> tuple[dict[str, Any]
     """The network without classifier and pooling, and the options it took: transformers, images of any size.
 
     Some networks (BEiT, EVA) have no last normalisation of their tokens, but one of their mean, and get an untrained
-    one when they are built without pooling; they keep their pooling, which is not run then.
+    one when they are built without pooling; they, and those that cannot be built without, keep their pooling, which is
+    not run then.
     """
     tries: list[dict[str, Any]] = [] if stride is None else [{"output_stride": stride}]
     tries += [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}, {}]
-    for more in tries:
-        options = {"num_classes": 0, "global_pool": "", **more}
+    for more in ({**pooling, **one} for one in tries for pooling in ({"global_pool": ""}, {})):
+        options = {"num_classes": 0, **more}
         try:
             built = timm.create_model(called, **options)
-            if _gains_weights(timm, called, built):
-                del options["global_pool"]
-                built = timm.create_model(called, **options)
-            return options, built
+            if not _gains_weights(timm, called, built):
+                return options, built
         except (TypeError, AssertionError, NotImplementedError):  # an option or a stride that this network has not
             continue
     raise UsageError(f"timm's {called} cannot be built without its classifier. Choose another network.")
@@ -125,20 +128,24 @@ def _filled(timm: Any, called: str, options: dict[str, Any], config: dict[str, A
         ) from error
 
 
-def _stages(net: nn.Module, called: str) -> tuple[str, ...]:
-    """The parts that, run in order, are the network; none where they are not."""
-    mode, image = net.training, torch.linspace(-1, 1, 3 * TRIED**2).view(1, 3, TRIED, TRIED)
+def _stages(net: Any, called: str) -> tuple[tuple[str, ...], int | None]:
+    """The parts that, run in order, are the network, none where they are not; and the side that it is bound to."""
+    mode, names = net.training, tuple(_parts(net))
     net.eval()
-    names = tuple(_parts(net))
     with torch.inference_mode():
-        if not _are_chain(net, names, image):
-            names = ()
-        try:
-            net(image) if names else LastMap(net)(image)
-        except Exception as error:  # whatever networks raise that give no map
-            raise UsageError(f"timm's {called} gives no map ({type(error).__name__}: {error}).") from error
+        for side in (TRIED, int(net.pretrained_cfg["input_size"][-1])):
+            image = torch.linspace(-1, 1, 3 * side**2).view(1, 3, side, side)
+            if side != TRIED or not _are_chain(net, names, image):
+                names = ()
+            try:
+                net(image) if names else LastMap(net, None)(image)
+                break
+            except Exception as error:  # whatever networks raise that give no map
+                failed = error
+        else:
+            raise UsageError(f"timm's {called} gives no map ({type(failed).__name__}: {failed}).") from failed
     net.train(mode)
-    return names
+    return names, None if side == TRIED else side
 
 
 def _are_chain(net: nn.Module, names: tuple[str, ...], image: Tensor) -> bool:

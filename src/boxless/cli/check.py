@@ -103,6 +103,8 @@ def there_is(findings: Findings) -> Iterator[str]:
     if findings.sizes:
         sizes = ", ".join(f"{name} {width} x {height}" for name, (width, height) in findings.sizes.items())
         yield f"Sizes in pixels: {sizes}."
+    if findings.depth:
+        yield findings.depth
     on = f"{findings.boxes}, on {number_of(findings.boxed, 'image')}" if findings.boxes else "none, and none are needed"
     yield f"Boxes: {on}."
 

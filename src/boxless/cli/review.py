@@ -37,8 +37,8 @@ def review(
     Parameters
     ----------
     boxes
-        What `boxless find` or `boxless predict` wrote as coco or csv, any boxes.csv or COCO json, or a run, which then
-        predicts first.
+        What `boxless find` or `boxless predict` wrote in any format, boxes in any layout that is read, or a run, which
+        then predicts first.
     photos
         Folder (or zip) of the images that the boxes were found in.
     out

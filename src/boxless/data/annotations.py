@@ -145,7 +145,11 @@ def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     if twice:
         verbs = number_of(len(twice), "box is there twice and counts", "boxes are there twice and count")
         log.warning("%s once. %s", verbs, first_of(twice))
-    return replace(dataset, samples=samples, bad_rows=(), absent={})
+    if unread := dataset.unread:
+        shown = ", ".join(unread[:NAMED]) + (", ..." if len(unread) > NAMED else "")
+        files = number_of(len(unread), "file looks", "files look")
+        log.warning("%s like annotations in a layout that is not known; no box in them is read: %s.", files, shown)
+    return replace(dataset, samples=samples, bad_rows=(), absent={}, unread=())
 
 
 def first_of(sentences: Sequence[str]) -> str:

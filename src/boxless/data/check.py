@@ -7,6 +7,7 @@ itself goes.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -15,8 +16,8 @@ import numpy as np
 
 from boxless.data.annotations import contradictions, fault, repeated
 from boxless.data.dataset import Dataset, Sample
-from boxless.data.file_names import class_folder, is_image, split_folders
-from boxless.data.folder import boxes_files, parse_data, splits, top_of
+from boxless.data.file_names import annotations_read, class_folder, is_image, split_folders, strange_annotations
+from boxless.data.folder import parse_data, splits, top_of
 from boxless.data.images import read_resized
 from boxless.data.inference_batches import prefetch
 from boxless.data.layouts import recognise
@@ -62,6 +63,8 @@ class Findings:
     """Images of one colour."""
     small: list[str] = field(default_factory=list)
     """Images with fewer pixels along a side than a heat map has places."""
+    depth: str = ""
+    """How pictures of more than 8 bits are read, in a sentence."""
     boxes: int = 0
     boxed: int = 0
     """Images with a box."""
@@ -132,11 +135,14 @@ class _Kept:
 
 def check(path: Path, *, workers: int = 4) -> Findings:
     """Read every image of a data set once and say what is there; raises BoxlessError where there is nothing to read."""
-    path = path if path.is_file() else top_of(path)
-    layout = recognise(path)
-    findings, kept = Findings(str(path), layout.name if layout else ""), _Kept()
+    name, parts = "", list[str]()
+    with suppress(BoxlessError):  # annotations that cannot be read: reading the images says why
+        path = path if path.is_file() else top_of(path)
+        layout, parts = recognise(path), splits(path)
+        name = layout.name if layout else ""
+    findings, kept = Findings(str(path), name), _Kept()
     named: set[str] = set()
-    for split in splits(path) or [""]:
+    for split in parts or [""]:
         dataset = _read(path, split, findings)
         findings.splits[split] = len(dataset)
         findings.images += len(dataset)
@@ -162,12 +168,13 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
         findings.bad_rows = list(dict.fromkeys([*findings.bad_rows, *dataset.bad_rows]))
         findings.absent |= dataset.absent
         findings.repeated += repeated(dataset)
+        findings.depth = findings.depth or dataset.depth
         return dataset
     except BoxlessError as error:
         if path.is_file() and path.suffix.lower() == ".json":
             raise
         source = open_source(path)
-        names = [name for name in source.names() if is_image(name) and (not split or name.startswith(f"{split}/"))]
+        names = [name for name in source.names() if is_image(name) and (not split or _below(split, name))]
         if not names:
             raise
         findings.unreadable.append(str(error))
@@ -176,6 +183,11 @@ def _read(path: Path, split: str, findings: Findings) -> Dataset:
         labels = {name: label for label, name in enumerate(classes)}
         samples = [Sample(name, labels.get(class_folder(name, divided))) for name in names]
         return Dataset(source, samples, classes, split or None)
+
+
+def _below(split: str, name: str) -> bool:
+    """Whether an image lies in a folder of a split, such as train/, or train2017/ of COCO's."""
+    return any(folder.startswith(split) for folder in name.split("/")[:-1])
 
 
 def _looks(dataset: Dataset, findings: Findings, workers: int) -> Iterator[_Look | None]:
@@ -266,34 +278,11 @@ def _strangers(path: Path, named: set[str], findings: Findings) -> None:
     if findings.layout or (path.is_file() and path.suffix.lower() == ".json"):
         return
     names = open_source(path).names()
-    listed = {*boxes_files(names), *(name for name in names if PurePosixPath(name).name in ANNOTATIONS)}
-    strange = [name for name in names if not is_image(name) and name not in listed]
-    stems = {name.rpartition(".")[0] for name in names if is_image(name)}
-    findings.strange_annotations = [name for name in strange if _annotates(PurePosixPath(name), stems)]
-    strange = [name for name in strange if not _annotates(PurePosixPath(name), stems)]
+    findings.strange_annotations = strange_annotations(names)
+    known = {*findings.strange_annotations, *annotations_read(names)}
+    strange = [name for name in names if not is_image(name) and name not in known]
     findings.others = dict(Counter(PurePosixPath(name).suffix.lower() or PurePosixPath(name).name for name in strange))
     findings.unlisted = sum(is_image(name) for name in names if name not in named)
-
-
-def _annotates(name: PurePosixPath, stems: set[str]) -> bool:
-    """Whether a file is of a kind that holds annotations; text does beside an image of its name, or in labels/."""
-    if name.suffix.lower() == ".txt":
-        return str(name.with_suffix("")) in stems or "labels" in name.parts
-    return name.suffix.lower() in KINDS
-
-
-KINDS = frozenset({".xml", ".json", ".jsonl", ".csv", ".yaml", ".yml", ".parquet", ".tfrecord", ".record", ".mat"})
-"""Extensions that annotations have."""
-
-ANNOTATIONS = {
-    "labels.json",
-    "image_ids.txt",
-    "class_labels.txt",
-    "image_sizes.txt",
-    "localization.txt",
-    "classes.txt",
-}
-"""Names of annotations in the layouts that are read."""
 
 
 def plain(findings: Findings) -> dict[str, Any]:
@@ -314,6 +303,7 @@ def plain(findings: Findings) -> dict[str, Any]:
         "classes": findings.classes,
         "unlabelled": findings.unlabelled,
         "sizes": findings.sizes,
+        "depth": findings.depth,
         "broken": findings.broken,
         "flat": findings.flat,
         "small": findings.small,

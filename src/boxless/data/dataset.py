@@ -59,6 +59,12 @@ class Dataset:
     """The same for single rows that cannot be, and that were left out."""
     absent: Mapping[str, str] = field(default_factory=dict)
     """Images that the annotations name and that are not there, with a sentence that says where they are named."""
+    unread: tuple[str, ...] = ()
+    """Files beside the images that look like annotations, and that nothing read."""
+    depth: str = ""
+    """How pictures of more than 8 bits are read, in a sentence."""
+    value_range: str = ""
+    """What they are all stretched from, if it is one range; part of the hash, as their pixels depend on it."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -75,8 +81,11 @@ class Dataset:
 
 
 def data_hash(dataset: Dataset) -> str:
-    """Sixteen hex digits of the names, labels and boxes of a data set: the same for the same images and annotations."""
-    digest = hashlib.sha256()
+    """Sixteen hex digits of the names, labels and boxes of a data set, and of the range of deep pictures.
+
+    They are the same for the same images and annotations.
+    """
+    digest = hashlib.sha256(dataset.value_range.encode())
     for sample in sorted(dataset.samples, key=lambda sample: sample.name):
         boxes = "" if sample.boxes is None else np.asarray(sample.boxes, np.float32).tolist()
         label = "" if sample.label is None else dataset.classes[sample.label]

@@ -2,8 +2,7 @@
 
 What the file could hold says nothing about what it holds: 10 or 12 bits of a sensor lie in 16, heights in metres in a
 float. So the range is that of the picture's own values, but for the thousandth at either end, which a few hot pixels
-would otherwise decide. Every picture is stretched by itself; who wants one range for all pictures of one sensor
-converts them to 8 bits before.
+would otherwise decide; or of one sensor's pictures, as one_range.py says.
 """
 
 import math
@@ -66,30 +65,43 @@ def no_data_of(image: Image.Image) -> list[float]:
         return []
 
 
-def grid_step(width: int, height: int) -> int:
-    """Every how many rows and columns a value is taken for the range."""
-    return max(1, math.isqrt(width * height // SAMPLED))
+def grid_step(width: int, height: int, pictures: int = 1) -> int:
+    """Every how many rows and columns a value is taken for the range, of so many pictures."""
+    return max(1, math.isqrt(width * height * pictures // SAMPLED))
 
 
-def deep_colours(image: Image.Image, data: bytes) -> Image.Image | None:
-    """A picture whose colours have 16 bits, stretched, with its transparency; None for every other picture.
+def deep_grey(image: Image.Image) -> bool:
+    """Whether the values of a picture without colours have more than 8 bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def deep_colours(image: Image.Image, data: bytes, bounds: Range | None = None) -> Image.Image | None:
+    """A picture whose colours have 16 bits, stretched from `bounds`, or its own; None for every other picture."""
+    if (read := read_colours(image, data)) is None:
+        return None
+    step = grid_step(*image.size)
+    colours = stretched(read[..., 2::-1], bounds or value_range([read[::step, ::step, :3]]))
+    opacity = [stretched(read[..., 3], (0, 65535))] if read.shape[2] == 4 else []
+    return Image.fromarray(np.dstack([colours, *opacity]))
+
+
+def read_colours(image: Image.Image, data: bytes) -> Shaped[np.ndarray, "h w channel"] | None:
+    """Blue, green, red and perhaps opacity of a picture whose colours have 16 bits; None for every other picture.
 
     Pillow, which has opened and loaded it as `image`, keeps the upper eight bits of such a picture alone.
     """
-    if image.mode not in ("RGB", "RGBA", "LA") or not _has_16_bits(image, data):
+    if not has_16_bits(image, data):
         return None
     # OpenCV turns a TIFF upright while it reads, as Pillow does, and leaves a PNG as it is stored, as Pillow does.
     read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if read is None or read.dtype != np.uint16 or read.ndim != 3 or read.shape[1::-1] != image.size:
         return None
-    step = grid_step(*image.size)
-    colours = stretched(read[..., 2::-1], value_range([read[::step, ::step, :3]]))
-    opacity = [stretched(read[..., 3], (0, 65535))] if read.shape[2] == 4 else []
-    return Image.fromarray(np.dstack([colours, *opacity]))
+    return read
 
 
-def _has_16_bits(image: Image.Image, data: bytes) -> bool:
-    match image.format:
+def has_16_bits(image: Image.Image, data: bytes) -> bool:
+    """Whether the colours of a picture that was opened have 16 bits."""
+    match image.format if image.mode in ("RGB", "RGBA", "LA") else "":
         case "PNG":
             return data[24:25] == b"\x10"  # the depth in IHDR, which is the first chunk
         case "TIFF":

@@ -1,6 +1,7 @@
-"""What the name of a file says: whether it is an image, and of which class."""
+"""What the name of a file says: whether it is an image, and of which class, or looks like annotations."""
 
-from collections.abc import Collection, Iterable
+import posixpath
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from boxless.runtime.errors import BrokenImageError
@@ -17,7 +18,42 @@ UNREAD = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".
 
 def is_image(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return posixpath.splitext(name)[1].lower() in SUFFIXES  # not pathlib: it is asked of every file several times
+
+
+ANNOTATION_SUFFIXES = frozenset(
+    {".xml", ".json", ".jsonl", ".csv", ".yaml", ".yml", ".parquet", ".tfrecord", ".record", ".mat"}
+)
+"""Extensions that annotations have."""
+
+ANNOTATIONS = frozenset(
+    {"labels.json", "image_ids.txt", "class_labels.txt", "image_sizes.txt", "localization.txt", "classes.txt"}
+)
+"""Names of annotations in the layouts that are read."""
+
+
+def boxes_files(names: Iterable[str]) -> list[str]:
+    """The csv files at the top. All are read whatever the split, as classes may stand in them alone."""
+    known = {"boxes.csv", *(f"boxes_{split}.csv" for split in SPLITS)}
+    return [name for name in names if name.lower() in known]
+
+
+def annotations_read(names: Sequence[str]) -> list[str]:
+    """The annotations in the layouts that folders have of our own."""
+    return [*boxes_files(names), *(name for name in names if PurePosixPath(name).name in ANNOTATIONS)]
+
+
+def strange_annotations(names: Sequence[str]) -> list[str]:
+    """The other files that look like annotations: by their extension, or text where YOLO and VOC have some."""
+    stems = {name.rpartition(".")[0] for name in names if is_image(name)}
+
+    def annotates(path: PurePosixPath) -> bool:
+        if path.suffix.lower() == ".txt":
+            return str(path.with_suffix("")) in stems or not {"labels", "ImageSets"}.isdisjoint(path.parts)
+        return path.suffix.lower() in ANNOTATION_SUFFIXES
+
+    known = {*annotations_read(names)}
+    return [name for name in names if name not in known and annotates(PurePosixPath(name))]
 
 
 def split_folders(names: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ The class of a picture is the first folder below the split; without such a folde
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -22,8 +22,19 @@ from boxless.data.annotations import checked
 from boxless.data.boxes_csv import read_rows
 from boxless.data.coco import read_coco
 from boxless.data.dataset import Dataset
-from boxless.data.file_names import SPLITS, UNREAD, class_folder, hidden, in_order, is_image, split_folders
+from boxless.data.file_names import (
+    SPLITS,
+    UNREAD,
+    boxes_files,
+    class_folder,
+    hidden,
+    in_order,
+    is_image,
+    split_folders,
+    strange_annotations,
+)
 from boxless.data.layouts import recognise
+from boxless.data.one_range import in_one_range
 from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
 from boxless.data.tar_source import TarSource
 from boxless.data.webdataset import read_webdataset
@@ -48,6 +59,10 @@ def read_data(path: Path, split: str | None = None, *, images: Path | None = Non
 
 def parse_data(path: Path, split: str | None = None, *, images: Path | None = None) -> Dataset:
     """What `read_data` reads, with the boxes as they are written: for who wants to say which are none."""
+    return in_one_range(_parse(path, split, images))
+
+
+def _parse(path: Path, split: str | None, images: Path | None) -> Dataset:
     path = top_of(path)
     chosen = _choose(path, splits(path), split)
     layout = recognise(path)
@@ -146,19 +161,15 @@ def _parse_tree(source: Source, split: str | None) -> Dataset:
     divided = split_folders(pictures)
     class_of = {name: class_folder(name, divided) or known[name].label[0] for name in pictures}
     classes = sorted({name for name in class_of.values() if name})
+    if "JPEGImages" in classes:
+        warn_once(f"JPEGImages in {source.root} is taken for a class, as there is no xml of Pascal VOC's.")
     label_of = {name: label for label, name in enumerate(classes)}
     samples = [
         known[name].sample(name, label_of.get(class_of[name]))
         for name in pictures
         if split is None or name.startswith(f"{split}/")
     ]
-    return rows.noted_in(Dataset(source, samples, classes, split))
-
-
-def boxes_files(names: Iterable[str]) -> list[str]:
-    """The csv files at the top. All are read whatever the split, as classes may stand in them alone."""
-    known = {"boxes.csv", *(f"boxes_{split}.csv" for split in SPLITS)}
-    return [name for name in names if name.lower() in known]
+    return rows.noted_in(Dataset(source, samples, classes, split, unread=tuple(strange_annotations(names))))
 
 
 def _what_else(names: Sequence[str]) -> str:

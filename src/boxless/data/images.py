@@ -15,7 +15,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from boxless.data.deep_pictures import Range, deep_colours, grid_step, no_data_of, stretched, value_range
+from boxless.data.deep_pictures import (
+    Range,
+    deep_colours,
+    deep_grey,
+    grid_step,
+    no_data_of,
+    stretched,
+    value_range,
+)
 from boxless.runtime.errors import BrokenImageError
 
 JPEG_PIXEL_LIMIT = 200_000_000
@@ -68,9 +76,12 @@ TURNS = {
 }
 
 
-def read_picture(data: bytes, name: str) -> Picture:
-    """The bytes of an image file -> the upright RGB picture (h, w, 3); raises BrokenImageError naming `name`."""
-    picture, _ = _decode(data, name, None)
+def read_picture(data: bytes, name: str, bounds: Range | None = None) -> Picture:
+    """The bytes of an image file -> the upright RGB picture (h, w, 3); raises BrokenImageError naming `name`.
+
+    `bounds` is the range that values of more than 8 bits are stretched from, in the place of their own.
+    """
+    picture, _ = _decode(data, name, None, bounds)
     return picture if picture.flags.writeable else picture.copy()  # Pillow's own memory is read-only
 
 
@@ -95,7 +106,7 @@ def read_shrunk(data: bytes, name: str, longest: int) -> tuple[Picture, tuple[in
 def read_size(data: bytes, name: str) -> tuple[int, int]:
     """The bytes of an image file -> the upright (width, height), its header read alone; raises BrokenImageError."""
     try:
-        return _upright_size(_open(data))
+        return _upright_size(open_picture(data))
     except Exception as error:  # Pillow's plug-ins raise whatever their parsers stumble over
         raise BrokenImageError(_reason(data, name, error)) from error
 
@@ -124,24 +135,25 @@ def squash(picture: Picture, size: int) -> UInt8[np.ndarray, "size size 3"]:
     return np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _decode(data: bytes, name: str, size: int | None) -> tuple[Picture, tuple[int, int]]:
+def _decode(data: bytes, name: str, size: int | None, bounds: Range | None = None) -> tuple[Picture, tuple[int, int]]:
     """The upright picture, not smaller than `size` where the original is not, and the original's upright size."""
     try:
-        image: Image.Image = _open(data)
+        image = open_picture(data)
         upright = _upright_size(image)
         if size is not None:
             image.draft(None, (size, size))  # a JPEG at the smallest of 1, 1/2, 1/4, 1/8 that is not below size
         image.load()
         turn, no_data = _orientation(image), no_data_of(image)  # Pillow turns a TIFF itself, and takes its tag away
-        image = deep_colours(image, data) or image
+        image = deep_colours(image, data, bounds) or image
         if turn in TURNS:
             image = image.transpose(TURNS[turn])
-        return _rgb(image, no_data), upright
+        return _rgb(image, no_data, bounds), upright
     except Exception as error:  # Pillow's plug-ins raise whatever their parsers stumble over
         raise BrokenImageError(_reason(data, name, error)) from error
 
 
-def _open(data: bytes) -> Image.Image:
+def open_picture(data: bytes) -> Image.Image:
+    """The bytes of an image file, its header read; raises what Pillow does, also for one with too many pixels."""
     if not data.startswith(b"\xff\xd8\xff"):
         image = Image.open(io.BytesIO(data))
         limit = OTHER_LIMIT if image.mode in ("I", "F") else PIXEL_LIMITS.get(image.format or "", OTHER_LIMIT)
@@ -173,10 +185,10 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rgb(image: Image.Image, no_data: list[float]) -> Picture:
+def _rgb(image: Image.Image, no_data: list[float], bounds: Range | None) -> Picture:
     """Any mode -> RGB. Transparent parts become white: what lies hidden under them is arbitrary, often black."""
-    bands, bounds = list(_bands(image)), (0.0, 0.0)
-    if _deep(image):
+    bands = list(_bands(image))
+    if bounds is None and deep_grey(image):
         step = grid_step(*image.size)
         grids = (np.asarray(image.crop(band))[-band[1] % step :: step, ::step] for band in bands)
         bounds = value_range(grids, no_data)
@@ -188,18 +200,14 @@ def _rgb(image: Image.Image, no_data: list[float]) -> Picture:
     return whole
 
 
-def _deep(image: Image.Image) -> bool:
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
-
-
 def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
     rows = max(1, BAND // image.width)
     for top in range(0, image.height, rows):
         yield 0, top, image.width, min(top + rows, image.height)
 
 
-def _band(image: Image.Image, bounds: Range) -> Picture:
-    if _deep(image):
+def _band(image: Image.Image, bounds: Range | None) -> Picture:
+    if bounds is not None and deep_grey(image):
         return np.repeat(stretched(np.asarray(image), bounds)[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -180,7 +180,9 @@ def _walk(folder: Path, below: str, home: Path, seen: set[tuple[int, int]]) -> I
     seen.add((place.st_dev, place.st_ino))
     for entry in entries:
         if hidden(entry.name) or (entry.is_symlink() and _leads_back(Path(entry.path), home)):
-            if is_image(entry.name) and not hidden(entry.name):
+            if not hidden(entry.name) and Path(entry.path).is_dir():
+                warn_once(f"{entry.path} is a link to a folder that is read already, and is left out.")
+            elif is_image(entry.name) and not hidden(entry.name):
                 warn_once(f"The link {entry.path} leads nowhere and is left out.")
             continue
         if entry.is_dir():

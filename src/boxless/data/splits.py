@@ -120,4 +120,7 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
             raise UsageError(f"Two of {roots} have an image {sample.name}. Expected parts without common images.")
         seen.add(sample.name)
     source = JoinedSource([(part.source, [sample.name for sample in part.samples]) for part in parts])
-    return Dataset(source, sorted(samples, key=lambda sample: sample.name), classes, parts[0].split)
+    depths = dict.fromkeys((part.depth, part.value_range) for part in parts)
+    depth, value_range = (" ".join(filter(None, words)) for words in zip(*depths, strict=True))
+    ordered = sorted(samples, key=lambda sample: sample.name)
+    return Dataset(source, ordered, classes, parts[0].split, depth=depth, value_range=value_range)

@@ -14,8 +14,8 @@ do not. Five signs speak against it, and none needs a box or a label (signs.py):
 
 Where none speaks against it, ddt. Else, where colours set discriminant's boxes apart, the mean of discriminant and
 contrast, which errs in other images. Where they do not: if the direction's sign is in doubt (agreement, margin), the
-one of the two steps that has the clearer sign; if the place explains the maps, discriminant weighed by its mean map, as
-long as there is more in them than that; contrast where neither is to be had.
+one of the two steps that has the clearer sign; if the place explains the maps and the frame does not, discriminant
+weighed by its mean map, as long as there is more in them than that; contrast where neither is to be had.
 
 The descriptors are computed once for all; only the frame needs a second look, at a few corners. The signs and limits
 were found on training halves: six sets that are no everyday photographs, 28 categories of Tiny ImageNet and ten of
@@ -202,7 +202,7 @@ def choose(signs: Signs) -> tuple[tuple[Choice, Choice], str]:
     elif signs.separation >= COLOURED:
         order = ("discriminant and contrast", "ddt")
         why = f"{against}; discriminant's boxes set colours and textures apart ({signs.separation:.2f})"
-    elif not sign_in_doubt and FRAMED_ALIKE <= signs.learnt_explained < ONE_MAP:
+    elif not sign_in_doubt and signs.frame < FRAME and FRAMED_ALIKE <= signs.learnt_explained < ONE_MAP:
         order = ("discriminant and place", "contrast")
         why = f"{against}; the place explains discriminant's maps, too ({signs.learnt_explained:.2f}): framed alike"
     elif sign_in_doubt and max(signs.margin, signs.deeper_margin) >= CLEAR_MARGIN:

@@ -133,4 +133,4 @@ def _in_the_predictors_classes(dataset: Dataset, classes: list[str]) -> Dataset:
         )
     index = {name: position for position, name in enumerate(classes)}
     samples = [replace(s, label=None if s.label is None else index[dataset.classes[s.label]]) for s in dataset.samples]
-    return Dataset(dataset.source, samples, classes, dataset.split)
+    return replace(dataset, samples=samples, classes=classes)

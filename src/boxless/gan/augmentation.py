@@ -56,7 +56,8 @@ class Batches:
         if self.augment:
             return fold(self.draw(batch, generator))
         images, within = self._folded
-        return images[self._index(batch, generator)].float().div_(127.5).sub_(1).mul_(within).permute(0, 3, 1, 2)
+        chosen = images.index_select(0, self._index(batch, generator))
+        return chosen.float().div_(127.5).sub_(within).permute(0, 3, 1, 2)
 
     @cached_property
     def _folded(self) -> tuple[UInt8[Tensor, "n h w 12"], Float[Tensor, "h w 12"]]:

@@ -22,8 +22,8 @@ from torch.autograd.function import once_differentiable
 
 STRIPS = 8
 """Strips that a batch is laid out in: enough for threads to share."""
-SHORT = 32
-"""Rows of fewer numbers are laid side by side."""
+SHORT = 32 if torch.cpu._is_amx_tile_supported() else 8
+"""Rows of fewer numbers are laid side by side. A tile of AMX takes 16 of a row; other vectors lie along channels."""
 
 
 class Downwards(nn.Conv2d):
@@ -141,9 +141,10 @@ class _Apart(torch.autograd.Function):
 class _FoldedTanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, bias: Tensor) -> Tensor:
-        within = inside(maps[:1].float())
+        within = 2 * inside(maps[:1].float())
         shift = within * bias.float().repeat(4)[:, None, None]
-        images = torch.addcmul(shift, maps.float(), within).tanh_().to(maps.dtype)
+        # tanh x is 2 sigmoid 2x - 1, and torch's sigmoid takes a third of the time of its tanh.
+        images = torch.addcmul(shift, maps.float(), within).sigmoid_().mul_(2).sub_(1).to(maps.dtype)
         ctx.save_for_backward(images)
         return images
 

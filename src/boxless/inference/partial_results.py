@@ -133,7 +133,7 @@ class Shards:
             if self.job.get(name) != there.get(name):
                 has = f"{name} {there.get(name)}, not {self.job.get(name)}"
                 if name == "images":
-                    has = "other images than there are now, or other classes or boxes of them"
+                    has = "other images than there are now, or other classes, boxes or ranges of them"
                 raise UsageError(
                     f"The {state} search in {self.out} has {has}. "
                     "Resume it with its own options and images, or begin anew with --overwrite."

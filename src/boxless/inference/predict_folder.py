@@ -15,7 +15,7 @@ from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.marks import DIGITS, changed, marks
-from boxless.data.sources import FolderSource
+from boxless.data.one_range import folder_of
 from boxless.discovery.notes import NOTHING, Notes
 from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.inference.choice_charts import choice_charts
@@ -58,6 +58,8 @@ class Summary:
     """Images that an earlier process had done before it was stopped."""
     changed: list[str] = field(default_factory=list)
     """Images whose files were replaced after an earlier process had done them."""
+    depth: str = ""
+    """How pictures of more than 8 bits were read, in a sentence."""
     crowded: list[str] = field(default_factory=list)
     """Images with as many boxes as are kept of one."""
     finished_before: bool = False
@@ -66,20 +68,9 @@ class Summary:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Summary":
         """What an earlier process wrote into summary.json."""
-        names = {"nothing": "nothing_found"}
-        kept = (one.name for one in fields(cls) if one.name != "finished_before")
-        # What earlier versions did not say or count.
-        content = {
-            "numbers": "",
-            "choices": {},
-            "notes": {},
-            "unlabelled": 0,
-            "category": NO_CLASS,
-            "changed": [],
-            "crowded": [],
-            **content,
-        }
-        return cls(**{name: content[names.get(name, name)] for name in kept}, finished_before=True)
+        written = {one.name: "nothing_found" if one.name == "nothing" else one.name for one in fields(cls)}
+        kept = {name: content[key] for name, key in written.items() if key in content}
+        return cls(**kept, finished_before=True)  # earlier versions did not say or count all of it
 
     def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
         """Pass `found` on, counted."""
@@ -110,6 +101,7 @@ class Summary:
             "taken_over": self.taken_over,
             "changed": self.changed,
             "crowded": self.crowded,
+            "depth": self.depth,
         }
 
     def words(self) -> list[str]:
@@ -131,6 +123,8 @@ class Summary:
             lines.append(f"More than {MOST} boxes, of which the best were kept (noise?), in {many}.")
         if self.unlabelled:
             lines.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
+        if self.depth:
+            lines.append(self.depth)
         if self.broken:
             lines.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
@@ -315,7 +309,7 @@ class _Search:
         if "bf16" in self.shards.job:
             summary.numbers = self.shards.job.get("engine") or ("bf16" if self.shards.job["bf16"] else "fp32")
         summary.unlabelled, summary.category = self.unlabelled if dataset.classes else 0, self.predictor.category
-        summary.notes = self._notes()
+        summary.notes, summary.depth = self._notes(), dataset.depth
         summary.choices = {name: notes["choice"] for name, notes in summary.notes.items() if notes["choice"]}
         summary.taken_over, summary.changed = sum(len(self.pieces[piece]) for piece in done), self.changed
         if len(broken) == len(dataset):
@@ -325,7 +319,7 @@ class _Search:
             )
         merged = (one for one, _ in self.shards.found(len(self.pieces)))
         found = summary.counted(track(merged, "writing boxes", len(dataset) - len(broken)))
-        pictures = dataset.source.root if isinstance(dataset.source, FolderSource) else None
+        pictures = folder_of(dataset.source)
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
         made = {"format": self.format, "job": self.shards.job, "marks": self.shards.all_marks()}

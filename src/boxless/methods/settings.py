@@ -81,7 +81,7 @@ class Training:
 
 
 STARTS: dict[str, dict[str, Any]] = {
-    "detector": {"stride": 32, "freeze": "all", "size": 320, "epochs": 9, "batch_size": 4, "lr": 2e-3},
+    "detector": {"stride": 32, "freeze": "all", "size": 320, "epochs": 9, "batch_size": 4, "lr": 5e-4},
 }
 """What the command line starts a method with in place of the defaults above."""
 

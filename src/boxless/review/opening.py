@@ -9,7 +9,7 @@ from typing import Literal
 
 from boxless.data.folder import read_data
 from boxless.data.marks import marks
-from boxless.data.sources import FolderSource
+from boxless.data.one_range import folder_of
 from boxless.export import write_boxes
 from boxless.review.decisions import Review
 from boxless.review.journal import Journal
@@ -41,8 +41,7 @@ class Opened:
         if all(not made.accepted for made in self.review.made()):
             raise BoxlessError("Nothing is accepted yet. Accept or correct an image first.")
         out = self.review.out / format
-        source = self.pictures.source
-        pictures = source.root if isinstance(source, FolderSource) else None
+        pictures = folder_of(self.pictures.source)
         write_boxes(self.review.found(), out, format, self.review.classes, pictures=pictures, overwrite=True)
         return out
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import cv2
 
 from boxless.data.images import read_shrunk, read_size
-from boxless.data.sources import FolderSource, Source
+from boxless.data.one_range import folder_of
+from boxless.data.sources import Source
 from boxless.runtime.errors import BrokenImageError
 
 THUMBNAIL, VIEW = 320, 1600
@@ -20,10 +21,8 @@ THUMBNAIL, VIEW = 320, 1600
 
 def lies_inside(source: Source, name: str) -> bool:
     """Whether a file of the source really lies in it: always in a zip; in a folder unless a link leads elsewhere."""
-    if not isinstance(source, FolderSource):
-        return True
-    root = source.root.resolve()
-    return (root / name).resolve().is_relative_to(root)
+    folder = folder_of(source)
+    return folder is None or (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 class Pictures:
