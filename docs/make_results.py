@@ -217,7 +217,7 @@ def summary_row(content: dict[str, Any]) -> list[str]:
 
 
 def kind(row: dict[str, Any]) -> str:
-    if "the category's own" in row["origin"]:  # label-free, and the method's own
+    if "'s own" in row["origin"]:  # label-free, of the category or of each map, and the method's own
         return "own"
     first = row["origin"].split()[0].strip(":")
     return first if first in ("transferred", "oracle", "label-free") else "own"
@@ -272,7 +272,7 @@ def best_controls(runs: list[dict[str, Any]]) -> list[Beside]:
     for run in runs:
         groups.setdefault(run["data"]["classes"][0], []).append(run)
     for group, seeds in groups.items():
-        mine = np.array([bits(seed["hits"], "label-free: median") for seed in seeds])
+        mine = np.array([bits(seed["hits"], "heat maps, label-free") for seed in seeds])
         others = {name: np.array([bits(seed["hits"], name) for seed in seeds]) for name in CONTROLS}
         others["border contrast"] = np.array([bits(seed["contrast"]["hits"], "fixed") for seed in seeds])
         best = max(others, key=lambda name: float(others[name].mean()))
