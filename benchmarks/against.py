@@ -50,8 +50,12 @@ print(sorted(spent[2:])[5])
 
 MEASURE = """
 import sys, numpy as np
-from boxless.boxes.from_heatmap import Readout
-from boxless.evaluation.measure import Split, measure
+try:
+    from boxless.boxes.from_heatmap import Readout
+    from boxless.evaluation.measure import Split, measure
+except ImportError:  # their names before 0.2
+    from boxless.boxes import Readout
+    from boxless.measuring import Split, measure
 maps = list(np.load(sys.argv[1]).values())
 sizes = [(500, 375)] * len(maps)
 truths = [np.array([[50 + i % 90, 40 + i % 70, 300 + i % 150, 250 + i % 100]], np.float32) for i in range(len(maps))]
