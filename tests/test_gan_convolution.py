@@ -33,8 +33,10 @@ def test_images_side_by_side_are_convolved_as_one_by_one(count: int, grid: int, 
     for ours, plain in ((Downwards, nn.Conv2d), (Upwards, nn.ConvTranspose2d)):
         fast, slow = ours(2, leaving, **SHAPES), plain(2, leaving, **SHAPES)
         slow.load_state_dict(fast.state_dict())
-        for found, expected in zip(results(fast, maps), results(slow, maps), strict=True):
-            torch.testing.assert_close(found, expected)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("boxless.gan.convolution.SHORT", 32)  # as it is with AMX
+            found = results(fast, maps)
+        torch.testing.assert_close(found, results(slow, maps))
 
 
 def test_folded_images_are_convolved_as_they_are() -> None:

@@ -4,7 +4,8 @@ Two exact rewritings of the same sums over the same weights, in another order:
 
 - Images side by side. oneDNN's gradients of weights sum along rows of the smaller maps, in vectors of 16 or 32 numbers,
   and those rows have 4 or 8 where D ends and G begins. A strip of images, with a gap of zeros after each that stands
-  for the padding of both neighbours, has rows that are long enough.
+  for the padding of both neighbours, has rows that are long enough. From 8 on its copies and gaps cost more than they
+  save, but with AMX, whose tiles take 16 of a row at once.
 - Folded images. With its 2x2 blocks as channels, an image of three channels meets a kernel of 2x2 and stride 1, whose
   gradients are several times as fast as those of stride 2. G's images stay folded on their way to D.
 
@@ -23,7 +24,7 @@ from torch.autograd.function import once_differentiable
 STRIPS = 8
 """Strips that a batch is laid out in: enough for threads to share."""
 SHORT = 32 if torch.cpu._is_amx_tile_supported() else 8
-"""Rows of fewer numbers are laid side by side. A tile of AMX takes 16 of a row; other vectors lie along channels."""
+"""Rows of fewer numbers are laid side by side."""
 
 
 class Downwards(nn.Conv2d):
@@ -57,8 +58,9 @@ class Upwards(nn.ConvTranspose2d):
 
     def folded_tanh(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch _c _h _w"]:
         """The images that `forward` and tanh give, folded: (batch, c, h, w) -> (batch, 4c', h + 1, w + 1)."""
-        # Its own bias takes oneDNN longer in the backward pass than all the rest.
-        maps = F.conv_transpose2d(maps, folded_weight(self.weight))
+        assert self.bias is not None
+        # The gradient of its bias takes oneDNN longer than all the rest, so it is that of what follows.
+        maps = F.conv_transpose2d(maps, folded_weight(self.weight), self.bias.detach().repeat(4))
         images: Tensor = _FoldedTanh.apply(maps, self.bias)  # type: ignore[no-untyped-call]
         return images
 
@@ -139,12 +141,12 @@ class _Apart(torch.autograd.Function):
 
 
 class _FoldedTanh(torch.autograd.Function):
+    # The bias has been added to the maps already; here it gets its gradient.
     @staticmethod
     def forward(ctx: Any, maps: Tensor, bias: Tensor) -> Tensor:
-        within = 2 * inside(maps[:1].float())
-        shift = within * bias.float().repeat(4)[:, None, None]
         # tanh x is 2 sigmoid 2x - 1, and torch's sigmoid takes a third of the time of its tanh.
-        images = torch.addcmul(shift, maps.float(), within).sigmoid_().mul_(2).sub_(1).to(maps.dtype)
+        doubled = maps.float() * (2 * inside(maps[:1].float()))
+        images = doubled.sigmoid_().mul_(2).sub_(1).to(maps.dtype)
         ctx.save_for_backward(images)
         return images
 

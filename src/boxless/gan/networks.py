@@ -163,7 +163,8 @@ class Discriminator(nn.Module):
         """Images in -1..1 -> logit (batch,), large for what D takes for real."""
         maps = self.features(images)
         with torch.autocast(maps.device.type, enabled=False):  # a logit in bf16 would have three digits
-            logit: Tensor = self.linear(maps.float().mean((2, 3)))
+            # Channels last, that the gradient of the mean is laid out as the maps are.
+            logit: Tensor = self.linear(maps.permute(0, 2, 3, 1).float().mean((1, 2)))
         return logit.squeeze(1)
 
 
