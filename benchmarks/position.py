@@ -21,12 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from boxless.boxes.from_heatmap import find_boxes
+from boxless.boxes.otsu import otsu
 from boxless.data.dataset import Dataset
 from boxless.data.images import read_resized
 from boxless.data.published_datasets import GROUPS
 from boxless.data.splits import splits_for
 from boxless.data.transforms import to_images
 from boxless.discovery.contrast import Contrast
+from boxless.discovery.discriminant import with_cut_at_half
 from boxless.discovery.pictures import Pictures
 from boxless.discovery.position import FIELD, FIRST, Position, train_run
 from boxless.discovery.position_settings import PositionTraining
@@ -59,8 +61,11 @@ AT_MOST = 1500
 
 CPU = torch.device("cpu")
 
-CONTRAST, FIRST_MAP = "border contrast", "first map"
-"""The forms that have thresholds of their own."""
+CONTRAST, FIRST_MAP, STUDENT_ALONE, BOTH = (
+    "border contrast", "first map", "student, each at its own Otsu", "student + first map, each at its own Otsu",
+)  # fmt: skip
+READOUTS = {CONTRAST: Contrast.readout, FIRST_MAP: FIRST, STUDENT_ALONE: Position.readout, BOTH: Position.readout}
+"""Forms that have a threshold of their own; that of all others is the median of their Otsu thresholds."""
 
 PADDING = (FIELD // 2 - 1,) * 4
 """So that there is a window around every place."""
@@ -112,12 +117,12 @@ def forms(train: Dataset, group: str, run: Path, seed: int) -> dict[str, Any]:
     """Maps of training images in several forms, by the networks of one run: hits of every image, form by form."""
     taught, train = len(train), replace(train, samples=train.samples[:: -(-len(train) // AT_MOST)])
     pictures, truths = read_images(train, SIDE), [sample.boxes for sample in train.samples]
-    rows = dict[str, Any]()
+    found = dict[str, Any]()
     for name, heats in looks(trained(run).localizer.network, pictures).items():
-        readout = {CONTRAST: Contrast.readout, FIRST_MAP: FIRST}.get(name, Position.readout)
-        scored = measure(list(heats), [(SIDE, SIDE)] * len(heats), truths, readout=readout, seed=seed)
-        rows[name] = {"thresholds": [row.threshold[0] for row in scored.rows[:2]], "rows": hits(scored)["rows"]}
-    return {"group": group, "seed": seed, "trained_on": taught, "images": len(truths), **provenance(), "forms": rows}
+        scored = measure(list(heats), [(SIDE, SIDE)] * len(heats), truths, readout=READOUTS.get(name), seed=seed)
+        own = scored.rows[0]
+        found[name] = {"threshold": own.threshold[0], "rows": {f"{own.name}, {own.origin}": digits(own.hits)}}
+    return {"group": group, "seed": seed, "trained_on": taught, "images": len(truths), **provenance(), "forms": found}
 
 
 def looks(network: Any, pictures: Pictures) -> dict[str, Any]:
@@ -127,16 +132,18 @@ def looks(network: Any, pictures: Pictures) -> dict[str, Any]:
         heats = torch.cat([look(resized(to_images(part, CPU), round(SIDE * scale))) for part in pictures.split(64)])
         return resized(heats[:, None], SIDE // 2)[:, 0].numpy()
 
-    contrast = Contrast()
-    first, student = seen(network.patches.heatmap), seen(network.heatmap)
+    contrast, network.both = Contrast(), True
+    first, student = seen(network.patches.heatmap), seen(network.student.heatmap)
     return {
         CONTRAST: seen(lambda images: contrast.heatmap(contrast.descriptors(images))),
         "patches x Gaussian": seen(lambda images: middle(network.patches(F.pad(images, PADDING, mode="replicate")))),
         FIRST_MAP: first,
         "student": student,
-        "student, also of the image enlarged 1.5 times": student + seen(network.heatmap, 1.5),
+        "student, also of the image enlarged 1.5 times": student + seen(network.student.heatmap, 1.5),
         "student x root of the first map": student * np.sqrt(first),
-        "student + first map, each over its range": over_range(student) + over_range(first),
+        "student + first map": over_range(student) + over_range(first),
+        STUDENT_ALONE: np.stack([with_cut_at_half(heat, otsu(heat)) for heat in student]),
+        BOTH: seen(network.heatmap),
     }
 
 
@@ -169,9 +176,13 @@ def worst(test: Dataset, run: Path, count: int = 20) -> Picture:
 
 def hits(measured: Measurement) -> dict[str, Any]:
     """Whether each image is hit, row by row: a digit an image, the sum of 1, 2 and 4 for IoU 0.3, 0.5 and 0.7."""
-    digits = np.array([1, 2, 4])
-    rows = {f"{row.name}, {row.origin}": "".join(map(str, row.hits @ digits)) for row in measured.rows}
+    rows = {f"{row.name}, {row.origin}": digits(row.hits) for row in measured.rows}
     return {"images": list(measured.names), "rows": rows}
+
+
+def digits(hits: Any) -> str:
+    """Hits (image, IoU) as a digit an image."""
+    return "".join(map(str, hits @ np.array([1, 2, 4])))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,11 @@ from boxless.evaluation.bootstrap import compare, holm, interval
 from boxless.reproduce.markdown import markdown_table, signed, with_interval
 
 HERE = Path(__file__).parent
-OTSU = "label-free: median"
-ROWS = {"at 0.54": "heat maps, fixed", "Otsu": OTSU, "transferred": "heat maps, transferred"}
-"""The thresholds at which position is shown, and what the rows of hits begin with."""
+OTSU = "heat maps, label-free"
+ROWS = {"own threshold": "heat maps", "Otsu": OTSU, "transferred": "heat maps, transferred"}
+"""The thresholds at which position is shown, and what the first row of hits at each begins with."""
 GANS = "30-gan-table-3-tiny28"
 READINGS = ("cam", "ddt", "border")
-OWN = ("border contrast", "first map")
-"""Maps whose own threshold is better than Otsu's."""
 FORM = "the form of 60"
 """How the map of the first form is named among those of the search."""
 
@@ -105,10 +103,10 @@ def forms(folder: str) -> list[str]:
         groups.setdefault(content["group"], []).append(content)
     rows = []
     for form in next(iter(groups.values()))[0]["forms"]:
-        words, found, gains = ("fixed" if form in OWN else OTSU), [], []
+        found, gains = [], []
         for runs in groups.values():
-            found.append(np.mean([bits(run["forms"][form], words) for run in runs], axis=0))
-            student = np.mean([bits(run["forms"]["student"], OTSU) for run in runs], axis=0)
+            found.append(np.mean([bits(run["forms"][form], "") for run in runs], axis=0))
+            student = np.mean([bits(run["forms"]["student"], "") for run in runs], axis=0)
             gains.append(found[-1].mean(axis=1) - student.mean(axis=1))
         strata = np.repeat(np.arange(len(gains)), [len(one) for one in gains])
         cells = [f"{both(one)}; {signed(compare(gain, 0 * gain), 100)}" for one, gain in zip(found, gains, strict=True)]
@@ -171,10 +169,11 @@ def causes(folder: str) -> list[str]:
         kinds = Counter(image["kind"] for image in found)
         counts = Counter(one["causes"].values())
         of = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        rows.append([one["group"], str(one["seed"]), of, *(str(counts[cause]) for cause in words)])
+        again = {image["image"] for image in runs[one["group"], 0]["measurement"]["worst"]} & set(one["causes"])
+        rows.append([one["group"], str(one["seed"]), of, str(len(again)), *(str(counts[cause]) for cause in words)])
     total = Counter(cause for one in looked for cause in one["causes"].values())
-    rows.append(["all", "", "", *(str(total[cause]) for cause in words)])
-    return markdown_table(("group", "seed", "the 20 worst boxes", *words), rows)
+    rows.append(["all", "", "", "", *(str(total[cause]) for cause in words)])
+    return markdown_table(("group", "seed", "the 20 worst boxes", "worst with seed 0, too", *words), rows)
 
 
 def beside_gans(folder: str) -> list[str]:

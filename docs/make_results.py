@@ -36,8 +36,9 @@ first look at the layers had been taken on the test boxes of cub10, so its row f
 cat and the validation boxes of all groups were not looked at. SN-DCGAN uses nothing but the images of its group; its
 rows are those of SmoothGrad, whose form and threshold were chosen on boxes of the birds' training and test images.
 position, too, uses nothing but the images of its group: how it came about is in [position.md](position.md). On cells,
-codes, profiles, skin, smear and spines it was measured once, with 400 steps, which were fixed before. Of its seeds, the
-rows and tables are those of seed 0; the others stand [below](#position-above-its-best-control-seed-by-seed).
+codes, profiles, skin, smear and spines it was measured once, with 400 steps, which were fixed before. All
+its rows are of the form before the present one. Of its seeds, the rows and tables are those of seed 0; the others stand
+[below](#position-above-its-best-control-seed-by-seed).
 
 auto was measured on the test halves twice: its rows are those of the second look. After the first its rule was
 changed, on training halves alone, but in the knowledge of how the first rule had done on which set, so these rows are
@@ -250,7 +251,7 @@ def summary_row(content: dict[str, Any]) -> list[str]:
 
 
 def kind(row: dict[str, Any]) -> str:
-    if "the category's own" in row["origin"]:  # label-free, and the method's own
+    if "'s own" in row["origin"]:  # label-free, of the category or of each map, and the method's own
         return "own"
     first = row["origin"].split()[0].strip(":")
     return first if first in ("transferred", "oracle", "label-free") else "own"
@@ -305,7 +306,7 @@ def best_controls(runs: list[dict[str, Any]]) -> list[Beside]:
     for run in runs:
         groups.setdefault(run["data"]["classes"][0], []).append(run)
     for group, seeds in groups.items():
-        mine = np.array([bits(seed["hits"], "label-free: median") for seed in seeds])
+        mine = np.array([bits(seed["hits"], "heat maps, label-free") for seed in seeds])
         others = {name: np.array([bits(seed["hits"], name) for seed in seeds]) for name in CONTROLS}
         others["border contrast"] = np.array([bits(seed["contrast"]["hits"], "fixed") for seed in seeds])
         best = max(others, key=lambda name: float(others[name].mean()))

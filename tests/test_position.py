@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from boxless.boxes.otsu import otsu
 from boxless.cli import app
 from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
@@ -14,7 +15,9 @@ from boxless.discovery.position import (
     FIELD,
     PatchNetwork,
     Position,
+    PositionNetwork,
     check_pictures,
+    from_description,
     train_both,
     train_patches,
     warn_if_framed_alike,
@@ -141,6 +144,25 @@ def test_the_kept_pictures_are_bounded_and_even():
         kept.add(torch.arange(start, start + 10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 1, 3))
         assert len(kept.kept) <= 8
     assert [int(picture[0, 0, 0]) for picture in kept.kept] == list(range(0, 100, 16))
+
+
+def test_the_map_is_the_sum_of_both_networks_cut_in_each_image_where_otsu_parts_it():
+    images = to_images(squares(3)[0], torch.device("cpu"))
+    torch.manual_seed(0)
+    network = PositionNetwork().prepare(squares(40)[0])
+    heats = network.heatmap(images)
+    for one, answer, first in zip(heats, network.student.heatmap(images), network.patches.heatmap(images), strict=True):
+        both = sum((part - part.min()) / (part.max() - part.min()) for part in (answer, first)).numpy()
+        low, high = both.min(), both.max()
+        above = both > low + otsu(both) * (high - low)
+        assert 0 < above.sum() < above.size and ((one.numpy() > Position.readout.threshold) == above).all()
+        assert (one.min(), one.max()) == (0, 1)
+
+
+def test_a_checkpoint_of_an_earlier_version_keeps_its_maps():
+    images = to_images(squares(3)[0], torch.device("cpu"))
+    network = from_description({"options": {}}).eval()
+    assert torch.equal(network.heatmap(images), network.student.heatmap(images))
 
 
 def test_an_image_of_one_colour_shows_nothing():

@@ -4,9 +4,10 @@ Photographers put the thing in the middle. So "was this patch cut from near the 
 image?" is a label that costs nothing, and a network that sees one patch and never its place can only answer it by
 knowing what the objects of this folder look like, and what their surroundings do. Its answer at every place, times the
 root of border contrast (contrast.py), which asks the one image at hand how this place differs from this border, is a
-first map. A second network, which sees whole images, learns from the boxes of the first maps (self_training.py), and
-its answer is the heat map. All is learnt from the images that are to be searched, for minutes on a processor, with no
-label, no box and no other network.
+first map. A second network, which sees whole images, learns from the boxes of the first maps (self_training.py). The
+heat map is the sum of its answer and the first map, each over its range, and its two sides, as Otsu's threshold parts
+them in each image, lie below and above 0.5. All is learnt from the images that are to be searched, for minutes on a
+processor, with no label, no box and no other network.
 
 It must not see its place, so all that could tell it is kept out: there is no padding in the network, it learns from
 windows wholly inside the images, and both sides of the question weigh the same. Where images are framed alike, as
@@ -22,16 +23,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boxless.boxes.from_heatmap import Readout
+from boxless.boxes.from_heatmap import Readout, normalise
+from boxless.boxes.otsu import otsu
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.discovery.centre_or_border import SHARPER, learn_position
 from boxless.discovery.contrast import Contrast
+from boxless.discovery.discriminant import CUT, with_cut_at_half
 from boxless.discovery.pictures import EvenSample, Pictures, settle_statistics
 from boxless.discovery.position_settings import STEPS, PositionTraining
 from boxless.discovery.self_training import Student, filled_boxes, train_student
@@ -102,16 +106,24 @@ def train_patches(
 class PositionNetwork(nn.Module):
     """The network of patches, and the one of whole images that has learnt from its boxes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, both: bool = True) -> None:
         super().__init__()
-        self.patches, self.student = PatchNetwork(), Student()
+        self.patches, self.student, self.both = PatchNetwork(), Student(), both
 
     needs_images = True
     """The control without training is prepared on images."""
 
     def heatmap(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch h w"]:
-        """Images in 0..1 -> probability of being inside an object's box, a place every 2 pixels."""
-        return self.student.heatmap(images)
+        """Images in 0..1 -> maps from 0 to 1 in two sides about 0.5, a place every 2 pixels.
+
+        Without `both` the student's alone: the probability of being inside an object's box.
+        """
+        answers = self.student.heatmap(images)
+        if not self.both:
+            return answers
+        pairs = zip(answers.cpu().numpy(), self.patches.heatmap(images).cpu().numpy(), strict=True)
+        sums = [normalise(answer) + normalise(first) for answer, first in pairs]
+        return torch.from_numpy(np.stack([with_cut_at_half(heat, otsu(heat)) for heat in sums])).to(images.device)
 
     def heatmap_and_logits(
         self, images: Float[Tensor, "batch 3 height width"], labels: object = None
@@ -128,7 +140,7 @@ class PositionNetwork(nn.Module):
 
 def from_description(content: Mapping[str, Any]) -> PositionNetwork:
     """The networks that a checkpoint of kind "position" describes, with random weights."""
-    return PositionNetwork()
+    return PositionNetwork(both=bool(content["options"].get("both", False)))  # earlier versions had one map
 
 
 def train_both(pictures: Pictures, *, steps: int, seed: int = 0, device: torch.device) -> PositionNetwork:
@@ -156,11 +168,7 @@ class Position(Discoverer):
     stride = 2
     """Pixels of that square per place of the map."""
     trains = True
-    readout = Readout(
-        0.54,
-        "fixed: the method's default, chosen once on training boxes of Tiny ImageNet's artiodactyla, birds and bottles",
-        "minmax",
-    )
+    readout = Readout(CUT, "label-free: each map's own, Otsu's", "none")
 
     def __init__(self, steps: int = STEPS, seed: int = 0) -> None:
         self.steps, self.seed = steps, seed
@@ -205,7 +213,7 @@ class Position(Discoverer):
 
     @torch.inference_mode()
     def heatmap(self, descriptors: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch h w"]:
-        """Images in 0..1 -> probability of being inside an object's box."""
+        """Images in 0..1 -> maps from 0 to 1 in two sides about 0.5."""
         assert self.network is not None, "fit_done comes before heatmap"
         return self.network.heatmap(descriptors)
 
@@ -247,7 +255,7 @@ def train_run(
         content = {
             "kind": "position",
             "method": "position",
-            "options": {},
+            "options": {"both": True},
             "backbone": {},
             "classes": [],
             "category": category,
