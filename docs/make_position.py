@@ -54,13 +54,13 @@ def results(folder: str) -> list[str]:
     return markdown_table(("group", "n", *ROWS, "contrast", *CONTROLS, "seeds, Otsu"), rows)
 
 
-def goal(folder: str) -> list[str]:
+def goal(folder: str, row: str = OTSU) -> list[str]:
     """What was to be reached and what was, by the mean of the seeds that every group has and by each of them alone."""
     groups = by_group(folder)
     seeds = sorted(set.intersection(*({run["seed"] for run in runs} for runs in groups.values())))
     rows = [["goal", "75", "71", f"5 of {len(groups)}"]]
     for which in ([seeds] if len(seeds) > 1 else []) + [[seed] for seed in seeds]:
-        found = best_controls([run for runs in groups.values() for run in runs if run["seed"] in which])
+        found = best_controls([run for runs in groups.values() for run in runs if run["seed"] in which], row)
         means = [f"{100 * macro(found, iou).mean():.1f}" for iou in (slice(1, 2), slice(None))]
         sure = holm([one.above.p for one in found], 0.01)
         names = ", ".join(one.group for one, good in zip(found, sure, strict=True) if good)
@@ -134,15 +134,30 @@ def agreement(folder: str) -> list[str]:
 
 
 def second(folder: str) -> list[str]:
-    """The second form's runs, paired with those of the first form on the same images, at Otsu's threshold."""
-    before, rows = by_group(str(Path(folder).parent)), []
+    """The second form's runs beside those of the first form, both at Otsu's threshold."""
+    return beside_first(folder, "second", OTSU)
+
+
+def third(folder: str) -> list[str]:
+    """The third form's runs, each map cut at its own threshold, beside those of the first form at Otsu's."""
+    return beside_first(folder, "third", ROWS["own threshold"])
+
+
+def beside_first(folder: str, form: str, row: str) -> list[str]:
+    """A row of a form's runs, paired with the first form on the same images and seeds, at Otsu's threshold."""
+    before, rows, halves = by_group(str(Path(folder).parent)), [], []
     for group, runs in by_group(folder).items():
         same = [run for run in before[group] if run["seed"] in [one["seed"] for one in runs]]
         assert same[0]["hits"]["images"] == runs[0]["hits"]["images"], f"{group}: not the same images"
-        old, new = over(same, OTSU), over(runs, OTSU)
+        old, new = over(same, OTSU), over(runs, row)
         found = compare(new.mean(axis=1), old.mean(axis=1))
+        halves.append([[100 * one[:, 1].mean(), 100 * one.mean()] for one in (old, new)])
         rows.append([group, str(len(new)), both(old), both(new), f"{signed(found, 100)}, p {found.p:.2g}"])
-    return markdown_table(("group", "n", "first form", "second form", "second above first (95 %)"), rows)
+    if len(rows) == len(before):
+        rows.append(
+            [f"macro of {len(rows)}", "", *(f"{half:.1f} / {mean:.1f}" for half, mean in np.mean(halves, axis=0)), ""]
+        )
+    return markdown_table(("group", "n", "first form", f"{form} form", f"{form} above first (95 %)"), rows)
 
 
 def errors(folder: str) -> list[str]:
@@ -247,6 +262,8 @@ TABLES = {
     "forms": forms,
     "agreement": agreement,
     "second": second,
+    "third": third,
+    "own_goal": lambda folder: goal(folder, ROWS["own threshold"]),
     "gans": beside_gans,
     "heads": heads,
     "errors": errors,

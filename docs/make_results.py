@@ -300,13 +300,13 @@ class Beside(NamedTuple):
     above: Comparison
 
 
-def best_controls(runs: list[dict[str, Any]]) -> list[Beside]:
-    """Position beside the control with the highest mean over seeds, a category each."""
+def best_controls(runs: list[dict[str, Any]], row: str = "heat maps, label-free") -> list[Beside]:
+    """A row of position's beside the control with the highest mean over seeds, a category each."""
     groups, found = dict[str, list[dict[str, Any]]](), []
     for run in runs:
         groups.setdefault(run["data"]["classes"][0], []).append(run)
     for group, seeds in groups.items():
-        mine = np.array([bits(seed["hits"], "heat maps, label-free") for seed in seeds])
+        mine = np.array([bits(seed["hits"], row) for seed in seeds])
         others = {name: np.array([bits(seed["hits"], name) for seed in seeds]) for name in CONTROLS}
         others["border contrast"] = np.array([bits(seed["contrast"]["hits"], "fixed") for seed in seeds])
         best = max(others, key=lambda name: float(others[name].mean()))
