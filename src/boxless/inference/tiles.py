@@ -39,8 +39,11 @@ EDGE, SHARED = 1 / 9, 0.1
 """The part of a tile's side that is left out along each edge, and the part of the rest that the next one shows, too."""
 PROBED, LEARNT = 32, 128
 """Tiles that auto looks at, and that a category without labels is learnt from: of photographs evenly taken."""
-LARGE, FITTING = 2, 0.35
-"""The longer side of a large photograph for auto, in sides of a tile, and the usual one of objects that tiles fit."""
+LARGE, SMALL, FITTING = 2, 1 / 6, 0.35
+"""The longer side of a large photograph for auto, in sides of a tile, and the usual one of objects that tiles fit.
+
+Objects that are SMALL even in such tiles are looked at in tiles of half the side, enlarged.
+"""
 
 Whole = DiscoveryPredictor | TrainedPredictor
 """A predictor whose maps can be joined."""
@@ -179,15 +182,18 @@ class TiledPredictor:
         large = [sample for sample in samples if max(sizes.get(sample.name, (0,))) >= LARGE * self.whole.size]
         if 2 * len(large) <= len(samples):
             return Decision(None, f"no tiles: most photographs have sides below {LARGE * self.whole.size} pixels")
-        side, part = self.whole.size, self._usual_side(replace(self.images, samples=large))
+        side, seen = self.whole.size, replace(self.images, samples=large)
+        part = self._usual_side(seen, side)
         if part > FITTING:
             return Decision(None, f"no tiles: what tiles of {side} pixels show is large, {part:.0%} of their side")
+        if part < SMALL and (half := self._usual_side(seen, side // 2)) <= FITTING:
+            side, part = side // 2, half
         cost = _cost(side, [sizes[sample.name] for sample in large])
         return Decision(side, f"{cost}: what they show fits into them, {part:.0%} of their side")
 
-    def _usual_side(self, dataset: Dataset) -> float:
-        """The median side of what is found in some tiles, as a fraction of theirs; 1 where nothing is found."""
-        tiles, sides = list(self._some_tiles(dataset, self.whole.size, PROBED)), list[float]()
+    def _usual_side(self, dataset: Dataset, side: int) -> float:
+        """The median side of what is found in some tiles of `side`, as a fraction of it; 1 where nothing is found."""
+        tiles, sides = list(self._some_tiles(dataset, side, PROBED)), list[float]()
         if isinstance(self.whole, DiscoveryPredictor):
             self.whole.learn_tiles(tiles, EDGE)
         for images in tiles:
