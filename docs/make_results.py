@@ -100,10 +100,10 @@ SEVERAL = """## A box for each object
 other, scored by pycocotools over all classes as one; AP and recall in percent, with 95 % bootstrap intervals over
 images. Counting: found minus true boxes per image, and the mean of its size. Method, size and thresholds were chosen on
 the training half of smear and on made scenes with another seed. No test image is one that `check` calls nearly the same
-as a training image. Those of smear have been looked at before: once with the rule before the last, which did not leave
-out faint boxes, and for the table below; those of scenes, of seed 7 as below, for that table alone. *This* is the
-version before today's: with the maps of likeness the test images have not been looked at again; what those do on
-development images stands further below. *One box* is `find` without `--multiple`; what stands below it, no method made.
+as a training image. They have been looked at before: smear's by three earlier rules and for the table below, those of
+scenes, of seed 7 as below, by one earlier rule and for that table. This rule was fixed before its one look, and its
+figures on development images stand further below. *One box* is `find` without `--multiple`; what stands below it, no
+method made.
 """
 DETECTOR = """## A detector and the boxes that taught it
 
