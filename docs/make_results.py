@@ -109,13 +109,11 @@ DETECTOR = """## A detector and the boxes that taught it
 
 `benchmarks/detector.py`: what `find --multiple` found in the training images taught `train detector`, with its
 defaults; both then search the test images. Scored as above. Everything was chosen on training images of smear and on
-made scenes with other seeds. The tables of test halves are of the version before: there the detector was far better
-than its teacher on cells, and worse on scenes, where it started to learn at four times today's rate. Of scenes that is
-one look. Smear's test images were looked at for the table above, and for an earlier form of the loss, the table of it
-here, which was given up because a training on scenes ended in nothing. With today's rate it was measured on development
-images: made scenes of seed 101, where the teacher is still the one before today's maps, and *smear-train-halved*, the
-training half of smear, every second image for training, and scenes of seed 102 with today's. It beats its teacher at
-IoU 0.5 on all three; on scenes its boxes are less tight than those of today's maps, whose AP.5:.95 it does not reach.
+made scenes with other seeds, before one look at the test images with today's maps and today's rate. They had been
+looked at before: scenes once, when the detector was worse than its teacher since it started to learn at four times
+today's rate; smear twice, once with an earlier form of the loss, the table of it here. Development images: made scenes
+of seed 101, where the teacher is still the one before today's maps, and of seed 102, and *smear-train-halved*, the
+training half of smear, every second image for training. On scenes its boxes are hardly tighter than its teacher's.
 """
 WAYS = """## Other methods with --multiple, and tiles
 
