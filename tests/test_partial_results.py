@@ -205,6 +205,9 @@ def test_a_finished_search_is_not_done_again(pictures: Dataset, tmp_path: Path) 
     assert not (tmp_path / "log 2").exists() and before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
     assert again.to_dict() == first.to_dict() and progress.broken == first.broken
     assert again.words()[0] == "Finished before; nothing was done again." and again.words()[2:] == first.words()[1:]
+    reworded = Predictor(tmp_path / "log 2")
+    reworded.readout = replace(reworded.readout, origin="the same number, in the words of a later version")
+    assert find(reworded, pictures, out, resume=True).finished_before
     higher = Predictor(tmp_path / "log 2")
     higher.readout = Readout(0.4, "fixed by the user")
     with pytest.raises(UsageError, match=r"has threshold 0.5, not 0.4"):

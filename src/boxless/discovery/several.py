@@ -46,7 +46,7 @@ class Several(Ddt):
     """Side of the square that every image is resized to, in pixels."""
     readout = Readout(
         0.27,
-        "fixed: the method's default, chosen once on training boxes of smears and made scenes",
+        "fixed: the method's default, chosen once on training boxes of smears, made scenes and birds",
         "max",
         saddle=0.4,
         faint=0.55,

@@ -128,8 +128,13 @@ class Shards:
         return job if isinstance(job, dict) else None
 
     def refuse_other(self, there: Mapping[str, Any], state: str) -> None:
-        """Raise UsageError, naming what differs, when `there` is not this job; `state` is a word for the search."""
+        """Raise UsageError, naming what differs, when `there` is not this job; `state` is a word for the search.
+
+        Where a threshold is from may be said better in a later version; the number is what counts.
+        """
         for name in dict.fromkeys([*self.job, *there]):
+            if name == "origin":
+                continue
             if self.job.get(name) != there.get(name):
                 has = f"{name} {there.get(name)}, not {self.job.get(name)}"
                 if name == "images":
