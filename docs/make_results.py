@@ -147,8 +147,9 @@ SIZES = """## auto with larger images and a finer map, on training halves
 
 By `benchmarks/sizes.py`: each set as one category, at most 120 images of its training half; the side of the square, and
 the stride of the map where it is not 16. GT-known accuracy at IoU 0.5 / the mean over IoU 0.3, 0.5 and 0.7; the sign
-*separation*; processor seconds per image, fp32. Of the mean, the paired difference to 288 pixels. Below, what a choice
-for each set gives over all, by signs that need no box, and by the boxes themselves.
+*separation*; processor seconds per image, fp32. Of the mean, the paired difference to 288 pixels. *auto's own choice*
+is what `find` does, its looks at larger images among the seconds. Below, what a choice for each set gives over all, by
+signs that need no box, and by the boxes themselves.
 """
 
 PROTOCOLS = """## The same maps under every protocol
@@ -431,7 +432,7 @@ def sizes(name: str, content: dict[str, Any]) -> str:
         (
             choice,
             f"{of['GT-known@0.5']:.1f} / {of['mean of three']:.1f}",
-            "; ".join(map(": ".join, of["takes"].items())),
+            "; ".join(map(": ".join, of.get("takes", {}).items())),
         )
         for choice, of in content["choices"].items()
     ]
