@@ -148,18 +148,19 @@ def fitted():
 
 
 @pytest.mark.parametrize(
-    ("strengths", "expected"),
+    ("strengths", "whole", "expected"),
     [
-        ((0.3, 1.0, 2.0), 640),
-        ((0.3, 1.0, 0.5), 448),
-        ((1.0, 0.3, 2.0), 288),
-        ((0.5, 0.501, 0.502), 288),
+        ((0.3, 1.0, 2.0), COLOURED, 640),
+        ((0.3, 1.0, 0.5), COLOURED, 448),
+        ((1.0, 0.3, 2.0), COLOURED, 288),
+        ((0.5, 0.501, 0.502), COLOURED, 288),
+        ((0.3, 1.0, 2.0), 2.0, 288),
     ],
-    ids=["more and more", "more, then less", "less", "hardly more"],
+    ids=["more and more", "more, then less", "less", "hardly more", "more, but not than in all images"],
 )
-def test_auto_takes_the_size_at_which_colours_are_set_apart_most_clearly(fitted, strengths, expected):
+def test_auto_takes_the_size_at_which_colours_are_set_apart_most_clearly(fitted, strengths, whole, expected):
     fitted.few, *others = (scattered(side // 16, one) for side, one in zip((288, 448, 640), strengths, strict=True))
-    fitted.chosen, fitted.signs = "discriminant and contrast", replace(fitted.signs, separation=COLOURED)
+    fitted.chosen, fitted.signs = "discriminant and contrast", replace(fitted.signs, separation=whole)
     by_side = dict(zip(Auto.larger, others, strict=True))
     side, why = fitted.better_size(Auto.larger, by_side.__getitem__)
     assert side == expected and (f"{expected} pixels" in why if side > 288 else not why)

@@ -67,7 +67,7 @@ FRAME = 0.4
 SEPARATION, COLOURED = 0.5, 0.3
 """Separation above which the images are not photographs, and above which colours tell the object at all."""
 APART = 1.2
-"""How many times as high the separation has to be in larger images, for them to be looked at so."""
+"""How many times as high the separation of a few larger images has to be, for all to be looked at so."""
 FRAMED_ALIKE, ONE_MAP = 0.7, 0.95
 """Share of discriminant's maps that the place explains where images are framed alike, and where it knows no more."""
 CONTRAST_CUT = 0.25
@@ -110,8 +110,8 @@ class Auto(Discriminant):
         """The side at which discriminant's boxes set colours apart best, where they do and ddt is not taken."""
         if self.signs is None or self.chosen == "ddt" or self.signs.separation < COLOURED:
             return self.size, ""
-        best, before = self.size, self._separation(self.few)
-        apart = before
+        best, apart = self.size, self._separation(self.few)
+        before = max(apart, self.signs.separation)  # few images tell less surely than all
         for side in sides:
             found = self._separation(look(side).float().cpu())
             if found <= apart:
