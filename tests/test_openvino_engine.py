@@ -4,7 +4,7 @@ import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ class Compiled:
 class Core:
     factor, compilations = 1.0, 0
     compute: Any = None
-    options: dict[str, Any] = {}
+    options: ClassVar[dict[str, Any]] = {}
     """What the last network was compiled with."""
 
     def get_property(self, device: str, name: str) -> Any:
