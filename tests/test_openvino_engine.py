@@ -4,7 +4,7 @@ import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,15 +42,18 @@ class Compiled:
 class Core:
     factor, compilations = 1.0, 0
     compute: Any = None
+    options: ClassVar[dict[str, Any]] = {}
+    """What the last network was compiled with."""
 
     def get_property(self, device: str, name: str) -> Any:
         return "a processor" if name == "FULL_DEVICE_NAME" else ["BF16"]
 
     def compile_model(self, model: Any, device: str, options: dict[str, Any]) -> Compiled:
-        Core.compilations, Core.compute = Core.compilations + 1, staticmethod(model)
+        Core.compilations, Core.compute, Core.options = Core.compilations + 1, staticmethod(model), options
         return Compiled(model, self.factor)
 
     def import_model(self, blob: bytes, device: str, options: dict[str, Any]) -> Compiled:
+        assert options == Core.options  # OpenVINO's file does not hold the precision: the reader's counts
         return Compiled(Core.compute, float(blob))
 
 

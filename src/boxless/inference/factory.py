@@ -49,10 +49,10 @@ def discoverer(
     built = kind.build(backbone=backbone, stride=stride).to(place)
     if multiple:
         built.look_for_several()
-    size = size or built.size
+    larger, size = (built.larger, built.size) if size is None else ((), size)
     how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
     how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
-    found = DiscoveryPredictor(built, method, size=size, how=how)
+    found = DiscoveryPredictor(built, method, size=size, how=how, larger=larger)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -113,7 +113,8 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
         method = predictor.method.untrained(seed)
         if method is None:
             return None
-        found: Predictor = DiscoveryPredictor(method, predictor.name, size=predictor.size, how=predictor.how)
+        size, larger = predictor.size, predictor.larger
+        found: Predictor = DiscoveryPredictor(method, predictor.name, size=size, how=predictor.how, larger=larger)
     elif isinstance(predictor, TiledPredictor):
         other = untrained(predictor.whole, images, seed=seed)
         return predictor.over(other) if isinstance(other, Whole) else None
