@@ -14,12 +14,23 @@ from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
 from boxless.inference.engines import with_engine
 from boxless.inference.localizer import Localizer, fresh, load
-from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
+from boxless.inference.predictors import (
+    DiscoveryPredictor,
+    InferenceOptions,
+    Predictor,
+    TrainedPredictor,
+)
 from boxless.inference.tiles import TiledPredictor, Whole
 from boxless.runtime.device_options import EngineName, Precision
 from boxless.runtime.devices import device_named, uses_bf16
 from boxless.runtime.errors import UsageError
 from boxless.runtime.progress import Progress
+
+AT_ONCE, LARGER, AREA = 16, 288, 576**2
+"""Images per forward pass; of those with more than LARGER pixels a side as many as have this area, on a processor.
+
+There a network's first features are so large that memory for them is asked of the system anew in every pass.
+"""
 
 
 def discoverer(
@@ -29,7 +40,7 @@ def discoverer(
     stride: int | None = None,
     size: int | None = None,
     threshold: float | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 2,
     device: str = "auto",
     precision: Precision = "auto",
@@ -50,7 +61,7 @@ def discoverer(
     if multiple:
         built.look_for_several()
     size = size or built.size
-    how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
+    how = InferenceOptions(batch_size or _at_once(size, place), workers, place, bf16=uses_bf16(precision, place))
     how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
     found = DiscoveryPredictor(built, method, size=size, how=how)
     found.readout = with_threshold(found.readout, threshold)
@@ -61,7 +72,7 @@ def trained(
     run: Path,
     *,
     threshold: float | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 2,
     device: str = "auto",
     precision: Precision = "auto",
@@ -74,7 +85,7 @@ def trained(
     if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
         localizer.network.backbone = folded(backbone)
     localizer.to(place)
-    how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
+    how = InferenceOptions(batch_size or AT_ONCE, workers, place, bf16=uses_bf16(precision, place))
     look, size = localizer.localize, localizer.size
     how = with_engine(engine, how, localizer.network, look, size, images, precision=precision, maps=localizer.heatmap)
     found = TrainedPredictor(localizer, how)
@@ -91,6 +102,10 @@ def predictor_named(name: str, *, multiple: bool = False, **options: object) -> 
             f"{name!r} is neither a training-free method ({', '.join(DISCOVERERS)}) nor a run folder or checkpoint."
         )
     return trained(Path(name), **options)  # type: ignore[arg-type]
+
+
+def _at_once(size: int, device: torch.device) -> int:
+    return max(1, AREA // size**2) if size > LARGER and device.type == "cpu" else AT_ONCE
 
 
 def with_threshold(readout: Readout, threshold: float | None) -> Readout:
