@@ -146,6 +146,12 @@ def test_what_computes_something_else_is_left_to_torch_and_said_once(
         features(tiny(), required=True)
 
 
+def test_a_larger_network_is_tried_on_an_image_as_rough_as_a_smaller_one(stand_in: type[Core]) -> None:
+    engine = OpenvinoEngine(tiny(), bf16=False, lanes=1, required=True)
+    steps = [next(engine._trials((3, side, side))).probe.diff(dim=-1).abs().mean().item() for side in (288, 576)]
+    assert abs(steps[1] / steps[0] - 1) < 0.2
+
+
 @pytest.mark.parametrize(("factors", "numbers"), [([1.0], "int8"), ([-1.0, 1.0], "bf16"), ([-1.0, -1.0, 1.0], "fp32")])
 def test_the_coarsest_numbers_that_are_faithful_are_taken(
     stand_in: type[Core], monkeypatch: pytest.MonkeyPatch, factors: list[float], numbers: str
