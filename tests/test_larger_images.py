@@ -15,9 +15,11 @@ from boxless.discovery import Discoverer
 from boxless.discovery.auto import COLOURED, Auto
 from boxless.discovery.discriminant import SAMPLE, Discriminant
 from boxless.discovery.notes import Notes
+from boxless.inference import predictors
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.factory import discoverer
 from boxless.inference.predict_folder import predict_folder
-from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions
+from boxless.inference.predictors import InferenceOptions
 from boxless.runtime.progress import Progress
 
 KINDS, EACH = 5, 3
@@ -94,10 +96,12 @@ def test_a_category_is_looked_at_larger_and_the_other_is_not(photos):
         assert mapped.heat.mean() == pytest.approx(np.asarray(Image.open(path)).mean() / 255, abs=0.01)
 
 
-def test_few_large_images_go_through_the_network_at_once(photos):
+def test_few_large_images_go_through_the_network_at_once(photos, monkeypatch):
     method = Bright()
+    monkeypatch.setattr(predictors, "LARGER", 16)
+    monkeypatch.setattr(predictors, "AREA", 64**2)
     list(predictor(method).maps(replace(photos, samples=[one for one in photos.samples if one.label == 0]), Progress()))
-    assert method.batches == [1, 1]  # 4 of 16 pixels need the memory of a quarter of one of 64
+    assert method.batches == [1, 1]
 
 
 def test_a_size_that_was_asked_for_stays(photos):

@@ -62,9 +62,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Core]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=Core, __version__="1.0-build"))
     monkeypatch.setattr(openvino_engine, "find_spec", lambda name: object())
-    monkeypatch.setattr(
-        openvino_engine, "convert", lambda backbone, names, _: lambda images: backbone.compute(images, *names)
-    )
+    monkeypatch.setattr(openvino_engine, "convert", lambda steps, _: steps)
     monkeypatch.setattr(Core, "factor", 1.0)
     monkeypatch.setattr(Core, "compilations", 0)
     return Core
@@ -86,6 +84,23 @@ def test_a_network_is_compiled_once_and_then_read_from_the_cache(stand_in: type[
     first, second = features(tiny()), features(tiny())
     assert torch.equal(first, second)
     assert stand_in.compilations == 1
+
+
+def test_a_neck_is_computed_with_the_backbone_and_another_one_is_another_network(stand_in: type[Core]) -> None:
+    backbone, images = tiny(), torch.rand(1, 3, 32, 32)
+    backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=True)
+    with torch.inference_mode():
+        plain = backbone(images)
+        for compilations, neck in enumerate((torch.nn.Conv2d(backbone.channels, 5, 3), torch.nn.ReLU()), start=2):
+            torch.testing.assert_close(backbone(images, neck=neck), neck(plain))
+            assert stand_in.compilations == compilations
+
+
+def test_places_where_a_neck_leaves_nothing_do_not_speak_against_it(stand_in: type[Core]) -> None:
+    backbone = tiny()
+    backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=True)
+    with torch.inference_mode():
+        assert not backbone(torch.rand(1, 3, 32, 32), neck=torch.nn.Hardtanh(-1.0, 0.0)).any()
 
 
 def test_other_weights_are_another_network(stand_in: type[Core]) -> None:
@@ -144,6 +159,12 @@ def test_what_computes_something_else_is_left_to_torch_and_said_once(
     assert "torch computes it" in caplog.messages[0]
     with pytest.raises(UsageError, match="something else"):
         features(tiny(), required=True)
+
+
+def test_a_larger_network_is_tried_on_an_image_as_rough_as_a_smaller_one(stand_in: type[Core]) -> None:
+    engine = OpenvinoEngine(tiny(), bf16=False, lanes=1, required=True)
+    steps = [next(engine._trials((3, side, side))).probe.diff(dim=-1).abs().mean().item() for side in (288, 576)]
+    assert abs(steps[1] / steps[0] - 1) < 0.2
 
 
 @pytest.mark.parametrize(("factors", "numbers"), [([1.0], "int8"), ([-1.0, 1.0], "bf16"), ([-1.0, -1.0, 1.0], "fp32")])
