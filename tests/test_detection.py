@@ -134,19 +134,24 @@ def test_without_several_boxes_the_one_of_each_image_is_counted():
     assert both.to_dict()["counting"] == [0] and "one box" in both.to_dict()["controls"]
 
 
-def test_the_table_on_the_terminal_has_an_interval_for_every_metric(capsys):
+def test_the_terminal_has_an_interval_for_every_number_of_every_row(capsys):
     from rich.console import Console
 
     from boxless.cli.measurement_tables import print_detections
 
     heat = np.zeros((20, 20), np.float32)
     heat[4:12, 4:12] = 1
-    print_detections(
-        measure_detections([heat] * 3, [(100, 100)] * 3, [np.float32([[20, 20, 60, 60]])] * 3, Readout(0.5, "fixed")),
-        Console(width=200),
-    )
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("heat maps"))
-    assert row.count("100.0 (100.0-100.0)") == len(METRICS)
+    true = np.float32([[20, 20, 60, 60]])
+    measured = measure_detections([heat] * 3, [(100, 100)] * 3, [true] * 3, Readout(0.5, "fixed"))
+    print_detections(measured, Console(width=200))
+    scores, counts = capsys.readouterr().out.split("lift in AP.5")
+    assert scores.count(" 100.0 (100.0-100.0)") == 3 * len(METRICS)  # of the maps, their one box and another image's
+    assert scores.count(" 0.0 (0.0-0.0)") == 2 * len(METRICS)  # of the whole image and the centred box
+    for name in (row.name for row in measured.rows):
+        (line,) = (line for line in counts.splitlines() if line.startswith(name))
+        assert line.endswith("+0.0 (+0.0 to +0.0)  0.0 (0.0-0.0)")  # found minus true, and off by
+    print_detections(measured, Console(width=80))
+    assert "…" not in capsys.readouterr().out  # nothing is cut off
 
 
 def test_hundreds_of_true_boxes_and_a_map_of_noise_are_matched():

@@ -4,7 +4,7 @@ import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,15 +42,18 @@ class Compiled:
 class Core:
     factor, compilations = 1.0, 0
     compute: Any = None
+    options: ClassVar[dict[str, Any]] = {}
+    """What the last network was compiled with."""
 
     def get_property(self, device: str, name: str) -> Any:
         return "a processor" if name == "FULL_DEVICE_NAME" else ["BF16"]
 
     def compile_model(self, model: Any, device: str, options: dict[str, Any]) -> Compiled:
-        Core.compilations, Core.compute = Core.compilations + 1, staticmethod(model)
+        Core.compilations, Core.compute, Core.options = Core.compilations + 1, staticmethod(model), options
         return Compiled(model, self.factor)
 
     def import_model(self, blob: bytes, device: str, options: dict[str, Any]) -> Compiled:
+        assert options == Core.options  # OpenVINO's file does not hold the precision: the reader's counts
         return Compiled(Core.compute, float(blob))
 
 
@@ -156,6 +159,12 @@ def test_what_computes_something_else_is_left_to_torch_and_said_once(
     assert "torch computes it" in caplog.messages[0]
     with pytest.raises(UsageError, match="something else"):
         features(tiny(), required=True)
+
+
+def test_a_larger_network_is_tried_on_an_image_as_rough_as_a_smaller_one(stand_in: type[Core]) -> None:
+    engine = OpenvinoEngine(tiny(), bf16=False, lanes=1, required=True)
+    steps = [next(engine._trials((3, side, side))).probe.diff(dim=-1).abs().mean().item() for side in (288, 576)]
+    assert abs(steps[1] / steps[0] - 1) < 0.2
 
 
 @pytest.mark.parametrize(("factors", "numbers"), [([1.0], "int8"), ([-1.0, 1.0], "bf16"), ([-1.0, -1.0, 1.0], "fp32")])

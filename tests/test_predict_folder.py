@@ -10,6 +10,7 @@ from boxless.data.folder import read_data
 from boxless.data.synthetic import make_scenes
 from boxless.data.training_batches import PictureCache
 from boxless.data.transforms import Resize
+from boxless.discovery import discoverer_class
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
 from boxless.inference.predict_folder import predict_folder
@@ -71,6 +72,14 @@ def test_one_picture_again_and_again_is_said(photos, tmp_path, method):
     summary = predict_folder(discoverer(method, size=64), data, tmp_path / "out", Progress(), format="csv")
     said = [words for words in summary.words() if "all the same picture" in words]
     assert len(said) == 1 and said[0].startswith("same: its 5 images are all the same picture")
+
+
+def test_of_larger_images_fewer_go_through_the_network_at_once():
+    sides = {"ddt": discoverer_class("ddt").size, "several": discoverer_class("several").size, "larger": 900}
+    at_once = {name: discoverer("contrast", device="cpu", size=side).how.batch_size for name, side in sides.items()}
+    assert at_once == {"ddt": 16, "several": 1, "larger": 1}
+    assert discoverer("contrast", device="cpu", size=400).how.batch_size == 2
+    assert discoverer("contrast", device="cpu", size=576, batch_size=7).how.batch_size == 7
 
 
 def test_batch_size_and_broken_neighbours_change_no_map(photos, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import boxes_at
 from boxless.discovery.guided_filter import guided
-from boxless.discovery.several import COLOURS, FINER, Several
+from boxless.discovery.several import PIXELS, Several
 
 SIDE = 18
 
@@ -22,6 +22,14 @@ class Brightness(torch.nn.Module):
 class Plain(torch.nn.Module):
     def stages(self):
         yield "brightness", Brightness()
+
+
+class Coarse(torch.nn.Module):
+    """As lite0 names its steps: the brightness of places of 16 pixels, then of 32."""
+
+    def stages(self):
+        yield "block10", Brightness()
+        yield "block14", torch.nn.AvgPool2d(2)
 
 
 class Colours(torch.nn.Module):
@@ -56,7 +64,7 @@ def test_objects_at_the_border_of_a_full_image_are_still_the_objects():
     method, maps = found_in(images)
     boxes, _ = boxes_at(method.readout, maps[0].numpy(), (288, 288), multiple=True)
     assert len(boxes) >= 25
-    assert maps.shape == (4, FINER * SIDE, FINER * SIDE)
+    assert maps.shape == (4, PIXELS * SIDE, PIXELS * SIDE)
     assert float(maps[0, 8:12, :].max()) > 0  # above the first row's edge there is something at all
 
 
@@ -72,8 +80,8 @@ def test_two_things_side_by_side_get_boxes_that_fit():
 def test_descriptors_carry_the_picture_that_the_map_is_drawn_along():
     image = torch.rand(1, 3, SIDE * 16, SIDE * 16)
     descriptors = finder().descriptors(image)
-    small = torch.nn.functional.pixel_shuffle(descriptors[:, -COLOURS:], FINER)
-    torch.testing.assert_close(small, torch.nn.functional.avg_pool2d(image, 16 // FINER))
+    small = torch.nn.functional.pixel_shuffle(descriptors[:, -48:], PIXELS)
+    torch.testing.assert_close(small, torch.nn.functional.avg_pool2d(image, 16 // PIXELS))
 
 
 def test_an_image_without_anything_above_the_mean_has_an_empty_map():
@@ -92,6 +100,20 @@ def test_a_thing_of_another_kind_is_lower_than_one_as_far_from_the_background_th
     heat = method.heatmap(descriptors)[0]
     common, other = float(heat[20, 20]), float(heat[52, 52])
     np.testing.assert_allclose((common, other), (1, 0.5), atol=0.1)
+
+
+def test_what_an_earlier_step_sees_makes_the_map_finer_and_nothing_out_of_nothing():
+    images = torch.stack([picture((32, 32, 208)), picture((96, 96, 112)), picture()])
+    method = Several(Backbone(Coarse(), name="lite0", stride=32, mean=(0.0,) * 3, std=(1.0,) * 3))
+    descriptors = method.descriptors(images)
+    method.partial_fit(descriptors)
+    method.fit_done()
+    features, fine, _ = method._split(descriptors)
+    alike = method._alike(features)
+    map_, around, empty = method._made_finer(alike, fine)
+    # The first square ends in the middle of a place: of its two halves one is the square's, and one is not.
+    assert float(map_[4:12, 14].min()) > 2 * float(map_[4:12, 15].max())
+    assert float(empty.max()) <= 2 * float(alike[2].max()) < 1e-3 * float(around.max())
 
 
 def test_images_of_one_colour_have_empty_maps():

@@ -51,8 +51,9 @@ class SameConv2d(nn.Conv2d):
         if stride == 1:  # symmetric: the convolution pads by itself, without a copy
             return F.conv2d(input, self.weight, self.bias, 1, (kernel - 1) // 2 * dilation, dilation, self.groups)
         down, right = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in input.shape[-2:])
-        padded = F.pad(input, (right // 2, right - right // 2, down // 2, down - down // 2))
-        return F.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
+        # As much is padded on all sides, and the kernel begins with zeros: a copy of the input takes longer than it.
+        weight = F.pad(self.weight, (right % 2, 0, down % 2, 0))
+        return F.conv2d(input, weight, self.bias, stride, (-(-down // 2), -(-right // 2)), 1, self.groups)
 
 
 def _conv(

@@ -19,7 +19,7 @@ MethodName = Literal[
 ]
 
 if TYPE_CHECKING:
-    from boxless.inference.predictors import DiscoveryPredictor
+    from boxless.inference.discovery_predictor import DiscoveryPredictor
 
 
 def find(
@@ -50,8 +50,8 @@ def find(
         discriminant-contrast: where both see it, at a threshold that `boxless calibrate` had better choose. contrast:
         difference from the image's own border, with no network at all. saliency: what stands out in each image by
         itself. position: networks that learn in minutes, from these images alone, what their middles show. several, the
-        default with --multiple: ddt on images twice as large, whose maps follow the edges; about three times the time
-        of auto.
+        default with --multiple: ddt on images twice as large, whose maps follow the edges; about one and a half times
+        the time of auto.
     config
         What `boxless calibrate` has chosen (its found.toml); flags that are given win over it.
     size

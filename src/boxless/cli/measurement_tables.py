@@ -31,24 +31,34 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
 
 
 def print_detections(measurement: DetectionMeasurement, console: Console) -> None:
-    """AP and AR with 95 % intervals of the maps' boxes and of each control, and how far the counting is off."""
+    """AP and AR of the maps' boxes and of each control, then how far the counting is off: all with 95 % intervals."""
     first = measurement.rows[0]
     title = f"{measurement.what}: {number_of(len(first.counting), 'image')}; {first.name}: {first.note}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("", *METRICS, "lift of the first row in AP.5", "found - true"):
-        table.add_column(heading, justify="right" if heading else "left")
+    scores = _table(title, *METRICS)
+    # A table of its own: with both in one, a terminal of 80 columns has no room for the intervals.
+    counts = _table(None, "lift in AP.5", "found - true", "off by")
     for row in measurement.rows:
-        intervals = row.to_dict()["intervals"]
-        lift = "{:+.1f} ({:+.1f} to {:+.1f})".format(*measurement.lift(row)) if row.kind == "control" else ""
-        numbers = [
-            "{:.1f} ({:.1f}-{:.1f})".format(value, *intervals[name])
-            for name, value in zip(METRICS, row.values, strict=True)
-        ]
-        table.add_row(
-            row.name, *numbers, lift, f"{row.counting.mean():+.1f}", style="dim" if row.kind == "control" else None
+        content, style = row.to_dict(), "dim" if row.kind == "control" else None
+        intervals, error = content["intervals"], content["counting"]
+        numbers = zip(row.values, (intervals[name] for name in METRICS), strict=True)
+        scores.add_row(
+            row.name, *("{:.1f} ({:.1f}-{:.1f})".format(value, *ends) for value, ends in numbers), style=style
         )
-    console.print(table)
+        lift = "{:+.1f} ({:+.1f} to {:+.1f})".format(*measurement.lift(row)) if row.kind == "control" else ""
+        more = "{:+.1f} ({:+.1f} to {:+.1f})".format(error["mean"], *error["interval"])
+        off = "{:.1f} ({:.1f}-{:.1f})".format(error["size"], *error["size_interval"])
+        counts.add_row(row.name, lift, more, off, style=style)
+    console.print(scores)
+    console.print(counts)
     console.print(measurement.in_words(), highlight=False)
+
+
+def _table(title: str | None, *headings: str) -> Table:
+    """A table whose first column has names, and the others numbers."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("", *headings):  # a number too long for a narrow terminal goes on below, instead of ending in dots
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
+    return table
 
 
 def _cells(measurement: Measurement, row: Row) -> list[str]:

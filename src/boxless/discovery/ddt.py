@@ -78,6 +78,10 @@ class Ddt(Discoverer):
     def descriptors(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
         """Images in 0..1 -> the descriptors of every place: the network's one forward pass."""
         (features,) = self.backbone.intermediates(images, self.step) if self.step else (self.backbone(images),)
+        return self.scaled(features)
+
+    def scaled(self, features: Float[Tensor, "batch d h w"]) -> Float[Tensor, "batch d h w"]:
+        """Features as descriptors: of unit length where that is asked for."""
         return F.normalize(features.float(), dim=1) if self.unit_length else features.float()
 
     @torch.inference_mode()

@@ -1,8 +1,11 @@
 """The guided filter: a map that follows the edges of its picture."""
 
+from typing import no_type_check
+
 import cv2
 import numpy as np
 from jaxtyping import Float32
+from numba import njit
 
 RADIUS = 8
 """Half side of the window, in pixels."""
@@ -21,14 +24,44 @@ def guided(
     He, Sun and Tang, "Guided Image Filtering", TPAMI 2013, Eqs. 19 to 21, for a guide in colour.
     """
     side = (2 * radius + 1, 2 * radius + 1)
+    means = cv2.blur(_moments(heat, picture), side, borderType=cv2.BORDER_REFLECT)
+    lines = cv2.blur(_lines(means, smooth), side, borderType=cv2.BORDER_REFLECT)
+    return np.asarray((lines[..., :3] * picture).sum(-1) + lines[..., 3], np.float32)
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.asarray(cv2.blur(values, side, borderType=cv2.BORDER_REFLECT), np.float32)
 
-    colour, level = mean(picture), mean(heat)
-    together = mean(picture * heat[..., None]) - colour * level[..., None]
-    products = (picture[..., :, None] * picture[..., None, :]).reshape(*heat.shape, 9)
-    spread = mean(products).reshape(*heat.shape, 3, 3) - colour[..., :, None] * colour[..., None, :]
-    slope = np.linalg.solve(spread + smooth * np.eye(3, dtype=np.float32), together[..., None])[..., 0]
-    offset = level - (slope * colour).sum(-1)
-    return np.asarray((mean(slope) * picture).sum(-1) + mean(offset), np.float32)
+@njit(nogil=True, cache=True)
+@no_type_check
+def _moments(heat, picture):
+    """Of every pixel the three colours, the map, the six products of two colours and the three with the map."""
+    height, width = heat.shape
+    found = np.empty((height, width, 13), np.float32)
+    for y in range(height):
+        for x in range(width):
+            r, g, b, level = picture[y, x, 0], picture[y, x, 1], picture[y, x, 2], heat[y, x]
+            one = found[y, x]
+            one[0], one[1], one[2], one[3] = r, g, b, level
+            one[4], one[5], one[6], one[7], one[8], one[9] = r * r, r * g, r * b, g * g, g * b, b * b
+            one[10], one[11], one[12] = r * level, g * level, b * level
+    return found
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _lines(means, smooth):
+    """Means of `_moments` over every window -> slope along each colour and offset of the map, by Cramer's rule."""
+    height, width = means.shape[:2]
+    found = np.empty((height, width, 4), np.float32)
+    for y in range(height):
+        for x in range(width):
+            m = means[y, x].astype(np.float64)
+            rr, gg, bb = m[4] - m[0] * m[0] + smooth, m[7] - m[1] * m[1] + smooth, m[9] - m[2] * m[2] + smooth
+            rg, rb, gb = m[5] - m[0] * m[1], m[6] - m[0] * m[2], m[8] - m[1] * m[2]
+            r, g, b = m[10] - m[0] * m[3], m[11] - m[1] * m[3], m[12] - m[2] * m[3]
+            one, two, three = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+            whole = rr * one + rg * two + rb * three
+            slope = found[y, x]
+            slope[0] = (one * r + two * g + three * b) / whole
+            slope[1] = (two * r + (rr * bb - rb * rb) * g + (rg * rb - rr * gb) * b) / whole
+            slope[2] = (three * r + (rg * rb - rr * gb) * g + (rr * gg - rg * rg) * b) / whole
+            slope[3] = m[3] - slope[0] * m[0] - slope[1] * m[1] - slope[2] * m[2]
+    return found

@@ -12,9 +12,16 @@ from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
 from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.engines import with_engine
 from boxless.inference.localizer import Localizer, fresh, load
-from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions, Predictor, TrainedPredictor
+from boxless.inference.predictors import (
+    AT_ONCE,
+    InferenceOptions,
+    Predictor,
+    TrainedPredictor,
+    at_once,
+)
 from boxless.inference.tiles import TiledPredictor, Whole
 from boxless.runtime.device_options import EngineName, Precision
 from boxless.runtime.devices import device_named, uses_bf16
@@ -29,7 +36,7 @@ def discoverer(
     stride: int | None = None,
     size: int | None = None,
     threshold: float | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 2,
     device: str = "auto",
     precision: Precision = "auto",
@@ -49,10 +56,10 @@ def discoverer(
     built = kind.build(backbone=backbone, stride=stride).to(place)
     if multiple:
         built.look_for_several()
-    size = size or built.size
-    how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
+    larger, size = (built.larger, built.size) if size is None else ((), size)
+    how = InferenceOptions(batch_size or at_once(size, place), workers, place, bf16=uses_bf16(precision, place))
     how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
-    found = DiscoveryPredictor(built, method, size=size, how=how)
+    found = DiscoveryPredictor(built, method, size=size, how=how, larger=larger)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -61,7 +68,7 @@ def trained(
     run: Path,
     *,
     threshold: float | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 2,
     device: str = "auto",
     precision: Precision = "auto",
@@ -74,7 +81,7 @@ def trained(
     if isinstance(backbone := getattr(localizer.network, "backbone", None), Backbone):
         localizer.network.backbone = folded(backbone)
     localizer.to(place)
-    how = InferenceOptions(batch_size, workers, place, bf16=uses_bf16(precision, place))
+    how = InferenceOptions(batch_size or AT_ONCE, workers, place, bf16=uses_bf16(precision, place))
     look, size = localizer.localize, localizer.size
     how = with_engine(engine, how, localizer.network, look, size, images, precision=precision, maps=localizer.heatmap)
     found = TrainedPredictor(localizer, how)
@@ -113,7 +120,8 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
         method = predictor.method.untrained(seed)
         if method is None:
             return None
-        found: Predictor = DiscoveryPredictor(method, predictor.name, size=predictor.size, how=predictor.how)
+        size, larger = predictor.size, predictor.larger
+        found: Predictor = DiscoveryPredictor(method, predictor.name, size=size, how=predictor.how, larger=larger)
     elif isinstance(predictor, TiledPredictor):
         other = untrained(predictor.whole, images, seed=seed)
         return predictor.over(other) if isinstance(other, Whole) else None
