@@ -4,18 +4,17 @@
 
 Each way is a process of its own, with only the path of the package different, and all ways of both checkouts run in
 every repeat; the first of each is not kept where it is short. Seconds are those of the clock, and of the processor
-(user and system), which a busy machine changes least; a ratio is of medians, the other checkout over the one that holds
-this file. Photographs are those of --photos, each as often as it takes, or made ones of 512 pixels: 20
-and --count as they are, a fifth of that enlarged to 12 million pixels; maps are twice that. `find` is measured by ddt,
-which both checkouts have, and by what each of them takes where no method is named. `predict` reads a cam that the other
-checkout trained for three epochs with its stages to block10 frozen.
-What the output holds already is not measured again, so that a run that was stopped goes on.
+(user and system), which a busy machine changes least; beside them stand the megabytes of memory at the most. A ratio is
+of medians, the other checkout over the one that holds this file. Photographs are those of --photos, each as often as it
+takes, or made ones of 512 pixels: 20 and --count as they are, a fifth of that enlarged to 12 million pixels; maps are
+twice that. `find` is measured by ddt, which both checkouts have, and by what each of them takes where no method is
+named. `predict` reads a cam that the other checkout trained for three epochs with its stages to block10 frozen. What
+the output holds already is not measured again, so that a run that was stopped goes on.
 """
 
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -150,25 +149,27 @@ def measure(
 
 
 def run(arguments: list[str], checkout: Path, room: Path) -> list[float]:
-    """Seconds of the clock and of the processor of one process, or what it printed as both."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(checkout / "src"), os.environ.get("PYTHONPATH", "")]),
-    }
-    done = subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=room, capture_output=True, text=True, check=False
-    )
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode != ("nowhere" in " ".join(arguments)):
-        raise SystemExit(f"{checkout}: {' '.join(arguments)} failed: {done.stderr}")
-    if done.stdout and "-c" in arguments:
-        return [float(done.stdout)] * 2
-    return [wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime]
+    """Seconds of the clock and of the processor of one process, or what it printed as both; and its megabytes."""
+    path = os.pathsep.join([str(checkout / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    began = time.perf_counter()
+    with (room / "printed").open("w+") as printed, (room / "failed").open("w+") as failed:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], env=environment, cwd=room, stdout=printed, stderr=failed
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall, process.returncode = time.perf_counter() - began, os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        failed.seek(0)
+        text, error = printed.read(), failed.read()
+    if process.returncode != ("nowhere" in " ".join(arguments)):
+        raise SystemExit(f"{checkout}: {' '.join(arguments)} failed: {error}")
+    spent = [float(text)] * 2 if text and "-c" in arguments else [wall, used.ru_utime + used.ru_stime]
+    return [*spent, used.ru_maxrss / 1024]
 
 
 def ratios(seconds: dict[str, dict[str, list[list[float]]]]) -> dict[str, Any]:
-    """The seconds, and for every way how many times faster this checkout is, by the clock and by the processor."""
+    """The seconds, for every way how many times faster this checkout is by clock and processor, and both's memory."""
     faster = {
         way: [
             statistics.median(t[kind] for t in both["other"]) / statistics.median(t[kind] for t in both["this"])
@@ -177,8 +178,13 @@ def ratios(seconds: dict[str, dict[str, list[list[float]]]]) -> dict[str, Any]:
         for way, both in seconds.items()
         if both.get("this") and both.get("other")
     }
+    megabytes = {
+        way: {name: round(statistics.median(t[2] for t in times)) for name, times in both.items() if times}
+        for way, both in seconds.items()
+    }
     return {
         "seconds": seconds,
+        "megabytes": megabytes,
         "times_faster": {way: dict(zip(("clock", "processor"), two, strict=True)) for way, two in faster.items()},
     }
 

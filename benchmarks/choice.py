@@ -31,8 +31,8 @@ from boxless.discovery.signs import TAIL
 from boxless.evaluation.bootstrap import compare
 from boxless.evaluation.metrics import hits
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.factory import discoverer
-from boxless.inference.predictors import DiscoveryPredictor
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance

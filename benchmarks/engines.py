@@ -20,9 +20,10 @@ from boxless.boxes.iou import box_ious
 from boxless.data.dataset import Dataset
 from boxless.data.folder import read_data
 from boxless.data.splits import restricted
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.engines import some_of
 from boxless.inference.factory import discoverer
-from boxless.inference.predictors import DiscoveryPredictor, detections_in
+from boxless.inference.predictors import detections_in
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance

@@ -94,10 +94,10 @@ def openvino(network: Descriptors, calibration: np.ndarray, hint: str, *, eight:
     import openvino
 
     from boxless.backbones.int8 import measured_ranges, quantise
-    from boxless.backbones.openvino_engine import convert
+    from boxless.backbones.openvino_engine import Steps, convert
 
     core = openvino.Core()
-    model = convert(network.backbone, STAGES, torch.from_numpy(calibration[:1]))
+    model = convert(Steps(network.backbone, STAGES, nn.Identity()), torch.from_numpy(calibration[:1]))
     if eight:
         quantise(model, measured_ranges(core, model, calibration))
     options = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 1}

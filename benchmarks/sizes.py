@@ -35,8 +35,10 @@ from boxless.runtime.provenance import provenance
 
 IMAGES = 120
 CANDIDATES = {"288": (288, None), "448": (448, None), "640": (640, None), "288, stride 8": (288, 8)}
-"""Side of the square and stride of the map; the first is what `find` does."""
+"""Side of the square and stride of the map; the first is what `find` begins with."""
 OWN = next(iter(CANDIDATES))
+AUTO = "auto's own choice"
+"""What `find` does: it chooses the side by a few images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Seen:
     boxes: Float32[np.ndarray, "image 4"]
     seconds: float
     """Of the processor, for each image."""
+    larger: str
+    """Why the images were looked at larger than OWN; empty where they were not."""
 
 
 def some(root: Path) -> Dataset:
@@ -57,7 +61,7 @@ def some(root: Path) -> Dataset:
     return replace(data, samples=[data.samples[place] for place in taken])
 
 
-def seen(data: Dataset, side: int, stride: int | None) -> Seen:
+def seen(data: Dataset, side: int | None, stride: int | None) -> Seen:
     """Run auto once."""
     predictor = discoverer("auto", size=side, stride=stride, precision="fp32", engine="torch")
     began = time.process_time()
@@ -68,7 +72,7 @@ def seen(data: Dataset, side: int, stride: int | None) -> Seen:
     ious = [iou(box, one.sample.boxes) for box, one in zip(boxes, mapped, strict=True)]
     notes = mapped[0].notes
     signs = {sign.name: float(sign.value) for sign in notes.signs}
-    return Seen(notes.chosen, signs, np.array(ious, np.float32), boxes, spent)
+    return Seen(notes.chosen, signs, np.array(ious, np.float32), boxes, spent, notes.size)
 
 
 def iou(box: Float32[np.ndarray, "4"], truth: Float32[np.ndarray, "box 4"]) -> float:
@@ -82,7 +86,7 @@ def of_three(ious: Float32[np.ndarray, "image"]) -> Float32[np.ndarray, "image"]
 
 def agreeing(each: dict[str, Seen], name: str) -> float:
     """Mean IoU of a candidate's boxes with those of the others."""
-    others = [one.boxes for other, one in each.items() if other != name]
+    others = [one.boxes for other, one in each.items() if other not in (name, AUTO)]
     return float(np.mean([iou(box, there[at][None]) for there in others for at, box in enumerate(each[name].boxes)]))
 
 
@@ -107,6 +111,7 @@ def described(each: dict[str, Seen]) -> dict[str, Any]:
             "mean of three": float(of_three(one.ious).mean()),
             **({} if name == OWN else {f"above {OWN}": compare(of_three(one.ious), own).to_dict()}),
             "processor seconds": one.seconds,
+            **({"larger": one.larger} if one.larger else {}),
             "signs": one.signs | {"boxes agree": agreeing(each, name)},
         }
         for name, one in each.items()
@@ -115,10 +120,13 @@ def described(each: dict[str, Seen]) -> dict[str, Any]:
 
 def by(way: Callable[[dict[str, Seen], str], float], sets: dict[str, dict[str, Seen]]) -> dict[str, Any]:
     """What a choice gives over the sets, which weigh alike."""
-    taken = {name: max(each, key=lambda one: way(each, one)) for name, each in sets.items()}
-    ious = [sets[name][candidate].ious for name, candidate in taken.items()]
+    taken = {name: max(CANDIDATES, key=lambda one: way(each, one)) for name, each in sets.items()}
+    return {"takes": taken, **over([sets[name][candidate].ious for name, candidate in taken.items()])}
+
+
+def over(ious: list[Float32[np.ndarray, "image"]]) -> dict[str, float]:
+    """Accuracy over sets, which weigh alike."""
     return {
-        "takes": taken,
         "GT-known@0.5": float(np.mean([100 * hits(one).mean() for one in ious])),
         "mean of three": float(np.mean([of_three(one).mean() for one in ious])),
     }
@@ -133,14 +141,15 @@ def main() -> None:
     asked.cache.mkdir(parents=True, exist_ok=True)
     sets: dict[str, dict[str, Seen]] = {}
     for root in asked.sets:
-        for name, (side, stride) in CANDIDATES.items():
+        for name, (side, stride) in {**CANDIDATES, AUTO: (None, None)}.items():
             file = asked.cache / f"{root.name} {name}.pickle"
             if not file.exists():
                 file.write_bytes(pickle.dumps(seen(some(root), side, stride)))
             sets.setdefault(root.name, {})[name] = pickle.loads(file.read_bytes())
     content = {
         "sets": {name: described(each) for name, each in sets.items()},
-        "choices": {name: by(way, sets) for name, way in WAYS.items()},
+        "choices": {name: by(way, sets) for name, way in WAYS.items()}
+        | {AUTO: over([each[AUTO].ious for each in sets.values()])},
     }
     write_json(asked.out, content | provenance())
 

@@ -24,8 +24,8 @@ ROWS = {"own threshold": "heat maps", "Otsu": OTSU, "transferred": "heat maps, t
 """The thresholds at which position is shown, and what the first row of hits at each begins with."""
 GANS = "30-gan-table-3-tiny28"
 READINGS = ("cam", "ddt", "border")
-FORM = "the form of 60"
-"""How the map of the first form is named among those of the search."""
+FORM, BOTH = "the form of 60", "student + first map, each at its own Otsu"
+"""How the first form's map is named among those of the search, and the present one's among the forms."""
 
 
 def main() -> None:
@@ -84,30 +84,28 @@ def above(folder: str) -> list[str]:
 
 def search(folder: str) -> list[str]:
     """Maps on training boxes, a row each, and how far the students' are above the one of the first form."""
-    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder).glob("*"))]
-    hits = [{name: bits(content, name) for name in content["rows"]} for content in contents]
-    (before,) = (one["Otsu"] for one, content in zip(hits, contents, strict=True) if content["map"].endswith(FORM))
-    rows = []
-    for content, one in zip(contents, hits, strict=True):
+    maps, rows = contents(folder), []
+    hits = [{name: bits(content, name) for name in content["rows"]} for content in maps]
+    (before,) = (one["Otsu"] for one, content in zip(hits, maps, strict=True) if content["map"].endswith(FORM))
+    for content, one in zip(maps, hits, strict=True):
         scores = [f"{both(found)}, {content['thresholds'][name]:.2f}" for name, found in one.items()]
         gain = signed(compare(one["Otsu"].mean(axis=1), before.mean(axis=1)), 100)
         rows.append([content["map"], *scores, "" if one["Otsu"] is before else gain])
     return markdown_table(("map", *hits[0], "Otsu, above the first form"), rows)
 
 
-def forms(folder: str) -> list[str]:
-    """Forms of the map on training images, a row each, the mean over seeds, and how far each is above the student."""
+def forms(folder: str, base: str = "student", iou: slice = slice(None)) -> list[str]:
+    """Forms of the map on training images, a row each, the mean over seeds, and how far each is above one of them."""
     groups = dict[str, list[dict[str, Any]]]()
-    for path in sorted((HERE / "results" / folder).glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    for content in contents(folder):
         groups.setdefault(content["group"], []).append(content)
     rows = []
     for form in next(iter(groups.values()))[0]["forms"]:
         found, gains = [], []
         for runs in groups.values():
             found.append(np.mean([bits(run["forms"][form], "") for run in runs], axis=0))
-            student = np.mean([bits(run["forms"]["student"], "") for run in runs], axis=0)
-            gains.append(found[-1].mean(axis=1) - student.mean(axis=1))
+            other = np.mean([bits(run["forms"][base], "") for run in runs], axis=0)
+            gains.append(found[-1][:, iou].mean(axis=1) - other[:, iou].mean(axis=1))
         strata = np.repeat(np.arange(len(gains)), [len(one) for one in gains])
         cells = [f"{both(one)}; {signed(compare(gain, 0 * gain), 100)}" for one, gain in zip(found, gains, strict=True)]
         low, high = interval(np.concatenate(gains), strata)
@@ -120,10 +118,41 @@ def forms(folder: str) -> list[str]:
     return markdown_table(("form of the map", *heads, "mean of the groups"), rows)
 
 
+def other_sets(folder: str) -> list[str]:
+    """The two forms beside contrast, ddt and auto on sets that ImageNet does not know, each at its own threshold."""
+    rows, names = [], ("student", BOTH, "border contrast", "ddt", "auto")
+    for content in contents(folder):
+        found = [bits(content["forms"][name], "") for name in names]
+        gain = signed(compare(found[1].mean(axis=1), found[0].mean(axis=1)), 100)
+        kinds = content["forms"][BOTH]["anatomy"]
+        large = 100 * (kinds["large"] + kinds["several"]) / content["images"]
+        signs = f"{large:.0f}", f"{100 * content['placed']:.0f}"
+        rows.append([content["group"], str(content["images"]), *(both(one) for one in found), gain, *signs])
+    heads = ("set", "n", "first form", "present form", "contrast", "ddt", "auto", "present above first", "too large",
+             "by place")  # fmt: skip
+    return markdown_table(heads, rows)
+
+
+def cuts(folder: str) -> list[str]:
+    """The mean of the three IoUs of the two maps that are summed, at several cuts, and those cuts."""
+    rows = []
+    for content in contents(folder):
+        first, student, summed = (content["forms"][name] for name in ("first map", "student", "student + first map"))
+        cells = [(first, "fixed"), (first, "median"), (first, "best"), (student, "median"), (student, "best"),
+                 (summed, "best")]  # fmt: skip
+        rows.append([content["group"], *(at(form, words) for form, words in cells)])
+    return markdown_table(("set", "first map, fixed", "Otsu", "best", "student, Otsu", "best", "sum, best"), rows)
+
+
+def at(form: dict[str, Any], words: str) -> str:
+    """The mean over the three IoUs at the threshold that the words name, and it."""
+    threshold = next(value for name, value in form["thresholds"].items() if words in name)
+    return f"{100 * bits(form, words).mean():.1f} at {threshold:.2f}"
+
+
 def agreement(folder: str) -> list[str]:
     """First maps by how much their boxes at two cuts agree, in quarters of the images."""
-    (path,) = (HERE / "results" / folder).glob("*.json")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    (content,) = contents(folder)
     agree, right, box, true = (np.array(value) for value in content.values() if isinstance(value, list))
     rows = []
     for name, part in zip(("most", "", "", "least"), np.array_split(np.argsort(-agree, kind="stable"), 4), strict=True):
@@ -174,9 +203,7 @@ def errors(folder: str) -> list[str]:
 def causes(folder: str) -> list[str]:
     """The worst images of a run of each group: what is wrong with their boxes, and why, by eye."""
     runs = {(group, run["seed"]): run for group, seeds in by_group(folder).items() for run in seeds}
-    looked = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder / "worst").glob("*"))
-    ]
+    looked = contents(f"{folder}/worst")
     words, rows = dict.fromkeys(cause for one in looked for cause in one["causes"].values()), []
     for one in looked:
         found = runs[one["group"], one["seed"]]["measurement"]["worst"]
@@ -210,8 +237,7 @@ def beside_gans(folder: str) -> list[str]:
 
 def heads(folder: str) -> list[str]:
     """The position head on D's layers, beside the one on D before its training and on raw pixels, at IoU 0.5."""
-    (path,) = (HERE / "results" / folder).glob("*.json")
-    result = json.loads(path.read_text(encoding="utf-8"))["result"]
+    result = contents(folder)[0]["result"]
     controls = {name: digits(score) for name, score in result["controls"].items()}
     gains, rows = {}, []
     for name, read in result["readouts"].items():
@@ -226,11 +252,14 @@ def heads(folder: str) -> list[str]:
     return markdown_table(("reading", "GT-known at 0.5", "before training", "gain by training", "on raw pixels"), rows)
 
 
+def contents(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder).glob("*.json"))]
+
+
 def by_group(folder: str) -> dict[str, list[dict[str, Any]]]:
     """The runs of each group, in the order of their seeds."""
     groups = dict[str, list[dict[str, Any]]]()
-    for path in sorted((HERE / "results" / folder).glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    for content in contents(folder):
         groups.setdefault(content["data"]["classes"][0], []).append(content)
     return groups
 
@@ -260,6 +289,9 @@ TABLES = {
     "above": above,
     "search": search,
     "forms": forms,
+    "above_auto": lambda folder: forms(folder, "auto", slice(1, 2)),
+    "other_sets": other_sets,
+    "cuts": cuts,
     "agreement": agreement,
     "second": second,
     "third": third,

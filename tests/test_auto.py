@@ -23,7 +23,8 @@ from boxless.discovery.signs import (
     held_by_frame,
     separation,
 )
-from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions
+from boxless.inference.discovery_predictor import DiscoveryPredictor
+from boxless.inference.predictors import InferenceOptions
 from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
 

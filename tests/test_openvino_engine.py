@@ -4,7 +4,7 @@ import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,15 +42,18 @@ class Compiled:
 class Core:
     factor, compilations = 1.0, 0
     compute: Any = None
+    options: ClassVar[dict[str, Any]] = {}
+    """What the last network was compiled with."""
 
     def get_property(self, device: str, name: str) -> Any:
         return "a processor" if name == "FULL_DEVICE_NAME" else ["BF16"]
 
     def compile_model(self, model: Any, device: str, options: dict[str, Any]) -> Compiled:
-        Core.compilations, Core.compute = Core.compilations + 1, staticmethod(model)
+        Core.compilations, Core.compute, Core.options = Core.compilations + 1, staticmethod(model), options
         return Compiled(model, self.factor)
 
     def import_model(self, blob: bytes, device: str, options: dict[str, Any]) -> Compiled:
+        assert options == Core.options  # OpenVINO's file does not hold the precision: the reader's counts
         return Compiled(Core.compute, float(blob))
 
 
@@ -59,9 +62,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Core]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=Core, __version__="1.0-build"))
     monkeypatch.setattr(openvino_engine, "find_spec", lambda name: object())
-    monkeypatch.setattr(
-        openvino_engine, "convert", lambda backbone, names, _: lambda images: backbone.compute(images, *names)
-    )
+    monkeypatch.setattr(openvino_engine, "convert", lambda steps, _: steps)
     monkeypatch.setattr(Core, "factor", 1.0)
     monkeypatch.setattr(Core, "compilations", 0)
     return Core
@@ -83,6 +84,23 @@ def test_a_network_is_compiled_once_and_then_read_from_the_cache(stand_in: type[
     first, second = features(tiny()), features(tiny())
     assert torch.equal(first, second)
     assert stand_in.compilations == 1
+
+
+def test_a_neck_is_computed_with_the_backbone_and_another_one_is_another_network(stand_in: type[Core]) -> None:
+    backbone, images = tiny(), torch.rand(1, 3, 32, 32)
+    backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=True)
+    with torch.inference_mode():
+        plain = backbone(images)
+        for compilations, neck in enumerate((torch.nn.Conv2d(backbone.channels, 5, 3), torch.nn.ReLU()), start=2):
+            torch.testing.assert_close(backbone(images, neck=neck), neck(plain))
+            assert stand_in.compilations == compilations
+
+
+def test_places_where_a_neck_leaves_nothing_do_not_speak_against_it(stand_in: type[Core]) -> None:
+    backbone = tiny()
+    backbone.engine = OpenvinoEngine(backbone, bf16=False, lanes=1, required=True)
+    with torch.inference_mode():
+        assert not backbone(torch.rand(1, 3, 32, 32), neck=torch.nn.Hardtanh(-1.0, 0.0)).any()
 
 
 def test_other_weights_are_another_network(stand_in: type[Core]) -> None:

@@ -14,8 +14,9 @@ from boxless.boxes import MOST
 from boxless.boxes.from_heatmap import Readout, boxes_at
 from boxless.data.folder import read_data
 from boxless.discovery import Discoverer
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.predict_folder import predict_folder
-from boxless.inference.predictors import DiscoveryPredictor, InferenceOptions
+from boxless.inference.predictors import InferenceOptions
 from boxless.inference.tiles import EDGE, SHARED, TiledPredictor, join, tile_corners
 from boxless.runtime.errors import UsageError
 from boxless.runtime.progress import Progress

@@ -17,8 +17,9 @@ Stage = tuple[str, nn.Module]
 Hooks = Mapping[str, Callable[[Tensor], Tensor]]
 """What a method puts in the middle of a network: functions of the features after the named stages."""
 _NOTHING: Hooks = MappingProxyType({})
-Engine = Callable[[Tensor, tuple[str, ...]], tuple[Tensor, ...] | None]
-"""What computes `intermediates` in torch's place: images and names of stages -> features, or None to leave it to it."""
+Engine = Callable[[Tensor, tuple[str, ...], nn.Module], tuple[Tensor, ...] | None]
+"""What computes `intermediates` in torch's place: images, stages, neck -> features, or None to leave it to torch."""
+_NO_NECK = nn.Identity()
 TRIED = 192
 """Pixels of the image that a network is tried out with: not 224, which some networks are bound to."""
 
@@ -139,29 +140,32 @@ class Backbone(nn.Module):
         return features
 
     def forward(
-        self, images: Float[Tensor, "batch 3 H W"], hooks: Hooks = _NOTHING
-    ) -> Float[Tensor, "batch channels h w"]:
-        """Images 0..1 -> the features of the last stage.
+        self, images: Float[Tensor, "batch 3 H W"], hooks: Hooks = _NOTHING, neck: nn.Module = _NO_NECK
+    ) -> Float[Tensor, "batch _channels h w"]:
+        """Images 0..1 -> the features of the last stage, or what a method's `neck` makes of them.
 
         Raises KeyError for a name in `hooks` that is no stage of this backbone.
         """
         *_, (last, _) = self.stages()
-        return self.intermediates(images, last, hooks=hooks)[0]
+        return self.intermediates(images, last, hooks=hooks, neck=neck)[0]
 
     def intermediates(
-        self, images: Float[Tensor, "batch 3 H W"], *names: str, hooks: Hooks = _NOTHING
+        self, images: Float[Tensor, "batch 3 H W"], *names: str, hooks: Hooks = _NOTHING, neck: nn.Module = _NO_NECK
     ) -> tuple[Tensor, ...]:
         """Images 0..1 -> the features after each of the named stages; what follows the last of them is not computed.
 
-        Raises KeyError for a name, here or in `hooks`, that is no stage of this backbone.
+        The last of them go through `neck`. Raises KeyError for a name, here or in `hooks`, that is no stage of this
+        backbone.
         """
         if self.engine is not None and not hooks and not torch.is_grad_enabled():
-            found = self.engine(images, names)
+            found = self.engine(images, names, neck)
             if found is not None:
                 return found
-        return self.compute(images, *names, hooks=hooks)
+        return self.compute(images, *names, hooks=hooks, neck=neck)
 
-    def compute(self, images: Float[Tensor, "batch 3 H W"], *names: str, hooks: Hooks = _NOTHING) -> tuple[Tensor, ...]:
+    def compute(
+        self, images: Float[Tensor, "batch 3 H W"], *names: str, hooks: Hooks = _NOTHING, neck: nn.Module = _NO_NECK
+    ) -> tuple[Tensor, ...]:
         """As `intermediates`, always by torch."""
         stages = list(self.stages())
         place = {name: index for index, (name, _) in enumerate(stages)}
@@ -174,4 +178,5 @@ class Backbone(nn.Module):
                 features = hooks[name](features)
             if name in names:
                 found[name] = features
-        return tuple(found[name] for name in names)
+        *others, last = (found[name] for name in names)
+        return (*others, neck(last))

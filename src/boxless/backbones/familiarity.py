@@ -54,7 +54,10 @@ class Familiarity:
 
 
 class Recorder:
-    """Watches lite0 at work: every image that it sees is compared with ImageNet on the way."""
+    """Watches lite0 at work: every image that it sees is compared with ImageNet on the way.
+
+    Images of another size than the first are the same ones, looked at again.
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         state = imagenet()
@@ -69,6 +72,7 @@ class Recorder:
 
     def reset(self) -> None:
         """Start a new folder."""
+        self.places: tuple[int, ...] = ()
         self.means: list[Float32[np.ndarray, "batch d"]] = []
         self.sure: list[np.ndarray] = []
 
@@ -82,6 +86,9 @@ class Recorder:
 
     def _record(self, _module: Any, _inputs: Any, features: Float[Tensor, "batch 320 h w"]) -> None:
         features = features.float().cpu()
+        self.places = self.places or tuple(features.shape[-2:])
+        if features.shape[-2:] != self.places:
+            return
         self.means.append(((features.mean((2, 3)) - self.mean) / self.spread).numpy())
         mapped = F.relu6(torch.einsum("bdhw,cd->bchw", features, self.head) + self.offset[:, None, None])
         logits = mapped.mean((2, 3)) @ self.classes.T + self.bias

@@ -69,13 +69,16 @@ class _Compiled:
         return F.pad(some, (0, ANSWERS - len(some)))
 
 
-class _Steps(nn.Module):
-    def __init__(self, backbone: Backbone, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.backbone, self.names = backbone, names
+class Steps(nn.Module):
+    """What is computed in one pass: the features after each of the named stages, the last of them through a neck."""
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.backbone.compute(images, *self.names)
+    def __init__(self, backbone: Backbone, names: tuple[str, ...], neck: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.names, self.neck = backbone, names, neck
+
+    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> tuple[Tensor, ...]:
+        """Images 0..1 -> those features, by torch."""
+        return self.backbone.compute(images, *self.names, neck=self.neck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class OpenvinoEngine:
             "processor": self.core.get_property("CPU", "FULL_DEVICE_NAME"),
             "can": sorted(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             "network": repr(backbone),
-            "weights": _digest(dict([*backbone.named_parameters(), *backbone.named_buffers()])),
+            "weights": _digest_of(backbone),
             "lanes": lanes,
         }
 
@@ -140,24 +143,29 @@ class OpenvinoEngine:
         """In what and by what the network is computed."""
         return f"{self.numbers} by openvino {self.version}"
 
-    def __call__(self, images: Float[Tensor, "batch 3 H W"], names: tuple[str, ...]) -> tuple[Tensor, ...] | None:
-        """Images 0..1 -> the features after each of the named stages; None where torch has to compute them."""
-        key = (names, *images.shape[-2:])
+    def __call__(
+        self, images: Float[Tensor, "batch 3 H W"], names: tuple[str, ...], neck: nn.Module
+    ) -> tuple[Tensor, ...] | None:
+        """Images 0..1 -> the features after each of the named stages, the last of them through `neck`.
+
+        None where torch has to compute them.
+        """
+        key = (names, neck, *images.shape[-2:])
         with self._lock:
             if self._on_trial is not None:
                 return self._on_trial(images)
             if not self.failed and key not in self._compiled:
-                self._add(key, names, tuple(images.shape[1:]))
+                self._add(key, Steps(self.backbone, names, neck), tuple(images.shape[1:]))
         return None if self.failed else self._compiled[key](images)
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _add(self, key: tuple[Any, ...], names: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    def _add(self, key: tuple[Any, ...], steps: Steps, shape: tuple[int, ...]) -> None:
         said = "it computes something else than torch"
         for trial in self._trials(shape):
             try:
                 with torch.autocast("cpu", enabled=False):
-                    found = self._load_or_compile(trial, names)
+                    found = self._load_or_compile(trial, steps)
             except Exception as error:  # OpenVINO and tracing raise whatever they stumble over
                 said = next(iter(str(error).strip().splitlines()[-1:]), type(error).__name__)
                 continue
@@ -180,34 +188,31 @@ class OpenvinoEngine:
             yield _Trial("bf16", probe)
         yield _Trial("fp32", probe)
 
-    def _load_or_compile(self, trial: _Trial, names: tuple[str, ...]) -> _Compiled | None:
+    def _load_or_compile(self, trial: _Trial, steps: Steps) -> _Compiled | None:
         """The network from the cache or compiled; None where it is not faithful."""
         options = {**self.lanes, "INFERENCE_PRECISION_HINT": "bf16" if self.bf16 and trial.numbers != "fp32" else "f32"}
         pictures = {} if trial.images is None else {"images": trial.images}
-        made_of = {"names": names, "shape": trial.probe.shape[1:], "options": options, "pictures": _digest(pictures)}
+        made_of = {"names": steps.names, "shape": trial.probe.shape[1:], "options": options}
+        made_of |= {"pictures": _digest(pictures), "neck": repr(steps.neck), "its weights": _digest_of(steps.neck)}
         path = cache_folder() / f"{_hash({**self._origin, **made_of, 'answers': ANSWERS})}.blob"
         with suppress(Exception):  # what is there may be anything
             answers, blob = _read_checked(path)
             found = _Compiled(self.core.import_model(blob, "CPU", options))
             if (found.answers(trial.probe) - answers).norm() <= APART * answers.norm():
                 return found
-        model = convert(self.backbone, names, trial.probe[:1])
+        model = convert(steps, trial.probe[:1])
         if trial.images is not None:
             quantise(model, measured_ranges(self.core, model, trial.images.contiguous().numpy()))
         found = _Compiled(self.core.compile_model(model, "CPU", options))
-        if not self._is_faithful(found, trial, names):
+        if not self._is_faithful(found, trial, steps):
             return None
         with suppress(OSError):  # a full disk costs the next process its compilation
             _keep(path, found.answers(trial.probe), found.model.export_model())
         return found
 
-    def _is_faithful(self, found: _Compiled, trial: _Trial, names: tuple[str, ...]) -> bool:
-        ways = (found, lambda images: self.backbone.compute(images, *names))
-        pairs = zip(*(self._judged(way, trial) for way in ways), strict=True)
-        return all(
-            one.shape == other.shape and float(F.cosine_similarity(one, other, dim=1).mean()) >= FAITHFUL
-            for one, other in pairs
-        )
+    def _is_faithful(self, found: _Compiled, trial: _Trial, steps: Steps) -> bool:
+        pairs = zip(*(self._judged(way, trial) for way in (found, steps)), strict=True)
+        return all(one.shape == other.shape and _likeness(one, other) >= FAITHFUL for one, other in pairs)
 
     def _judged(self, way: Callable[[Tensor], tuple[Tensor, ...]], trial: _Trial) -> tuple[Tensor, ...]:
         """What has to stay the same, computed one way: the features of the probe, or its maps about their means."""
@@ -221,6 +226,12 @@ class OpenvinoEngine:
         return (flat - flat.mean(1, keepdim=True),)
 
 
+def _likeness(one: Tensor, other: Tensor) -> float:
+    """The mean cosine over the second axis; of two zero vectors, as a neck's ReLU leaves them, it is 1."""
+    none = (one == 0).all(1) & (other == 0).all(1)
+    return float(F.cosine_similarity(one, other, dim=1).where(~none, 1.0).mean())
+
+
 def _keep(path: Path, answers: Float[Tensor, "number"], blob: Any) -> None:
     data = answers.numpy().tobytes() + (blob.getvalue() if hasattr(blob, "getvalue") else bytes(blob))
     with atomic_path(path) as temporary:
@@ -229,8 +240,8 @@ def _keep(path: Path, answers: Float[Tensor, "number"], blob: Any) -> None:
         old.unlink()
 
 
-def convert(backbone: Backbone, names: tuple[str, ...], example: Float[Tensor, "1 3 H W"]) -> Any:
-    """An OpenVINO model of (batch, 3, H, W) -> the features after each of the named stages; raises what tracing raises.
+def convert(steps: Steps, example: Float[Tensor, "1 3 H W"]) -> Any:
+    """An OpenVINO model of (batch, 3, H, W) -> what the steps compute; raises what tracing raises.
 
     OpenVINO's own convert_model does the same, but asks a package of telemetry on its way.
     """
@@ -243,10 +254,9 @@ def convert(backbone: Backbone, names: tuple[str, ...], example: Float[Tensor, "
     frontend = FrontEndManager().load_by_framework("pytorch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # shapes are fixed, as the trace says
-        steps = _Steps(backbone, names).eval()
         # Tracing once more to compare takes longer than all else here; what is compiled is compared anyway.
         once = {"check_trace": False}
-        decoder = TorchScriptPythonDecoder(steps, example_input=example.repeat(2, 1, 1, 1), trace_kwargs=once)
+        decoder = TorchScriptPythonDecoder(steps.eval(), example_input=example.repeat(2, 1, 1, 1), trace_kwargs=once)
         model = frontend.convert(frontend.load(decoder))
     model.reshape([-1, *example.shape[1:]])
     folding = Manager()
@@ -278,6 +288,10 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     for name, value in tensors.items():
         digest.update(name.encode() + value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _digest_of(module: nn.Module) -> str:
+    return _digest(dict([*module.named_parameters(), *module.named_buffers()]))
 
 
 def _hash(origin: dict[str, Any]) -> str:

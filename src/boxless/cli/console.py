@@ -51,6 +51,8 @@ def result(content: dict[str, Any]) -> None:
 
 EVERY = 30.0
 """Seconds between two lines of progress where no bar can be drawn."""
+SEEN = 0.05
+"""Seconds between two changes of a bar: putting them into words takes as long as measuring a small map."""
 _bars = RichProgress(
     TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"),
     console=notes, transient=True, disable=not notes.is_terminal,
@@ -71,15 +73,18 @@ def counting(title: str, total: int = 0) -> Iterator[Progress]:
     if outermost:
         _bars.start()
     task = _bars.add_task(title, total=None, words="")
-    began = noted = time.monotonic()
+    began = noted = drawn = time.monotonic()
     before: int | None = None
     try:
 
         def step(done: int, total: int, latest: Mapping[str, float]) -> None:
-            nonlocal noted, before
+            nonlocal noted, drawn, before
             now = time.monotonic()
             if before is None:  # a run that is taken up does not begin at 0; its first step began when we did
                 before = done - 1 if done else 0
+            elif now - drawn < SEEN and done != total:
+                return
+            drawn = now
             words = _words(done, total, done - before, now - began, latest)
             _bars.update(task, completed=done, total=total, words=words)
             if not notes.is_terminal and (now - noted > EVERY or (done == total and now - began > EVERY)):

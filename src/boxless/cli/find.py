@@ -19,7 +19,7 @@ MethodName = Literal[
 ]
 
 if TYPE_CHECKING:
-    from boxless.inference.predictors import DiscoveryPredictor
+    from boxless.inference.discovery_predictor import DiscoveryPredictor
 
 
 def find(

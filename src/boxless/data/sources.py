@@ -200,6 +200,8 @@ def written_here(folder: Path) -> bool:
 
 def _leads_back(link: Path, home: Path) -> bool:
     """Whether walking into the folder behind `link` would list the tree at `home`, or a part of it, once more."""
+    if link.is_file():  # at once; resolving a link takes as long as all else of listing it
+        return False
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError):  # dangling, or a link to itself

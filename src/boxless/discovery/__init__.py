@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from boxless.discovery.notes import Notes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import torch
     from jaxtyping import Float
     from torch import Tensor
@@ -47,6 +49,8 @@ class Discoverer(Protocol):
     """Whether what was learnt from are tiles of images; None for a method that cannot look at tiles."""
     looks_again: int = 0
     """Images of a category that `look_again` is given; none where 0."""
+    larger: tuple[int, ...] = ()
+    """Sides of the square that may suit a category better than `size`, ascending; none where it always keeps that."""
     trains: bool = False
     """Whether `fit_done` trains a network, which it may do in the numbers of the search."""
 
@@ -88,6 +92,15 @@ class Discoverer(Protocol):
     def fit_done(self) -> None:
         """All of the category has been learnt; raises BoxlessError when that is too little."""
         ...
+
+    def better_size(
+        self, sides: "Sequence[int]", look: "Callable[[int], Float[Tensor, 'image d h w']]"
+    ) -> tuple[int, str]:
+        """Once it is done: the side that suits the category best, and why in words where it is not `size`.
+
+        `look` gives the descriptors of those few images that `look_again` was given, at one of the larger `sides`.
+        """
+        return self.size, ""
 
     def heatmap(self, descriptors: "Float[Tensor, 'batch d h w']") -> "Float[Tensor, 'batch h w']":
         """Descriptors -> raw heat maps."""

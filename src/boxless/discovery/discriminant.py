@@ -39,8 +39,8 @@ RIDGE = 0.03
 """Share of the mean variance that is added to every variance."""
 SURE = 2 / 3
 """Estimated share of object above which a place is taught as object: teachers rather see too much than too little."""
-SAMPLE = 256
-"""Images of a category that are learnt from at most, evenly taken."""
+SAMPLE, PLACES = 256, 160_000
+"""Images of a category that are learnt from at most, evenly taken; and places of their maps, which need memory."""
 CUT = 0.5
 """Where a map's own threshold comes to lie once the map is rescaled, so that one readout serves every category."""
 
@@ -104,6 +104,8 @@ class Discriminant(Discoverer):
     @torch.inference_mode()
     def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
         """Add a batch to what is known of the category."""
+        if not self.sampled.seen:
+            self.sampled = EvenSample(min(SAMPLE, PLACES // descriptors[0, 0].numel()))
         for moments, part in zip(self.moments, torch.split(descriptors, self.parts, dim=1)[:-1], strict=True):
             moments.add(part)
         self.sampled.add(descriptors.half().cpu())

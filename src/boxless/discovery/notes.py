@@ -37,6 +37,8 @@ class Notes:
     """That the images look like two kinds of thing, in words; empty where they do not."""
     tiles: str = ""
     """How its photographs were cut into tiles, or why they were not, and the cost; empty where nothing was asked."""
+    size: str = ""
+    """Why its images were looked at larger than the method does by itself, and the cost; empty where they were not."""
     alike: str = ""
     """That they are one picture again and again, in words; empty where they are not."""
 

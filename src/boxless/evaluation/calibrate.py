@@ -22,7 +22,8 @@ from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measure import Split
 from boxless.evaluation.metrics import Ious, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Size, Thresholds
-from boxless.inference.predictors import DiscoveryPredictor, Predictor
+from boxless.inference.discovery_predictor import DiscoveryPredictor
+from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError, number_of
 from boxless.runtime.progress import ProgressFactory
 from boxless.runtime.toml_settings import to_toml

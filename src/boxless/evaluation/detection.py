@@ -21,6 +21,7 @@ from boxless.boxes.suppression import Found, given
 from boxless.data.dataset import Boxes
 from boxless.evaluation import baselines
 from boxless.evaluation.bootstrap import interval
+from boxless.evaluation.metrics import each_image
 from boxless.evaluation.protocols import Size
 
 LIMITS = (1, 10, 100)
@@ -176,45 +177,37 @@ def measure_detections(
     """
     around = list(crowds) if crowds is not None else [None] * len(truths)
     kept = [i for i in range(len(truths)) if truths[i] is not None or around[i] is not None]
-    measured = _Measured([sizes[i] for i in kept], [_boxes(truths[i]) for i in kept], [_boxes(around[i]) for i in kept])
+    own, true, crowded = [sizes[i] for i in kept], [_boxes(truths[i]) for i in kept], [_boxes(around[i]) for i in kept]
     joined = tiles or [0] * len(truths)
-    read = [
-        boxes_at(readout, maps[i], sizes[i], tile=joined[i], **several)
-        if found is None
-        else given(found[i], sizes[i], **several)
-        for i in kept
-    ]
+
+    def read_at(place: int) -> Found:
+        i = kept[place]
+        if found is not None:
+            return given(found[i], sizes[i], **several)
+        return boxes_at(readout, maps[i], sizes[i], tile=joined[i], **several)
+
+    read = each_image(read_at, len(kept))
     controls = {
-        "whole image": [_alone(baselines.centred_box(size, (1.0, 1.0))) for size in measured.sizes],
-        "centred box": [_alone(baselines.centred_box(size, share)) for size in measured.sizes],
+        "whole image": [_alone(baselines.centred_box(size, (1.0, 1.0))) for size in own],
+        "centred box": [_alone(baselines.centred_box(size, share)) for size in own],
     }
     if several.get("multiple"):
-        controls["one box"] = [boxes_at(readout, maps[i], sizes[i]) for i in kept]
+        controls["one box"] = each_image(lambda k: boxes_at(readout, maps[kept[k]], sizes[kept[k]]), len(kept))
     if len(kept) > 1:
         other = baselines.derangement(len(kept), seed)
-        controls["another image's boxes"] = [
-            _moved(read[j], measured.sizes[j], measured.sizes[i]) for i, j in enumerate(other)
-        ]
+        controls["another image's boxes"] = [_moved(read[j], own[j], own[i]) for i, j in enumerate(other)]
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), DRAWS)
-    rows = [measured.row("heat maps", "maps", read, weights, f"{readout.threshold:.2f}, {readout.origin}")]
-    rows += [measured.row(name, "control", boxes, weights) for name, boxes in controls.items()]
-    around_all = sum(len(boxes) for boxes in measured.crowds)
+    whose = {"heat maps": read} | controls
+    matched = [match(boxes, own, true, crowded) for boxes in whose.values()]
+    draws = each_image(lambda k: resampled(matched[k][0], weights), len(matched))
+    rows = list[DetectionRow]()
+    for (name, boxes), (matches, values), drawn in zip(whose.items(), matched, draws, strict=True):
+        counting = np.array([len(one) for one, _ in boxes]) - matches.true
+        kind, note = ("control", "") if rows else ("maps", f"{readout.threshold:.2f}, {readout.origin}")
+        rows.append(DetectionRow(name, kind, matches, values, drawn, counting, note))
+    around_all = sum(len(boxes) for boxes in crowded)
     return DetectionMeasurement(rows, len(truths) - len(kept), around_all, bool(several.get("multiple")))
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """The images that are measured."""
-
-    sizes: list[Size]
-    truths: list[Boxes]
-    crowds: list[Boxes]
-
-    def row(self, name: str, kind: str, found: Sequence[Found], weights: Any, note: str = "") -> DetectionRow:
-        matches, values = match(found, self.sizes, self.truths, self.crowds)
-        counting = np.array([len(boxes) for boxes, _ in found]) - matches.true
-        return DetectionRow(name, kind, matches, values, resampled(matches, weights), counting, note)
 
 
 def match(

@@ -12,25 +12,21 @@ from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
 from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.engines import with_engine
 from boxless.inference.localizer import Localizer, fresh, load
 from boxless.inference.predictors import (
-    DiscoveryPredictor,
+    AT_ONCE,
     InferenceOptions,
     Predictor,
     TrainedPredictor,
+    at_once,
 )
 from boxless.inference.tiles import TiledPredictor, Whole
 from boxless.runtime.device_options import EngineName, Precision
 from boxless.runtime.devices import device_named, uses_bf16
 from boxless.runtime.errors import UsageError
 from boxless.runtime.progress import Progress
-
-AT_ONCE, LARGER, AREA = 16, 288, 576**2
-"""Images per forward pass; of those with more than LARGER pixels a side as many as have this area, on a processor.
-
-There a network's first features are so large that memory for them is asked of the system anew in every pass.
-"""
 
 
 def discoverer(
@@ -60,10 +56,10 @@ def discoverer(
     built = kind.build(backbone=backbone, stride=stride).to(place)
     if multiple:
         built.look_for_several()
-    size = size or built.size
-    how = InferenceOptions(batch_size or _at_once(size, place), workers, place, bf16=uses_bf16(precision, place))
+    larger, size = (built.larger, built.size) if size is None else ((), size)
+    how = InferenceOptions(batch_size or at_once(size, place), workers, place, bf16=uses_bf16(precision, place))
     how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
-    found = DiscoveryPredictor(built, method, size=size, how=how)
+    found = DiscoveryPredictor(built, method, size=size, how=how, larger=larger)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -104,10 +100,6 @@ def predictor_named(name: str, *, multiple: bool = False, **options: object) -> 
     return trained(Path(name), **options)  # type: ignore[arg-type]
 
 
-def _at_once(size: int, device: torch.device) -> int:
-    return max(1, AREA // size**2) if size > LARGER and device.type == "cpu" else AT_ONCE
-
-
 def with_threshold(readout: Readout, threshold: float | None) -> Readout:
     """The readout with the user's threshold instead of its own; raises UsageError unless 0 <= it < 1."""
     if threshold is None:
@@ -128,7 +120,8 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
         method = predictor.method.untrained(seed)
         if method is None:
             return None
-        found: Predictor = DiscoveryPredictor(method, predictor.name, size=predictor.size, how=predictor.how)
+        size, larger = predictor.size, predictor.larger
+        found: Predictor = DiscoveryPredictor(method, predictor.name, size=size, how=predictor.how, larger=larger)
     elif isinstance(predictor, TiledPredictor):
         other = untrained(predictor.whole, images, seed=seed)
         return predictor.over(other) if isinstance(other, Whole) else None

@@ -1,20 +1,16 @@
 """Any folder -> heat maps -> boxes, streamed: reading, network and boxes overlap, and memory does not grow.
 
-A predictor turns a data set into a stream of maps. A trained network needs one look at each image; a training-free
-method has to see a whole category before it can judge the first image of it, so its descriptors wait in a temporary
-file on disk (half precision, about 125 kB per image with the defaults) instead of being computed twice.
+A predictor turns a data set into a stream of maps. A trained network needs one look at each image; what has to see a
+whole category first is in discovery_predictor.py.
 """
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import IO, Any, Protocol, runtime_checkable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,21 +20,29 @@ from boxless.boxes.suppression import Found, given, in_pixels
 from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch, stream
 from boxless.data.transforms import to_images
-from boxless.discovery import Discoverer
 from boxless.discovery.notes import NOTHING, Notes
-from boxless.discovery.pictures import EvenSample
 from boxless.inference.localizer import Localizer
-from boxless.inference.sameness import Sameness
 from boxless.runtime.progress import Progress
 
 Images = Float[Tensor, "batch 3 height width"]
+
+AT_ONCE, LARGER, AREA = 16, 288, 576**2
+"""Images per forward pass; of those with more than LARGER pixels a side as many as have this area, on a processor.
+
+There a network's first features are so large that memory for them is asked of the system anew in every pass.
+"""
+
+
+def at_once(size: int, device: torch.device) -> int:
+    """How many images of `size` pixels a side go through a network at once."""
+    return max(1, AREA // size**2) if size > LARGER and device.type == "cpu" else AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceOptions:
     """How images go through a network: how many at once, read by how many threads, where, and in which numbers."""
 
-    batch_size: int = 16
+    batch_size: int = AT_ONCE
     workers: int = 2
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     bf16: bool = False
@@ -171,119 +175,6 @@ class TrainedPredictor:
                     boxes = None if found is None else in_pixels(found[index].numpy(), size)
                     yield ImageHeatmap(sample, size, heat[index].numpy(), classes, found=boxes)
                 progress.advance(len(batch.samples))
-
-
-class DiscoveryPredictor:
-    """A training-free method, category after category."""
-
-    def __init__(self, method: Discoverer, name: str, *, size: int, how: InferenceOptions) -> None:
-        self.name, self.readout, self.classes = name, method.readout, list[str]()
-        self.category, self.method, self.size, self.how = NO_CLASS, method, size, how
-
-    def identity(self) -> dict[str, Any]:
-        """The method, its network, and how images go through it."""
-        backbone = getattr(getattr(self.method, "backbone", None), "name", None)
-        how = {"stride": self.method.stride, "size": self.size, **self.how.identity()}
-        return {"method": self.name, "backbone": backbone, **how}
-
-    @property
-    def several(self) -> bool:
-        """Whether it finds several objects in an image unasked."""
-        return self.name == "several"
-
-    def learn_tiles(self, parts: Iterable[Tensor], edge: float) -> Notes:
-        """Fit the method to batches of a category's tiles, without `edge` of their sides -> what it noticed."""
-        self.method.reset()
-        for images in parts:
-            with self.how.precision():
-                descriptors = self.method.descriptors(images)
-            y, x = (round(edge * side) for side in descriptors.shape[-2:])
-            self.method.partial_fit(descriptors[:, :, y : descriptors.shape[-2] - y, x : descriptors.shape[-1] - x])
-        self.method.tiled = True
-        notes = self._fitted(self.method)
-        self.method.tiled = False
-        return notes
-
-    def look(self, images: Images, label: int | None = None) -> tuple[Float[Tensor, "batch h w"], tuple[int, ...]]:
-        """Images of the category that was learnt -> raw maps, and no classes."""
-        with self.how.precision():
-            descriptors = self.method.descriptors(images)
-        return self.method.heatmap(descriptors).float().cpu(), ()
-
-    def _fitted(self, method: Discoverer) -> Notes:
-        with self.how.precision() if method.trains else nullcontext():  # with all threads
-            method.fit_done()
-        return method.notes()
-
-    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
-        """Category by category."""
-        return [list(samples) for _, samples in groupby(sorted(dataset.samples, key=_category), key=_category)]
-
-    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
-        """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
-        for (mapped,) in self.maps_of([self.method], dataset, progress):
-            yield mapped
-
-    def maps_of(
-        self, methods: Sequence[Discoverer], dataset: Dataset, progress: Progress
-    ) -> Iterator[list[ImageHeatmap]]:
-        """Each image's heat maps by several methods that read the descriptors of this one, computed once."""
-        for samples in self.pieces(dataset):
-            yield from self._category(methods, replace(dataset, samples=samples), progress)
-
-    def _category(
-        self, methods: Sequence[Discoverer], dataset: Dataset, progress: Progress
-    ) -> Iterator[list[ImageHeatmap]]:
-        for method in methods:
-            method.reset()
-        batches = self.how.stream(dataset, self.size, progress)
-
-        def look(batch: Batch) -> tuple[Batch, Tensor]:
-            with self.how.precision():
-                return batch, self.method.descriptors(to_images(batch.pictures, self.how.device))
-
-        kept: list[tuple[Sample, tuple[int, int]]] = []
-        same = Sameness()
-        asking = [method for method in methods if method.looks_again]
-        again = max((method.looks_again for method in asking), default=0)
-        pictures, described = EvenSample(again), EvenSample(again)
-        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
-            shape: tuple[int, ...] = ()
-            with parallel_batches() as workers:
-                for batch, descriptors in prefetch(look, batches, workers=workers, window=workers + 1):
-                    for method in methods:
-                        method.partial_fit(descriptors)
-                    if asking:
-                        pictures.add(torch.from_numpy(batch.pictures))
-                        described.add(descriptors)
-                    shape = tuple(descriptors.shape[1:])
-                    file.write(descriptors.half().cpu().numpy().tobytes())
-                    kept += zip(batch.samples, batch.sizes, strict=True)
-                    same.add(batch.pictures)
-                    progress.advance(len(batch.samples))
-            if not kept:  # every image of the category was broken, and each is named in the progress
-                return
-            for method in asking:
-                with self.how.precision():
-                    method.look_again(to_images(pictures.stacked(), self.how.device), described.stacked())
-            notes = [replace(self._fitted(method), alike=same.words()) for method in methods]
-            for start, descriptors in self._waiting(file, shape, len(kept)):
-                heats = [method.heatmap(descriptors).cpu().numpy() for method in methods]
-                for (sample, size), *maps in zip(kept[start:], *heats, strict=False):
-                    yield [
-                        ImageHeatmap(sample, size, heat, notes=noted) for heat, noted in zip(maps, notes, strict=True)
-                    ]
-
-    def _waiting(self, file: IO[bytes], shape: tuple[int, ...], count: int) -> Iterator[tuple[int, Tensor]]:
-        file.seek(0)
-        for start in range(0, count, self.how.batch_size):
-            rows = min(self.how.batch_size, count - start)
-            raw = np.frombuffer(bytearray(file.read(2 * rows * int(np.prod(shape)))), np.float16)
-            yield start, torch.from_numpy(raw.reshape(rows, *shape)).to(self.how.device).float()
-
-
-def _category(sample: Sample) -> int:
-    return -1 if sample.label is None else sample.label
 
 
 @contextmanager

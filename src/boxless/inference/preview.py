@@ -34,7 +34,7 @@ class Preview:
         seen = self.familiarity.images
         part = "" if seen >= self.images else f", from {seen} of {self.images} images,"
         choice = f"find would choose{part} {self.notes.choice}"
-        sentences = [self.familiarity.words(), choice, self.notes.alike, self.notes.mixture]
+        sentences = [self.familiarity.words(), choice, self.notes.size, self.notes.alike, self.notes.mixture]
         return [f"{self.category}: {one}." for one in sentences if one]
 
     def to_dict(self) -> dict[str, Any]:

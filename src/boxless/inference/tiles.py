@@ -23,8 +23,8 @@ from boxless.data.inference_batches import prefetch
 from boxless.data.transforms import to_images
 from boxless.discovery.notes import NOTHING
 from boxless.discovery.pictures import evenly
+from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.predictors import (
-    DiscoveryPredictor,
     ImageHeatmap,
     InferenceOptions,
     TrainedPredictor,

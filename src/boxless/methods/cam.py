@@ -51,7 +51,7 @@ class Cam(Method):
 
     def forward(self, images: Images) -> Logits:
         """Images 0..1 -> logits."""
-        return self.classify(self.neck(self.backbone(images)))
+        return self.classify(self.backbone(images, neck=self.neck))
 
     def loss(self, images: Images, labels: Labels) -> CamLosses:
         """Cross entropy of the labels."""
@@ -61,7 +61,7 @@ class Cam(Method):
     @torch.no_grad()
     def heatmap_and_logits(self, images: Images, labels: Labels | None = None) -> tuple[Heatmaps, Logits]:
         """The maps of the labels' classes, or of the best classes where no labels are given; still one forward pass."""
-        features = self.neck(self.backbone(images))
+        features = self.backbone(images, neck=self.neck)
         logits = self.classify(features)
         return self.class_maps(features, logits.argmax(1) if labels is None else labels), logits
 

@@ -1,0 +1,190 @@
+"""A training-free method over any folder: it has to see a whole category before it can judge the first image of it.
+
+Its descriptors wait in a temporary file on disk (half precision, about 125 kB per image with the defaults) instead of
+being computed twice. Where the method asks for it, a category is looked at again in larger images.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import groupby
+from typing import IO, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boxless.data.dataset import NO_CLASS, Dataset, Sample
+from boxless.data.inference_batches import Batch, prefetch
+from boxless.data.transforms import to_images
+from boxless.discovery import Discoverer
+from boxless.discovery.notes import Notes
+from boxless.discovery.pictures import EvenSample
+from boxless.inference.predictors import ImageHeatmap, Images, InferenceOptions, at_once, parallel_batches
+from boxless.inference.sameness import Sameness
+from boxless.runtime.progress import Progress
+
+
+class DiscoveryPredictor:
+    """A training-free method, category after category."""
+
+    def __init__(
+        self, method: Discoverer, name: str, *, size: int, how: InferenceOptions, larger: tuple[int, ...] = ()
+    ) -> None:
+        self.name, self.readout, self.classes = name, method.readout, list[str]()
+        self.category, self.method, self.size, self.how = NO_CLASS, method, size, how
+        self.larger = larger
+        """Sides that the method may choose for a category instead of `size`, ascending."""
+
+    def identity(self) -> dict[str, Any]:
+        """The method, its network, and how images go through it."""
+        backbone = getattr(getattr(self.method, "backbone", None), "name", None)
+        larger = {"larger": list(self.larger)} if self.larger else {}
+        how = {"stride": self.method.stride, "size": self.size, **larger, **self.how.identity()}
+        return {"method": self.name, "backbone": backbone, **how}
+
+    @property
+    def several(self) -> bool:
+        """Whether it finds several objects in an image unasked."""
+        return self.name == "several"
+
+    def learn_tiles(self, parts: Iterable[Tensor], edge: float) -> Notes:
+        """Fit the method to batches of a category's tiles, without `edge` of their sides -> what it noticed."""
+        self.method.reset()
+        for images in parts:
+            with self.how.precision():
+                descriptors = self.method.descriptors(images)
+            y, x = (round(edge * side) for side in descriptors.shape[-2:])
+            self.method.partial_fit(descriptors[:, :, y : descriptors.shape[-2] - y, x : descriptors.shape[-1] - x])
+        self.method.tiled = True
+        notes = self._fitted(self.method)
+        self.method.tiled = False
+        return notes
+
+    def look(self, images: Images, label: int | None = None) -> tuple[Float[Tensor, "batch h w"], tuple[int, ...]]:
+        """Images of the category that was learnt -> raw maps, and no classes."""
+        with self.how.precision():
+            descriptors = self.method.descriptors(images)
+        return self.method.heatmap(descriptors).float().cpu(), ()
+
+    def _fitted(self, method: Discoverer) -> Notes:
+        with self.how.precision() if method.trains else nullcontext():  # with all threads
+            method.fit_done()
+        return method.notes()
+
+    def pieces(self, dataset: Dataset) -> list[list[Sample]]:
+        """Category by category."""
+        return [list(samples) for _, samples in groupby(sorted(dataset.samples, key=_category), key=_category)]
+
+    def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+        """Heat maps, category by category; `labels` changes nothing, the categories are the data set's classes."""
+        for (mapped,) in self.maps_of([self.method], dataset, progress):
+            yield mapped
+
+    def maps_of(
+        self, methods: Sequence[Discoverer], dataset: Dataset, progress: Progress
+    ) -> Iterator[list[ImageHeatmap]]:
+        """Each image's heat maps by several methods that read the descriptors of this one, computed once."""
+        for samples in self.pieces(dataset):
+            yield from self._category(methods, replace(dataset, samples=samples), progress, self.size)
+
+    def _category(
+        self, methods: Sequence[Discoverer], dataset: Dataset, progress: Progress, size: int, why: str = ""
+    ) -> Iterator[list[ImageHeatmap]]:
+        for method in methods:
+            method.reset()
+        how = self._how_at(size)
+
+        def look(batch: Batch) -> tuple[Batch, Tensor]:
+            with how.precision():
+                return batch, self.method.descriptors(to_images(batch.pictures, how.device))
+
+        kept: list[tuple[Sample, tuple[int, int]]] = []
+        same = Sameness()
+        asking = [method for method in methods if method.looks_again]
+        again = max((method.looks_again for method in asking), default=0)
+        pictures, described, few = EvenSample(again), EvenSample(again), EvenSample(again)
+        with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
+            shape: tuple[int, ...] = ()
+            with parallel_batches() as workers:
+                batches = prefetch(look, how.stream(dataset, size, progress), workers=workers, window=workers + 1)
+                for batch, descriptors in batches:
+                    for method in methods:
+                        method.partial_fit(descriptors)
+                    if asking:
+                        pictures.add(torch.from_numpy(batch.pictures))
+                        described.add(descriptors)
+                        few.add(torch.arange(len(kept), len(kept) + len(batch.samples)))
+                    shape = tuple(descriptors.shape[1:])
+                    file.write(descriptors.half().cpu().numpy().tobytes())
+                    kept += zip(batch.samples, batch.sizes, strict=True)
+                    same.add(batch.pictures)
+                    progress.advance(len(batch.samples))
+            if not kept:  # every image of the category was broken, and each is named in the progress
+                return
+            for method in asking:
+                with how.precision():
+                    method.look_again(to_images(pictures.stacked(), how.device), described.stacked())
+            notes = [replace(self._fitted(method), alike=same.words(), size=why) for method in methods]
+            own = self._waiting(list(zip(methods, notes, strict=True)), file, shape, kept)
+            if size != self.size or not asking or not (sides := self._sides(kept)):
+                yield from own
+                return
+            some = replace(dataset, samples=[kept[place][0] for place in few.stacked().tolist()])
+            larger, words = asking[0].better_size(sides, lambda side: self._described(some, side))
+            if larger == size:
+                yield from own
+                return
+            seen = replace(dataset, samples=[sample for sample, _ in kept])
+            progress.expect(progress.total + len(seen))
+            place = methods.index(asking[0])
+            rest = [(one, said) for one, said in zip(methods, notes, strict=True) if one is not asking[0]]
+            others = self._waiting(rest, file, shape, kept)
+            for (better,) in self._category(asking[:1], seen, progress, larger, words):
+                beside = next(maps for maps in others if maps[0].sample is better.sample) if rest else []
+                yield [*beside[:place], better, *beside[place:]]
+
+    def _how_at(self, size: int) -> InferenceOptions:
+        """As images of `size` go through the network: of larger ones fewer at once."""
+        if size == self.size:
+            return self.how
+        return replace(self.how, batch_size=min(self.how.batch_size, at_once(size, self.how.device)))
+
+    def _sides(self, kept: list[tuple[Sample, tuple[int, int]]]) -> list[int]:
+        """The larger sides that the usual one of these images has pixels for."""
+        longer = np.median([max(size) for _, size in kept])
+        return [side for side in self.larger if side <= longer]
+
+    def _described(self, dataset: Dataset, size: int) -> Float[Tensor, "image d h w"]:
+        how = self._how_at(size)
+        with how.precision():
+            parts = [
+                self.method.descriptors(to_images(batch.pictures, how.device))
+                for batch in how.stream(dataset, size, Progress())
+            ]
+        return torch.cat(parts)
+
+    def _waiting(
+        self,
+        methods: Sequence[tuple[Discoverer, Notes]],
+        file: IO[bytes],
+        shape: tuple[int, ...],
+        kept: list[tuple[Sample, tuple[int, int]]],
+    ) -> Iterator[list[ImageHeatmap]]:
+        """The maps of the images whose descriptors wait in the file, by methods that were fitted."""
+        file.seek(0)
+        for start in range(0, len(kept), self.how.batch_size):
+            rows = kept[start : start + self.how.batch_size]
+            raw = np.frombuffer(bytearray(file.read(2 * len(rows) * int(np.prod(shape)))), np.float16)
+            descriptors = torch.from_numpy(raw.reshape(len(rows), *shape)).to(self.how.device).float()
+            heats = [method.heatmap(descriptors).cpu().numpy() for method, _ in methods]
+            for (sample, size), *maps in zip(rows, *heats, strict=True):
+                yield [
+                    ImageHeatmap(sample, size, heat, notes=said) for heat, (_, said) in zip(maps, methods, strict=True)
+                ]
+
+
+def _category(sample: Sample) -> int:
+    return -1 if sample.label is None else sample.label
