@@ -4,13 +4,16 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from boxless.boxes import MAX_SIZE, MIN_SIZE, MOST, OVERLAP
-from boxless.boxes.from_heatmap import Detections, Heatmap, check_instances
+from boxless.boxes.from_heatmap import Detections, Heatmap, check_instances, find_boxes
 from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
@@ -275,7 +278,9 @@ class _Search:
             )
 
         boxed = prefetch(box, self.predictor.maps(left, progress), workers=2, window=8)
-        following, end = next(boxed, None), 0
+        with ThreadPoolExecutor(1) as loading:  # compiled code, for half a second, while the network runs
+            loading.submit(find_boxes, np.zeros((2, 2)), (4, 4), 0.5)
+            following, end = next(boxed, None), 0
         for piece in pieces:
             broken, notes = {}, NOTHING
             for position, sample in enumerate(self.pieces[piece], starts[piece]):
