@@ -82,7 +82,7 @@ def main() -> None:
             results[name]["reliability"] = matches.reliability()
     content = {**provenance(), "data": asked.data.name, "split": asked.split, "images": len(samples)}
     content |= {"runs": asked.runs, "precision": asked.precision, **results}
-    if asked.search:
+    if asked.search or not asked.before:
         content["searches"] = list(searches)
     if asked.before:
         gain = np.percentile(draws["this"][:, 0] - draws["before"][:, 0], [2.5, 97.5])

@@ -86,7 +86,9 @@ class Several(Ddt):
         if self.finer:
             fine, features = self.backbone.intermediates(images, self.finer, self.step)
             h, w = features.shape[-2:]
-            fine = F.adaptive_avg_pool2d(F.normalize(fine.float(), dim=1), (2 * h, 2 * w))  # where sides are odd
+            fine = F.normalize(fine.float(), dim=1)
+            if fine.shape[-2:] != (2 * h, 2 * w):  # of a side that 32 does not divide
+                fine = F.adaptive_avg_pool2d(fine, (2 * h, 2 * w))
             parts = [self.scaled(features), F.pixel_unshuffle(fine, 2)]
         else:
             parts = [super().descriptors(images)]
