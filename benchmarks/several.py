@@ -2,12 +2,14 @@
 
     python benchmarks/several.py SCENES --before ../before [--split test] [--room FOLDER] [--out several.json]
     python benchmarks/several.py SCENES --search "--method contrast --multiple" --search "--multiple --tiles 288" ...
+    python benchmarks/several.py SCENES --runs 3 --precision auto ...
 
 The images of a split of a data folder are searched by `find --multiple` of this checkout, and, with --before, of
 another one, with only the path of the package different; and by `find` with the words of every --search. This
 checkout's evaluation scores all, and boxes that no method made: the whole image, a centred box of 0.8 x 0.8 of it, the
 one box of this checkout's `find`, and the boxes of another image. Beside the scores stand processor seconds per image,
-start included, and the most memory at a time. What the searches wrote into --room is taken up when it is given again.
+start included, and the most memory at a time; with --runs the medians of that many, of which each does every search
+once. What the searches wrote into --room is taken up when it is given again.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--search", action="append", default=[])
     parser.add_argument("--split", default="test")
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--room", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
@@ -50,12 +55,15 @@ def main() -> None:
         if asked.before:
             searches["before"] = asked.before.resolve(), "--multiple"
         searches |= {words: (HERE, words) for words in asked.search}
+        for run, (name, (checkout, words)) in product(range(asked.runs), searches.items()):
+            folder = room / f"{name.replace(' ', '')}{run or ''}"
+            search(checkout, photos, folder, *words.split(), precision=asked.precision)
         found, spent = {}, {}
-        for name, (checkout, words) in searches.items():
-            folder = search(checkout, photos, room / name.replace(" ", ""), *words.split())
-            found[name] = read_found(folder, names)
-            if spent_on(folder).exists():
-                spent[name] = json.loads(spent_on(folder).read_text())
+        for name in searches:
+            folders = [room / f"{name.replace(' ', '')}{run or ''}" for run in range(asked.runs)]
+            found[name] = read_found(folders[0], names)
+            if all(spent_on(folder).exists() for folder in folders):
+                spent[name] = median_of([json.loads(spent_on(folder).read_text()) for folder in folders])
     sizes = [sample.size or (0, 0) for sample in samples]
     score = np.ones(1, np.float32)
     found["whole image"] = [(centred_box(size, (1, 1)), score) for size in sizes]
@@ -72,7 +80,8 @@ def main() -> None:
             results[name]["megabytes"] = spent[name]["megabytes"]
         if name == "this":
             results[name]["reliability"] = matches.reliability()
-    content = {**provenance(), "data": asked.data.name, "split": asked.split, "images": len(samples), **results}
+    content = {**provenance(), "data": asked.data.name, "split": asked.split, "images": len(samples)}
+    content |= {"runs": asked.runs, "precision": asked.precision, **results}
     if asked.search:
         content["searches"] = list(searches)
     if asked.before:
@@ -83,9 +92,9 @@ def main() -> None:
         write_json(asked.out, content)
 
 
-def search(checkout: Path, photos: Path, out: Path, *more: str) -> Path:
+def search(checkout: Path, photos: Path, out: Path, *more: str, precision: str = "fp32") -> Path:
     """The folder of one search, which is not done again where it was finished."""
-    command = ["-m", "boxless", "find", str(photos), "--precision", "fp32", "--out", str(out), "--resume", *more]
+    command = ["-m", "boxless", "find", str(photos), "--precision", precision, "--out", str(out), "--resume", *more]
     done = (out / "summary.json").exists()
     process = subprocess.Popen([sys.executable, *command], env=os.environ | {"PYTHONPATH": str(checkout / "src")})
     _, status, used = os.wait4(process.pid, 0)
@@ -96,6 +105,11 @@ def search(checkout: Path, photos: Path, out: Path, *more: str) -> Path:
         spent = {"seconds": used.ru_utime + used.ru_stime, "megabytes": used.ru_maxrss * 1024 / 1e6}
         write_json(spent_on(out), spent)
     return out
+
+
+def median_of(spent: list[dict[str, float]]) -> dict[str, float]:
+    """Of what each of some runs spent."""
+    return {name: float(np.median([one[name] for one in spent])) for name in spent[0]}
 
 
 def spent_on(out: Path) -> Path:

@@ -289,6 +289,7 @@ TABLES = {
     "above": above,
     "search": search,
     "forms": forms,
+    "fields": lambda folder: forms(folder, "field of 14, at 0.25"),
     "above_auto": lambda folder: forms(folder, "auto", slice(1, 2)),
     "other_sets": other_sets,
     "cuts": cuts,

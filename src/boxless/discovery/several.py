@@ -33,8 +33,8 @@ PIXELS = 4
 """Pixels of the image per place of the enlarged map, along each side."""
 FINER = {"lite0": "block10"}
 """The last step of a network, at this stride, that has twice as many places along each side."""
-RIDGE, BEYOND = 0.1, 1.2
-"""Share of the mean variance added to every variance of that step, and how much of what it sees beyond is taken."""
+RIDGE = 0.1
+"""Share of the mean variance that is added to every variance of that step's features."""
 CLEAR = 0.3
 """Standard deviations between inside and border from which on the border tells the sign of a direction."""
 SAMPLE = 64
@@ -143,7 +143,7 @@ class Several(Ddt):
         covariance = places.T @ places / len(places)
         ridge = RIDGE * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(covariance)).to(covariance)
         target = alike.flatten() - alike.mean()
-        self.beyond = BEYOND * torch.linalg.solve(covariance + ridge, places.T @ target / len(places))
+        self.beyond = torch.linalg.solve(covariance + ridge, places.T @ target / len(places))
 
     def _made_finer(self, alike: Float[Tensor, "batch h w"], fine: Float[Tensor, "batch c h w"]) -> Tensor:
         """A map of twice as many places a side: by how much the finer step sees more or less there than around.
