@@ -1,12 +1,13 @@
 """Several objects per image: the sign of the direction, maps along edges, and boxes that part what ddt joins."""
 
 import numpy as np
+import pytest
 import torch
 
 from boxless.backbones.backbone import Backbone
 from boxless.boxes.from_heatmap import boxes_at
 from boxless.discovery.guided_filter import guided
-from boxless.discovery.several import PIXELS, Several
+from boxless.discovery.several import PIXELS, Several, _drawn
 
 SIDE = 18
 
@@ -119,6 +120,14 @@ def test_what_an_earlier_step_sees_makes_the_map_finer_and_nothing_out_of_nothin
 def test_images_of_one_colour_have_empty_maps():
     _, maps = found_in([picture(), picture()])
     assert not maps.any()
+
+
+@pytest.mark.parametrize(("spread", "seen"), [(0.0, False), (0.005, False), (0.2, True)])
+def test_a_picture_that_shows_nothing_has_an_empty_map_whatever_the_padding_makes_of_it(spread, seen):
+    hill = np.outer(np.hanning(9), np.hanning(9)).astype(np.float32)
+    colours = np.full((36, 36, 3), 0.4, np.float32)
+    colours[10:20, 10:20] += spread
+    assert bool(_drawn(hill, colours).any()) is seen
 
 
 def test_the_guided_filter_moves_an_edge_to_the_pictures_and_keeps_a_flat_map():

@@ -55,8 +55,9 @@ def find(
     config
         What `boxless calibrate` has chosen (its found.toml); flags that are given win over it.
     size
-        Side of the square that images are resized to, in pixels; default: the method's own (288, 576 for several, or 64
-        for contrast, saliency and position).
+        Side of the square that images are resized to, in pixels; default: the method's own (576 for several, 64 for
+        contrast, saliency and position, else 288; auto looks again at 448 or 640 where that tells more). For several a
+        multiple of 32: others fit its places badly.
     backbone
         The network whose features ddt uses, by its name in the list of `boxless methods`; default: lite0, whose weights
         come with boxless (others: found on disk or downloaded). auto and discriminant read lite0 alone.

@@ -16,7 +16,7 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
     title = f"{measurement.protocol.name}: {number_of(len(measurement.indices), 'image')}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("", "IoU 0.3", "0.5", "0.7", "mean", "95 %", "lift of the first row", "threshold"):
-        table.add_column(heading, justify="left" if heading in ("", "threshold") else "right")
+        table.add_column(heading, justify="left" if heading in ("", "threshold") else "right", overflow="fold")
     for row in measurement.rows:
         table.add_row(*_cells(measurement, row), style="dim" if row.kind == "control" else None)
     console.print(table)

@@ -55,10 +55,7 @@ class Discriminant(Discoverer):
     readout = Readout(CUT, "label-free: the category's own, the median of Otsu's over its maps", "none", saddle=0.4)
 
     def __init__(self, backbone: Backbone) -> None:
-        if backbone.name != "lite0":
-            raise UsageError(
-                f"auto and discriminant read steps of lite0, and not of {backbone.name}. Use --method ddt with it."
-            )
+        _refuse_other(backbone.name)
         self.backbone = backbone.eval()
         self.contrast = Contrast()
         widths = [backbone.channels_of(stage) for stage in STAGES]
@@ -68,6 +65,7 @@ class Discriminant(Discoverer):
     @classmethod
     def build(cls, *, backbone: str | None = None, stride: int | None = None) -> "Discriminant":
         """The method over ImageNet features of lite0; raises UsageError for another network."""
+        _refuse_other(backbone or "lite0")
         return cls(folded(build_backbone(backbone or "lite0", stride=stride or cls.stride, weights="imagenet")))
 
     def to(self, device: torch.device) -> "Discriminant":
@@ -166,6 +164,11 @@ class Discriminant(Discoverer):
         ]
         colours = torch.split(variance, self.parts)[-1]
         return mean, torch.cat([*factors, colours.clamp(min=1e-12).rsqrt() / len(colours) ** 0.5])
+
+
+def _refuse_other(backbone: str) -> None:
+    if backbone != "lite0":
+        raise UsageError(f"auto and discriminant read steps of lite0, and not of {backbone}. Use --method ddt with it.")
 
 
 def upper_otsu(heat: Float32[np.ndarray, "h w"]) -> float:

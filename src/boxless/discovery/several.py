@@ -35,6 +35,8 @@ FINER = {"lite0": "block10"}
 """The last step of a network, at this stride, that has twice as many places along each side."""
 RIDGE = 0.1
 """Share of the mean variance that is added to every variance of that step's features."""
+FLAT = 2 / 255
+"""Range of the colours of a picture that shows nothing: what its map shows is the network's padding."""
 CLEAR = 0.3
 """Standard deviations between inside and border from which on the border tells the sign of a direction."""
 SAMPLE = 64
@@ -192,7 +194,7 @@ def _doubled(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch H W"]:
 def _drawn(heat: Float32[np.ndarray, "h w"], picture: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
     """A raw map, 0 or more, as fine as the picture and along its edges."""
     top = heat.max()
-    if not top > 0:
+    if not top > 0 or np.ptp(picture, axis=(0, 1)).max() < FLAT:
         return np.zeros(picture.shape[:2], np.float32)
     fine = cv2.resize(heat / top, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     drawn = guided(np.clip(fine, 0, 1), np.ascontiguousarray(picture))

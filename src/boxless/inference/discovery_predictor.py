@@ -1,12 +1,12 @@
 """A training-free method over any folder: it has to see a whole category before it can judge the first image of it.
 
-Its descriptors wait in a temporary file on disk (half precision, about 125 kB per image with the defaults) instead of
+Its descriptors wait in a temporary file on disk (half precision, about 350 kB per image with the defaults) instead of
 being computed twice. Where the method asks for it, a category is looked at again in larger images.
 """
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import groupby
 from typing import IO, Any
@@ -24,6 +24,7 @@ from boxless.discovery.notes import Notes
 from boxless.discovery.pictures import EvenSample
 from boxless.inference.predictors import ImageHeatmap, Images, InferenceOptions, at_once, parallel_batches
 from boxless.inference.sameness import Sameness
+from boxless.runtime.errors import BrokenImageError
 from boxless.runtime.progress import Progress
 
 
@@ -41,8 +42,8 @@ class DiscoveryPredictor:
     def identity(self) -> dict[str, Any]:
         """The method, its network, and how images go through it."""
         backbone = getattr(getattr(self.method, "backbone", None), "name", None)
-        larger = {"larger": list(self.larger)} if self.larger else {}
-        how = {"stride": self.method.stride, "size": self.size, **larger, **self.how.identity()}
+        size = f"{', '.join(map(str, (self.size, *self.larger)))}, as it chooses" if self.larger else self.size
+        how = {"stride": self.method.stride, "size": size, **self.how.identity()}
         return {"method": self.name, "backbone": backbone, **how}
 
     @property
@@ -133,7 +134,9 @@ class DiscoveryPredictor:
                 yield from own
                 return
             some = replace(dataset, samples=[kept[place][0] for place in few.stacked().tolist()])
-            larger, words = asking[0].better_size(sides, lambda side: self._described(some, side))
+            larger, words = size, ""
+            with suppress(BrokenImageError):  # what can no longer be read has its map from the first look
+                larger, words = asking[0].better_size(sides, lambda side: self._described(some, side))
             if larger == size:
                 yield from own
                 return
@@ -142,6 +145,8 @@ class DiscoveryPredictor:
             place = methods.index(asking[0])
             rest = [(one, said) for one, said in zip(methods, notes, strict=True) if one is not asking[0]]
             others = self._waiting(rest, file, shape, kept)
+            if not rest:
+                file.truncate(0)  # nobody reads it again, and the larger images need five times as much
             for (better,) in self._category(asking[:1], seen, progress, larger, words):
                 beside = next(maps for maps in others if maps[0].sample is better.sample) if rest else []
                 yield [*beside[:place], better, *beside[place:]]
@@ -158,12 +163,15 @@ class DiscoveryPredictor:
         return [side for side in self.larger if side <= longer]
 
     def _described(self, dataset: Dataset, size: int) -> Float[Tensor, "image d h w"]:
+        """Descriptors of the images that can be read; raises BrokenImageError where there is none."""
         how = self._how_at(size)
         with how.precision():
             parts = [
                 self.method.descriptors(to_images(batch.pictures, how.device))
                 for batch in how.stream(dataset, size, Progress())
             ]
+        if not parts:
+            raise BrokenImageError("None of the images could be read again.")
         return torch.cat(parts)
 
     def _waiting(
