@@ -116,7 +116,8 @@ made scenes with other seeds, before one look at the test images with today's ma
 looked at before: scenes once, when the detector was worse than its teacher since it started to learn at four times
 today's rate; smear twice, once with an earlier form of the loss, the table of it here. Development images: made scenes
 of seed 101, where the teacher is still the one before today's maps, and of seed 102, and *smear-train-halved*, the
-training half of smear, every second image for training. The teacher is that of the table above. On scenes its boxes are not surely tighter than its teacher's.
+training half of smear, every second image for training. The teacher is that of the table above. On
+scenes its boxes are not surely tighter than its teacher's.
 """
 WAYS = """## Other methods with --multiple, and tiles
 
@@ -125,9 +126,10 @@ object, and what `--tiles` find of small objects in large photographs. Developme
 thresholds were chosen or might have been: the numbers compare the ways, they are not what to expect. Processor seconds
 per image are of all threads together, start included; megabytes are the most at a time. *this*: `find --multiple`; *one
 box*: `find`; *before*: `find --multiple` of the version before; others by their words. Where the command says --runs,
-times are medians of that many, the searches taking turns. On scenes103, scenes104 and smear-all *before* has the maps of
-the stride of 16 and *this* those of 32; the tables of scenes102, smear and smear-train-mosaics are older, and their
-*this* is that *before*. In the mosaics of smears most of what is found too much is a cell that nobody has boxed.
+times are medians of that many, the searches taking turns. In the tables of scenes104 and made-12-megapixels *this* has
+the maps of the network's stride of 32, and *before* those of 16, which the tables of scenes102, smear and
+smear-train-mosaics call *this*. In the mosaics of smears much of what is found too much is a cell that nobody boxed.
+Where objects are few in large photographs (made-12-megapixels), most tiles show none, and auto takes none.
 """
 TAUGHT = "detector minus find --multiple"
 NOT_SPEEDS = {"measurement", "calibrated", "this minus before", "searches", TAUGHT}
