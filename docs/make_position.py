@@ -236,7 +236,7 @@ def beside_gans(folder: str) -> list[str]:
 
 
 def heads(folder: str) -> list[str]:
-    """The position head on D's layers, beside the one on D before its training and on raw pixels, at IoU 0.5."""
+    """The position head on D's layers, beside the one on untrained Ds and on raw pixels, at IoU 0.5."""
     result = contents(folder)[0]["result"]
     controls = {name: digits(score) for name, score in result["controls"].items()}
     gains, rows = {}, []
@@ -249,7 +249,7 @@ def heads(folder: str) -> list[str]:
     for row, gain, sure in zip(rows, gains.values(), holm([one.p for one in gains.values()]), strict=True):
         row.insert(3, f"**{signed(gain, 100)}**" if sure else signed(gain, 100))
     rows += [[name, with_interval(controls[name], 100), "", "", ""] for name in ("no learning", "centred box")]
-    return markdown_table(("reading", "GT-known at 0.5", "before training", "gain by training", "on raw pixels"), rows)
+    return markdown_table(("reading", "GT-known at 0.5", "untrained", "gain by training", "on raw pixels"), rows)
 
 
 def contents(folder: str) -> list[dict[str, Any]]:
