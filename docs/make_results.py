@@ -102,7 +102,7 @@ SEVERAL = """## A box for each object
 other, scored by pycocotools over all classes as one; AP and recall in percent, with 95 % bootstrap intervals over
 images. Counting: found minus true boxes per image, and the mean of its size. Method, size and thresholds were chosen on
 the training half of smear and on made scenes with another seed. No test image is one that `check` calls nearly the same
-as a training image. They have been looked at before: smear's by four earlier rules, once more by `evaluate`, and for the
+as a training image. They have been looked at before: smear's by four earlier rules, by `evaluate`, and for the
 table below, those of scenes, of seed 7 as below, by two earlier rules and for that table. The last of these rules had
 maps of the network's stride of 16; that of 32 came for the time, was chosen on development images, which stand further
 below, and was fixed before its one look, the rows here. *One box* is `find` without `--multiple`; what stands below it,
