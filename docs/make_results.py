@@ -116,8 +116,9 @@ made scenes with other seeds, before one look at the test images with today's ma
 looked at before: scenes once, when the detector was worse than its teacher since it started to learn at four times
 today's rate; smear twice, once with an earlier form of the loss, the table of it here. Development images: made scenes
 of seed 101, where the teacher is still the one before today's maps, and of seed 102, and *smear-train-halved*, the
-training half of smear, every second image for training. The teacher is that of the table above. On
-scenes its boxes are not surely tighter than its teacher's.
+training half of smear, every second image for training. The teacher is the rule of the stride of 16, before that of the
+table above, whose boxes have taught no detector yet. On scenes the detector's boxes are not surely tighter than its
+teacher's.
 """
 WAYS = """## Other methods with --multiple, and tiles
 
