@@ -308,6 +308,10 @@ def test_two_processes_find_what_one_does(
 def test_one_process_takes_up_what_two_were_killed_at(pictures: Dataset, whole: dict[str, Any], tmp_path: Path) -> None:
     def stop(sample: Sample) -> None:
         if int(sample.name[-6:-4]) > 43:
+            # A killed process ends the other one: each waits until both have done something.
+            until = time.monotonic() + 30
+            while {piece % 2 for piece in closed(tmp_path / "out")} != {0, 1} and time.monotonic() < until:
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def work(team: Team) -> None:

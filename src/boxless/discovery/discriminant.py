@@ -103,7 +103,7 @@ class Discriminant(Discoverer):
     def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
         """Add a batch to what is known of the category."""
         if not self.sampled.seen:
-            self.sampled = EvenSample(min(SAMPLE, PLACES // descriptors[0, 0].numel()))
+            self.sampled = EvenSample(max(1, min(SAMPLE, PLACES // descriptors[0, 0].numel())))
         for moments, part in zip(self.moments, torch.split(descriptors, self.parts, dim=1)[:-1], strict=True):
             moments.add(part)
         self.sampled.add(descriptors.half().cpu())

@@ -6,8 +6,8 @@ being computed twice. Where the method asks for it, a category is looked at agai
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import IO, Any
 
@@ -26,6 +26,20 @@ from boxless.inference.predictors import ImageHeatmap, Images, InferenceOptions,
 from boxless.inference.sameness import Sameness
 from boxless.runtime.errors import BrokenImageError
 from boxless.runtime.progress import Progress
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A category after the first look: its readable images with their sizes, and their descriptors in a file."""
+
+    file: IO[bytes]
+    shape: tuple[int, ...] = ()
+    kept: list[tuple[Sample, tuple[int, int]]] = field(default_factory=list)
+
+    def add(self, batch: Batch, descriptors: Tensor) -> None:
+        self.shape = tuple(descriptors.shape[1:])
+        self.file.write(descriptors.half().cpu().numpy().tobytes())
+        self.kept += zip(batch.samples, batch.sizes, strict=True)
 
 
 class DiscoveryPredictor:
@@ -102,13 +116,12 @@ class DiscoveryPredictor:
             with how.precision():
                 return batch, self.method.descriptors(to_images(batch.pictures, how.device))
 
-        kept: list[tuple[Sample, tuple[int, int]]] = []
         same = Sameness()
         asking = [method for method in methods if method.looks_again]
         again = max((method.looks_again for method in asking), default=0)
         pictures, described, few = EvenSample(again), EvenSample(again), EvenSample(again)
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
-            shape: tuple[int, ...] = ()
+            seen = _Seen(file)
             with parallel_batches() as workers:
                 batches = prefetch(look, how.stream(dataset, size, progress), workers=workers, window=workers + 1)
                 for batch, descriptors in batches:
@@ -117,50 +130,61 @@ class DiscoveryPredictor:
                     if asking:
                         pictures.add(torch.from_numpy(batch.pictures))
                         described.add(descriptors)
-                        few.add(torch.arange(len(kept), len(kept) + len(batch.samples)))
-                    shape = tuple(descriptors.shape[1:])
-                    file.write(descriptors.half().cpu().numpy().tobytes())
-                    kept += zip(batch.samples, batch.sizes, strict=True)
+                        few.add(torch.arange(len(seen.kept), len(seen.kept) + len(batch.samples)))
+                    seen.add(batch, descriptors)
                     same.add(batch.pictures)
                     progress.advance(len(batch.samples))
-            if not kept:  # every image of the category was broken, and each is named in the progress
+            if not seen.kept:  # every image of the category was broken, and each is named in the progress
                 return
             for method in asking:
                 with how.precision():
                     method.look_again(to_images(pictures.stacked(), how.device), described.stacked())
-            notes = [replace(self._fitted(method), alike=same.words(), size=why) for method in methods]
-            own = self._waiting(list(zip(methods, notes, strict=True)), file, shape, kept)
-            if size != self.size or not asking or not (sides := self._sides(kept)):
-                yield from own
-                return
-            some = replace(dataset, samples=[kept[place][0] for place in few.stacked().tolist()])
+            fitted = [(method, replace(self._fitted(method), alike=same.words(), size=why)) for method in methods]
             larger, words = size, ""
-            with suppress(BrokenImageError):  # what can no longer be read has its map from the first look
-                larger, words = asking[0].better_size(sides, lambda side: self._described(some, side))
+            if asking and size == self.size:
+                some = replace(dataset, samples=[seen.kept[place][0] for place in few.stacked().tolist()])
+                larger, words = self._better_size(asking[0], some, seen)
             if larger == size:
-                yield from own
-                return
-            seen = replace(dataset, samples=[sample for sample, _ in kept])
-            progress.expect(progress.total + len(seen))
-            place = methods.index(asking[0])
-            rest = [(one, said) for one, said in zip(methods, notes, strict=True) if one is not asking[0]]
-            others = self._waiting(rest, file, shape, kept)
-            if not rest:
-                file.truncate(0)  # nobody reads it again, and the larger images need five times as much
-            for (better,) in self._category(asking[:1], seen, progress, larger, words):
-                beside = next(maps for maps in others if maps[0].sample is better.sample) if rest else []
-                yield [*beside[:place], better, *beside[place:]]
+                yield from self._waiting(fitted, seen)
+            else:
+                progress.expect(progress.total + len(seen.kept))
+                images = replace(dataset, samples=[sample for sample, _ in seen.kept])
+                found = self._category(asking[:1], images, progress, larger, words)
+                yield from self._beside(fitted, seen, asking[0], found)
+
+    def _better_size(self, method: Discoverer, some: Dataset, seen: _Seen) -> tuple[int, str]:
+        """The side that suits the category best and why, by larger looks at `some` of its images."""
+        longer = np.median([max(size) for _, size in seen.kept])
+        sides = [side for side in self.larger if side <= longer]  # for which the usual image has pixels
+        if not sides:
+            return self.size, ""
+        try:
+            return method.better_size(sides, lambda side: self._described(some, side))
+        except BrokenImageError:  # what can no longer be read has its map from the first look
+            return self.size, ""
+
+    def _beside(
+        self,
+        fitted: Sequence[tuple[Discoverer, Notes]],
+        seen: _Seen,
+        method: Discoverer,
+        better: Iterator[list[ImageHeatmap]],
+    ) -> Iterator[list[ImageHeatmap]]:
+        """The maps of all methods, those of `method` from its look at larger images."""
+        place = [one for one, _ in fitted].index(method)
+        rest = [one for one in fitted if one[0] is not method]
+        if not rest:
+            seen.file.truncate(0)  # nobody reads it again, and the larger images need five times as much
+        others = self._waiting(rest, seen)
+        for (mapped,) in better:
+            beside = next(maps for maps in others if maps[0].sample is mapped.sample) if rest else []
+            yield [*beside[:place], mapped, *beside[place:]]
 
     def _how_at(self, size: int) -> InferenceOptions:
         """As images of `size` go through the network: of larger ones fewer at once."""
         if size == self.size:
             return self.how
         return replace(self.how, batch_size=min(self.how.batch_size, at_once(size, self.how.device)))
-
-    def _sides(self, kept: list[tuple[Sample, tuple[int, int]]]) -> list[int]:
-        """The larger sides that the usual one of these images has pixels for."""
-        longer = np.median([max(size) for _, size in kept])
-        return [side for side in self.larger if side <= longer]
 
     def _described(self, dataset: Dataset, size: int) -> Float[Tensor, "image d h w"]:
         """Descriptors of the images that can be read; raises BrokenImageError where there is none."""
@@ -174,19 +198,13 @@ class DiscoveryPredictor:
             raise BrokenImageError("None of the images could be read again.")
         return torch.cat(parts)
 
-    def _waiting(
-        self,
-        methods: Sequence[tuple[Discoverer, Notes]],
-        file: IO[bytes],
-        shape: tuple[int, ...],
-        kept: list[tuple[Sample, tuple[int, int]]],
-    ) -> Iterator[list[ImageHeatmap]]:
+    def _waiting(self, methods: Sequence[tuple[Discoverer, Notes]], seen: _Seen) -> Iterator[list[ImageHeatmap]]:
         """The maps of the images whose descriptors wait in the file, by methods that were fitted."""
-        file.seek(0)
-        for start in range(0, len(kept), self.how.batch_size):
-            rows = kept[start : start + self.how.batch_size]
-            raw = np.frombuffer(bytearray(file.read(2 * len(rows) * int(np.prod(shape)))), np.float16)
-            descriptors = torch.from_numpy(raw.reshape(len(rows), *shape)).to(self.how.device).float()
+        seen.file.seek(0)
+        for start in range(0, len(seen.kept), self.how.batch_size):
+            rows = seen.kept[start : start + self.how.batch_size]
+            raw = np.frombuffer(bytearray(seen.file.read(2 * len(rows) * int(np.prod(seen.shape)))), np.float16)
+            descriptors = torch.from_numpy(raw.reshape(len(rows), *seen.shape)).to(self.how.device).float()
             heats = [method.heatmap(descriptors).cpu().numpy() for method, _ in methods]
             for (sample, size), *maps in zip(rows, *heats, strict=True):
                 yield [
