@@ -90,17 +90,29 @@ def test_an_image_without_anything_above_the_mean_has_an_empty_map():
     assert not method.heatmap(method.descriptors(picture()[None])).any()
 
 
-def test_a_thing_of_another_kind_is_lower_than_one_as_far_from_the_background_that_is_common():
+def kinds(others):
+    """What is common, in four images, and another thing that is half as much like it, in `others` of them."""
     images = torch.zeros(4, 3, SIDE * 16, SIDE * 16)
     images[:, 0, 32:128, 32:128] = 0.8
-    images[0, 0, 160:256, 160:256] = images[0, 2, 160:256, 160:256] = 0.8 * 0.5**0.5
+    images[:others, 0, 160:256, 160:256] = images[:others, 2, 160:256, 160:256] = 0.8 * 0.5**0.5
     method = finder(Colours(), unit_length=False)
     descriptors = method.descriptors(images)
     method.partial_fit(descriptors)
     method.fit_done()
-    heat = method.heatmap(descriptors)[0]
-    common, other = float(heat[20, 20]), float(heat[52, 52])
-    np.testing.assert_allclose((common, other), (1, 0.5), atol=0.1)
+    return method, descriptors
+
+
+def test_a_thing_of_another_kind_teaches_less_than_one_as_far_from_the_background_that_is_common():
+    method, descriptors = kinds(others=1)
+    taught = method._alike(method._split(descriptors)[0])[0]
+    np.testing.assert_allclose((float(taught[5, 5]), float(taught[13, 13])), (1, 0.5), atol=0.1)
+
+
+@pytest.mark.parametrize("others", [2, 3])
+def test_another_kind_that_is_in_many_images_is_lower_in_the_maps_than_it_was_taught(others):
+    method, descriptors = kinds(others)
+    taught, heat = method._alike(method._split(descriptors)[0])[0], method.heatmap(descriptors)[0]
+    assert float(heat[52, 52] / heat[20, 20]) < float(taught[13, 13] / taught[5, 5]) - 0.05
 
 
 def test_what_an_earlier_step_sees_makes_the_map_finer_and_nothing_out_of_nothing():
