@@ -3,7 +3,7 @@ import pytest
 
 from boxless.boxes import SADDLE
 from boxless.boxes.from_heatmap import find_boxes
-from boxless.boxes.instances import GRID
+from boxless.boxes.instances import GRID, _falling
 from boxless.runtime.errors import UsageError
 
 SIDE = 60
@@ -22,6 +22,14 @@ def boxes_of(heat: np.ndarray, threshold: float = 0.3, **options: float) -> np.n
 
 def centres(boxes: np.ndarray) -> list[list[int]]:
     return sorted(np.rint((boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5).astype(int).tolist())
+
+
+@pytest.mark.parametrize("steps", [1, 4, 2**20])
+def test_places_fall_as_a_stable_sort_has_them(steps):
+    heat = np.rint(np.random.default_rng(steps).random((31, 17)) * steps).astype(np.float32) / np.float32(steps)
+    heat[3] = -0.0
+    stable = np.argsort(-heat, axis=None, kind="stable")[: np.count_nonzero(heat)]
+    np.testing.assert_array_equal(_falling(heat), stable)
 
 
 def test_objects_that_touch_get_a_box_each():

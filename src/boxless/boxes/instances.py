@@ -9,7 +9,7 @@ from typing import no_type_check
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numba import njit
 
 from boxless.boxes import FINEST, MOST
@@ -52,10 +52,8 @@ def instance_boxes(
     finer = width >= warm.shape[1] and height >= warm.shape[0]
     way = cv2.INTER_CUBIC if finer else cv2.INTER_AREA  # bilinear would put a crease, and a peak, on every place
     fine = np.clip(cv2.resize(warm, (width, height), interpolation=way), 0.0, 1.0)
-    falling = np.argsort(-fine, axis=None, kind="stable")
     depth = saddle * (1 - threshold)
-    falling = falling[: np.count_nonzero(fine)]
-    parts, sums = _objects(fine, falling, depth, threshold * (1 + depth), np.float32(threshold))
+    parts, sums = _objects(fine, _falling(fine), depth, threshold * (1 + depth), np.float32(threshold))
     boxes = parts[:, :4] * np.array([size[0] / width, size[1] / height] * 2)
     areas = 100 * (boxes[:, 2:] - boxes[:, :2]).prod(1) / (frame[0] * frame[1])
     (fitting,) = np.nonzero((parts[:, 4] > 0) & (areas >= min_size) & (areas <= max_size))
@@ -67,6 +65,18 @@ def instance_boxes(
         scores *= np.exp(-0.5 * (np.log(areas / np.median(areas)) / SPREAD) ** 2)
     clear = scores >= faint * scores.max(initial=0.0)
     return boxes[clear].astype(np.float32), scores[clear].astype(np.float32)
+
+
+def _falling(fine: Float32[np.ndarray, "h w"]) -> Int64[np.ndarray, "place"]:
+    """The places of all pixels above 0, the highest first, and of equal ones the first.
+
+    The bits of positive floats are in the order of their values, so that value and place make one number to sort by:
+    several times as fast as a stable sort of floats.
+    """
+    values = np.ascontiguousarray(fine, np.float32).ravel()
+    (places,) = np.nonzero(values)
+    keys = np.left_shift(~values[places].view(np.uint32), np.uint64(32), dtype=np.uint64) | places.astype(np.uint64)
+    return np.asarray(np.sort(keys) & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 @njit(nogil=True, cache=True)

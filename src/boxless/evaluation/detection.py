@@ -286,8 +286,9 @@ def _matches(judged: Sequence[dict[str, Any] | None], images: int) -> Matches:
 @no_type_check
 def _average_precisions(weights, image, hit, ignored, true):
     """AP in 0..1 (draw, iou) from 101 points of recall, as COCOeval.accumulate takes it."""
+    # Of what is found at one IoU precision falls until the next hit, so that only hits bear points of the curve.
     draws, ious = len(weights), hit.shape[1]
-    found = np.zeros((draws, ious))
+    found, counted = np.zeros((draws, ious)), np.empty(len(image))
     right, precision = np.zeros(len(image)), np.zeros(len(image))
     for draw in range(draws):
         all_true = 0
@@ -295,22 +296,25 @@ def _average_precisions(weights, image, hit, ignored, true):
             all_true += weights[draw, i] * true[i]
         if all_true == 0:
             continue
+        for k in range(len(image)):
+            counted[k] = weights[draw, image[k]]
         for iou in range(ious):
-            hits, wrong = 0.0, 0.0
+            hits, wrong, last = 0.0, 0.0, -1
             for k in range(len(image)):
-                if not ignored[k, iou]:
-                    if hit[k, iou]:
-                        hits += weights[draw, image[k]]
-                    else:
-                        wrong += weights[draw, image[k]]
-                right[k], precision[k] = hits / all_true, hits / max(hits + wrong, 1e-12)
-            best, k, total = 0.0, len(image) - 1, 0.0
+                if ignored[k, iou]:
+                    continue
+                if hit[k, iou]:
+                    hits += counted[k]
+                    last += 1
+                    right[last], precision[last] = hits / all_true, hits / max(hits + wrong, 1e-12)
+                else:
+                    wrong += counted[k]
+            best, total = 0.0, 0.0
             for point in range(100, -1, -1):
-                while k >= 0 and right[k] >= point / 100:
-                    best = max(best, precision[k])
-                    k -= 1
-                if k + 1 < len(image):
-                    total += best
+                while last >= 0 and right[last] >= point / 100:
+                    best = max(best, precision[last])
+                    last -= 1
+                total += best
             found[draw, iou] = total / 101
     return found
 
