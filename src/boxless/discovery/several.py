@@ -42,8 +42,9 @@ FLAT = 2 / 255
 """Range of the colours of a picture that shows nothing: what its map shows is the network's padding."""
 CLEAR = 0.3
 """Standard deviations between inside and border from which on the border tells the sign of a direction."""
-SAMPLE = 64
-"""Images that decide about the sign where the border does not, and what is common; evenly taken."""
+SAMPLE, TAUGHT = 64, 24
+"""Images, evenly taken, that decide about the sign where the border does not and what is common; and of those, at most
+as many that the discriminant learns from, which hardly is worse than from all."""
 PEAKS = 6
 """Power of the first direction's map by which places count in what is common."""
 
@@ -103,13 +104,15 @@ class Several(Ddt):
         return torch.cat([*parts, F.pixel_unshuffle(small, self.drawn)], dim=1)
 
     def _split(self, descriptors: Float[Tensor, "batch d h w"]) -> tuple[Tensor, ...]:
+        """Descriptors -> ddt's, those of the finer step in twice as many places a side, and the colours."""
         own = descriptors.shape[1] - self.beside - self.colours
-        return torch.split(descriptors, [own, self.beside, self.colours], dim=1)
+        features, fine, colours = torch.split(descriptors, [own, self.beside, self.colours], dim=1)
+        return features, F.pixel_shuffle(fine, 2), colours
 
     @torch.inference_mode()
     def partial_fit(self, descriptors: Float[Tensor, "batch d h w"]) -> None:
         """Add a batch to the category's running mean and covariance."""
-        super().partial_fit(self._split(descriptors)[0])
+        super().partial_fit(descriptors[:, : descriptors.shape[1] - self.beside - self.colours])
         self.sampled.add(descriptors.half().cpu())
 
     @torch.inference_mode()
@@ -128,7 +131,9 @@ class Several(Ddt):
         if self.finer:
             self._learn_finer(teacher, fine)
             teacher = self._made_finer(teacher, fine)
-        self._learn(features, fine, teacher)
+        some = slice(None, None, -(-len(teacher) // TAUGHT))
+        places = torch.cat([_doubled(features[some]), fine[some]], dim=1) if self.finer else features[some]
+        self._learn(places, teacher[some])
 
     def _look_towards(self, features: Float[Tensor, "batch d h w"], maps: Float[Tensor, "batch h w"]) -> None:
         """Take what is negative in maps of a direction for background, and their peaks for what is common."""
@@ -147,31 +152,24 @@ class Several(Ddt):
         alike: Tensor = towards**2 / (places.norm(dim=1) * self.common.norm()).clamp(min=1e-12)
         return alike
 
-    def _learn(
-        self,
-        features: Float[Tensor, "batch d h w"],
-        fine: Float[Tensor, "batch c h w"],
-        teacher: Float[Tensor, "batch H W"],
-    ) -> None:
+    def _learn(self, places: Float[Tensor, "batch d H W"], teacher: Float[Tensor, "batch H W"]) -> None:
         """The linear discriminant of the teacher's maps: ridge regression on the features of every place."""
         highest = float(np.quantile(teacher.cpu().numpy(), HIGHEST))
         target = (teacher / max(highest, 1e-12)).clamp(0, 1) ** SURER
-        if self.finer:
-            features = torch.cat([_doubled(features), F.pixel_shuffle(fine, 2)], dim=1)
-        self.weights, mean = _regression(features, target, RIDGE)
+        self.weights, mean = _regression(places, target, RIDGE)
         self.offset = target.mean() - mean @ self.weights
 
-    def _learn_finer(self, alike: Float[Tensor, "batch h w"], fine: Float[Tensor, "batch c h w"]) -> None:
+    def _learn_finer(self, alike: Float[Tensor, "batch h w"], fine: Float[Tensor, "batch c H W"]) -> None:
         """Regression of how alike places are on the mean of the finer step's features in each."""
-        self.beyond, _ = _regression(F.avg_pool2d(F.pixel_shuffle(fine, 2), 2), alike, FINER_RIDGE)
+        self.beyond, _ = _regression(F.avg_pool2d(fine, 2), alike, FINER_RIDGE)
 
-    def _made_finer(self, alike: Float[Tensor, "batch h w"], fine: Float[Tensor, "batch c h w"]) -> Tensor:
+    def _made_finer(self, alike: Float[Tensor, "batch h w"], fine: Float[Tensor, "batch c H W"]) -> Tensor:
         """A map of twice as many places a side: by how much the finer step sees more or less there than around.
 
         No place becomes more than twice what it was: where nothing is alike, there is nothing to be seen.
         """
         whole = _doubled(alike[:, None])[:, 0].clamp(min=0)
-        seen = torch.einsum("bdhw,d->bhw", F.pixel_shuffle(fine, 2), self.beyond)
+        seen = torch.einsum("bdhw,d->bhw", fine, self.beyond)
         more = seen - _doubled(F.avg_pool2d(seen[:, None], 2))[:, 0]
         return whole + more.clamp(-whole, whole)
 
@@ -196,7 +194,7 @@ class Several(Ddt):
         own, finer = torch.split(self.weights, [features.shape[1], self.beside // 4])
         raw = torch.einsum("bdhw,d->bhw", features, own)
         if self.finer:
-            seen = torch.einsum("bdhw,d->bhw", F.pixel_shuffle(fine, 2), finer)
+            seen = torch.einsum("bdhw,d->bhw", fine, finer)
             raw = _doubled(raw[:, None])[:, 0] + seen
         raw = (raw + self.offset).clamp(min=0)
         pictures = F.pixel_shuffle(colours, self.drawn).permute(0, 2, 3, 1).cpu().numpy()
