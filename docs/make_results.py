@@ -91,9 +91,10 @@ MIRRORED = """## Where maps lie
 By `benchmarks/mirrored.py`: the maps of an image and of its mirror image, mirrored back, would be the same, if a place
 of the network saw what lies at its middle. lite0's do not: at the stride of 16, which it was not trained with, its maps
 lie too far right and down by a third of a place. It is left so: boxes moved back are tighter in some sets and looser in
-others, since parts that maps miss, as feet and wheels, lie on that side. Moving the image instead was tried, too: better on
-cells and vertebrae, worse on cars, whose wheels are at the lower edge. Pixels are those of the square of 288; accuracies
-of auto on training halves, in percent, the mean of three IoUs; gain: moved back minus as found, with its 95 % interval.
+others, since parts that maps miss, as feet and wheels, lie on that side. Moving the image instead was tried, too:
+better on cells and vertebrae, worse on cars, whose wheels are at the lower edge. Pixels are those of the square of 288;
+accuracies of auto on training halves, in percent, the mean of three IoUs; gain: moved back minus as found, with its
+95 % interval.
 """
 
 CALIBRATED = """## Ten boxes
