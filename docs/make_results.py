@@ -114,7 +114,7 @@ other, scored by pycocotools over all classes as one; AP and recall in percent, 
 images. Counting: found minus true boxes per image, and the mean of its size. Method, size and thresholds were chosen on
 the training half of smear and on made scenes with another seed. No test image is one that `check` calls nearly the same
 as a training image. They have been looked at before: smear's by five earlier rules and by `evaluate`, those of scenes
-(`detector.py --scenes 7`) by three earlier rules, and both for the table of a detector below. Now maps are a
+(`detector.py --scenes 7`) by three earlier rules, and both for the tables of a detector below. Now maps are a
 discriminant's, chosen on development images and fixed before its one look, the first two tables. The last two are
 those of the rule before, whose maps were the likeness that teaches the discriminant: on scenes it is better in all and
 counts better, on smear it finds as much and counts worse. *One box* is `find` without `--multiple`; what stands below
@@ -124,13 +124,11 @@ DETECTOR = """## A detector and the boxes that taught it
 
 `benchmarks/detector.py`: what `find --multiple` found in the training images taught `train detector`, with its
 defaults; both then search the test images. Scored as above. Everything was chosen on training images of smear and on
-made scenes with other seeds, before one look at the test images with today's maps and today's rate. They had been
-looked at before: scenes once, when the detector was worse than its teacher since it started to learn at four times
-today's rate; smear twice, once with an earlier form of the loss, the table of it here. Development images: made scenes
-of seed 101, where the teacher is still the one before today's maps, and of seed 102, and *smear-train-halved*, the
-training half of smear, every second image for training. The teacher is the rule of the stride of 16, before that of the
-table above, whose boxes have taught no detector yet. On scenes the detector's boxes are not surely tighter than its
-teacher's.
+made scenes with other seeds. The test images had been looked at before: scenes twice, once when the detector was worse
+than its teacher since it started to learn at four times today's rate; smear three times, once with an earlier form of
+the loss, the table of it here. The first two tables are one more look with nothing changed but the maps of the teacher,
+which are today's, as in the development images of seed 102; those of seed 101 and *smear-train-halved*, the training
+half of smear, every second image for training, have teachers of earlier maps.
 """
 WAYS = """## Other methods with --multiple, and tiles
 
