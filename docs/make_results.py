@@ -137,10 +137,12 @@ object, and what `--tiles` find of small objects in large photographs. Developme
 thresholds were chosen or might have been: the numbers compare the ways, they are not what to expect. Processor seconds
 per image are of all threads together, start included; megabytes are the most at a time. *this*: `find --multiple`; *one
 box*: `find`; *before*: `find --multiple` of the version before; others by their words. Where the command says --runs,
-times are medians of that many, the searches taking turns. In the tables of scenes104 and made-12-megapixels *this* has
-the maps of the network's stride of 32, and *before* those of 16, which the tables of scenes102, smear and
-smear-train-mosaics call *this*. In the mosaics of smears much of what is found too much is a cell that nobody boxed.
-Where objects are few in large photographs (made-12-megapixels), most tiles show none, and auto takes none.
+times are medians of that many, the searches taking turns. In the table of scenes102 *this* has the maps of today's
+discriminant and *before* those of the rule before, the likeness at the network's stride of 32, which the tables of
+made-12-megapixels and of scenes104 beside another size call *this*; the likeness at a stride of 16 is *before* in these
+two, and *this* in those of smear and smear-train-mosaics. In the mosaics of smears much of what is found too much is a
+cell that nobody boxed. Where objects are few in large photographs (made-12-megapixels), most tiles show none, and auto
+takes none.
 """
 TAUGHT = "detector minus find --multiple"
 NOT_SPEEDS = {"measurement", "calibrated", "this minus before", "searches", TAUGHT}
