@@ -9,7 +9,9 @@ import pytest
 from squares import make_squares
 
 from boxless.boxes.from_heatmap import Readout
+from boxless.cli.evaluate import chosen
 from boxless.data.dataset import Dataset
+from boxless.discovery.notes import NOTHING, Notes
 from boxless.evaluation.evaluate import compute_heatmaps
 from boxless.inference.predictors import ImageHeatmap
 from boxless.runtime.errors import BoxlessError
@@ -34,3 +36,19 @@ def test_labels_are_put_into_the_predictors_order_and_unknown_classes_are_named(
     assert [float(heat[1, 1]) for heat in found.heats] == [1, 0, 1, 0]
     with pytest.raises(BoxlessError, match=r"not trained on: blue\. It knows 2: green, red"):
         compute_heatmaps(Centre(), replace(squares, classes=["red", "blue"]), Progress())
+
+
+def test_what_a_method_chose_is_said_of_each_category_of_which_something_was_noticed(tmp_path: Path) -> None:
+    class Choosing(Centre):
+        def maps(self, dataset: Dataset, progress: Progress, *, labels: bool = False) -> Iterator[ImageHeatmap]:
+            for mapped in super().maps(dataset, progress):
+                noticed = Notes("ddt: it is clear", size="looked at larger")
+                yield replace(mapped, notes=noticed if mapped.sample.label else NOTHING)
+
+    found = compute_heatmaps(Choosing(), make_squares(tmp_path, 4), Progress())
+    noticed = found.noticed(["green", "red"], "object")
+    assert list(noticed) == ["red"]
+    assert chosen(noticed) == ["red: ddt: it is clear.", "red: looked at larger."]
+    alone = replace(found.samples[0], label=None)
+    found.add(ImageHeatmap(alone, (32, 32), np.zeros((3, 3)), (), notes=Notes("contrast: small")))
+    assert "object: contrast: small." in chosen(found.noticed(["green", "red"], "object"))

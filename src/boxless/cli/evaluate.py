@@ -1,5 +1,6 @@
 """`boxless evaluate`: how good are the boxes, beside what no method at all would score."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def evaluate(
         asked = {"multiple": several.multiple or predictor.several} | several.reading()
         measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, several=asked, seed=seed)
     content = evaluation_result(measured, predictor, test, other, progress, seed=seed)
+    content["notes"] = mapped.noticed(test.classes, predictor.category)
     if out is not None:
         write_evaluation(out, content, measured, mapped, test, predictor)
     if maps is not None:
@@ -82,4 +84,14 @@ def evaluate(
         console.result(content)
     else:
         print_measurement(measured, console.out)
+        for line in chosen(content["notes"]):
+            console.out.print(line, markup=False, highlight=False)
     return 0
+
+
+def chosen(notes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a method without labels chose for each category, and whether it looked at it larger, a sentence each."""
+    from boxless.inference.predict_folder import CHOICES
+
+    said = [(category, one[what]) for category, one in list(notes.items())[:CHOICES] for what in ("choice", "size")]
+    return [f"{category}: {words}." for category, words in said if words]

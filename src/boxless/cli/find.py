@@ -50,14 +50,13 @@ def find(
         discriminant-contrast: where both see it, at a threshold that `boxless calibrate` had better choose. contrast:
         difference from the image's own border, with no network at all. saliency: what stands out in each image by
         itself. position: networks that learn in minutes, from these images alone, what their middles show. several, the
-        default with --multiple: ddt on images twice as large, whose maps follow the edges; about one and a half times
-        the time of auto.
+        default with --multiple: ddt on images twice as large, whose maps follow the edges; 1.2 to 1.4 times the
+        time of auto.
     config
         What `boxless calibrate` has chosen (its found.toml); flags that are given win over it.
     size
         Side of the square that images are resized to, in pixels; default: the method's own (576 for several, 64 for
-        contrast, saliency and position, else 288; auto looks again at 448 or 640 where that tells more). For several a
-        multiple of 32: others fit its places badly.
+        contrast, saliency and position, else 288; auto looks again at 448 or 640 where that tells more).
     backbone
         The network whose features ddt uses, by its name in the list of `boxless methods`; default: lite0, whose weights
         come with boxless (others: found on disk or downloaded). auto and discriminant read lite0 alone.

@@ -12,6 +12,7 @@ from boxless.boxes.suppression import Found
 from boxless.data.annotations import check_size
 from boxless.data.dataset import Boxes, Dataset, Sample
 from boxless.data.images import read_resized
+from boxless.discovery.notes import NOTHING, Notes
 from boxless.evaluation.baselines import Lazy
 from boxless.evaluation.measure import Headline, Split, measure
 from boxless.evaluation.measurement import Measurement
@@ -31,6 +32,8 @@ class HeatmapSet:
     tiles: list[int] = field(default_factory=list)
     """Sides of the tiles that each map was joined from, 0 for whole images."""
     found: list[Found | None] = field(default_factory=list)
+    notes: dict[int | None, Notes] = field(default_factory=dict)
+    """What was noticed about the categories, by their labels."""
 
     @property
     def truths(self) -> list[Boxes | None]:
@@ -46,6 +49,12 @@ class HeatmapSet:
         self.ranked.append(mapped.ranked)
         self.tiles.append(mapped.tile)
         self.found.append(mapped.found)
+        if mapped.notes != NOTHING:
+            self.notes[mapped.sample.label] = mapped.notes
+
+    def noticed(self, classes: list[str], category: str) -> dict[str, dict[str, Any]]:
+        """The notes as plain values, by the categories' names; `category` is that of images without a class."""
+        return {category if label is None else classes[label]: one.to_dict() for label, one in self.notes.items()}
 
     def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
