@@ -78,6 +78,20 @@ def test_two_things_side_by_side_get_boxes_that_fit():
         np.testing.assert_allclose(box, [2 * x, y, 2 * (x + size), y + size], atol=16)
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_in_tiles_which_have_no_border_of_their_own_what_covers_less_is_the_object(dark):
+    squares = [(60, 60, 100), (100, 30, 90), (150, 150, 80)]
+    images = torch.stack([picture(one) for one in squares])
+    method = finder()
+    method.tiled = True
+    descriptors = method.descriptors(1 - images if dark else images)
+    method.partial_fit(descriptors)
+    method.fit_done()
+    for heat, (x, y, size) in zip(method.heatmap(descriptors), squares, strict=True):
+        boxes, _ = boxes_at(method.readout, heat.numpy(), (288, 288), multiple=True)
+        np.testing.assert_allclose(boxes, [[x, y, x + size, y + size]], atol=16)
+
+
 def test_descriptors_carry_the_picture_that_the_map_is_drawn_along():
     image = torch.rand(1, 3, SIDE * 16, SIDE * 16)
     descriptors = finder().descriptors(image)

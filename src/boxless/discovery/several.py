@@ -3,14 +3,14 @@
 In an image twice as large the first principal direction no longer runs over groups: each object is a hill of its own.
 Six things differ from `ddt`. The images are 576 pixels, and the network keeps the stride of 32 that it was trained
 with: 18 x 18 places in a third less time than with the stride of 16. The sign of the direction, where the borders do
-not tell it (a picture full of objects has them at its border, too): background hangs together, so that it is the side
-whose map has the larger largest component. The direction only says where to look: what lies on its other side is
-background, and what is common is the mean of its peaks. How far a place lies from the background towards what is
-common, times the cosine of the angle between the two (what is as far in another direction is another thing), and what
-an earlier step of the network, of 36 x 36 places, sees of it, is the teacher. The map is what a linear discriminant of
-both steps' features makes of the teacher, the surer the more: what only looks like an object in one picture is no
-direction that explains all. And a guided filter over the picture of 144 x 144 moves the edges of the hills to those of
-the objects.
+not tell it (a picture full of objects has them at its border, too): background hangs together and covers, so that it is
+the side whose map has the larger largest component and area. The direction only says where to look: what lies on its
+other side is background, and what is common is the mean of its peaks. How far a place lies from the background towards
+what is common, times the cosine of the angle between the two (what is as far in another direction is another thing),
+and what an earlier step of the network, of 36 x 36 places, sees of it, is the teacher. The map is what a linear
+discriminant of both steps' features makes of the teacher, the surer the more: what only looks like an object in one
+picture is no direction that explains all. And a guided filter over the picture of 144 x 144 moves the edges of the
+hills to those of the objects.
 
 Size, stride, threshold, saddle and what is faint were chosen on training halves of blood smears and of made scenes of
 one to eight objects; the discriminant on made scenes and the same training half.
@@ -40,6 +40,8 @@ HIGHEST, SURER = 0.995, 2
 """Quantile of the teacher's maps that is taught as object in full, and the power by which less sure places count."""
 FLAT = 2 / 255
 """Range of the colours of a picture that shows nothing: what its map shows is the network's padding."""
+LEVELS = (0.15, 0.25, 0.4, 0.6)
+"""Fractions of a map's highest place above which it is asked how like a background it is."""
 CLEAR = 0.3
 """Standard deviations between inside and border from which on the border tells the sign of a direction."""
 SAMPLE, TAUGHT = 64, 24
@@ -123,9 +125,9 @@ class Several(Ddt):
         maps = super().heatmap(features)
         self._look_towards(features, maps)
         if not self._border_tells(maps):
-            together = self._together(features)
+            other = self._background_like(features)
             self._look_towards(features, -maps)
-            if self._together(features) >= together:
+            if self._background_like(features) >= other:
                 self._look_towards(features, maps)
         teacher = self._alike(features)
         if self.finer:
@@ -173,12 +175,14 @@ class Several(Ddt):
         more = seen - _doubled(F.avg_pool2d(seen[:, None], 2))[:, 0]
         return whole + more.clamp(-whole, whole)
 
-    def _together(self, features: Float[Tensor, "batch d h w"]) -> float:
-        """How far what is found hangs together: the share of an image's largest component, its mean."""
-        maps = self._alike(features)
-        return float(
-            np.mean([_largest_share(heat > self.readout.threshold * heat.max()) for heat in maps.cpu().numpy()])
-        )
+    def _background_like(self, features: Float[Tensor, "batch d h w"]) -> float:
+        """How far what is found hangs together and covers images, as background does.
+
+        The share that an image's largest component has of it, plus its share of the image: the mean over LEVELS.
+        """
+        heats = [heat / max(float(heat.max()), 1e-12) for heat in self._alike(features).cpu().numpy()]
+        found = [heat > level for heat in heats for level in LEVELS]
+        return float(np.mean([_largest_share(side) + side.mean() for side in found]))
 
     def _border_tells(self, maps: Float[Tensor, "batch h w"]) -> bool:
         """Whether the sign of the direction is the one that the borders of the sampled images tell."""
