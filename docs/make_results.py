@@ -142,7 +142,9 @@ discriminant and *before* those of the rule before, the likeness at the network'
 made-12-megapixels and of scenes104 beside another size call *this*; the likeness at a stride of 16 is *before* in these
 two, and *this* in those of smear and smear-train-mosaics. In the mosaics of smears much of what is found too much is a
 cell that nobody boxed. Where objects are few in large photographs (made-12-megapixels), most tiles show none, and auto
-takes none.
+takes none. *mosaic* is two photographs of 3840 x 3072 pixels, joined from 80 made scenes each (beetles, one to three in
+a scene, seed 301), with today's rule for the sign of a direction in tiles; with the one before auto boxed background
+there and hit nothing.
 """
 TAUGHT = "detector minus find --multiple"
 NOT_SPEEDS = {"measurement", "calibrated", "this minus before", "searches", TAUGHT}
