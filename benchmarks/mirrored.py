@@ -10,7 +10,6 @@ back by the displacement of auto's step: sides at the image's border stay there.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
+from sizes import iou, of_three, some
 from torch import Tensor
 
 from boxless.backbones import build_backbone
 from boxless.boxes.from_heatmap import boxes_at
-from boxless.boxes.iou import box_ious
-from boxless.data.dataset import Dataset
-from boxless.data.folder import read_data
-from boxless.data.splits import restricted
 from boxless.data.transforms import to_images
 from boxless.discovery.discriminant import STAGES
 from boxless.evaluation.bootstrap import compare
-from boxless.evaluation.metrics import hits
-from boxless.evaluation.protocols import DELTAS
 from boxless.gan.data import read_images
 from boxless.inference.factory import discoverer
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress
 from boxless.runtime.provenance import provenance
 
-IMAGES, MIRRORED = 120, 8
-"""Images of a set that are searched, and that are mirrored, evenly taken."""
+MIRRORED = 8
+"""Images of a set that are mirrored, evenly taken."""
 SIDE = 288
 STRIDES = (16, 32, 8)
 STEPS = ("block10", *STAGES)
@@ -46,12 +40,6 @@ OUTERMOST = 3
 """Places at the border that are left out, where padding is seen."""
 SHIFTS = np.arange(-0.75, 0.76, 0.0625)
 """Displacements that are tried, in places."""
-
-
-def some(root: Path, count: int) -> Dataset:
-    data = restricted(read_data(root, "train"), None, one_category=True)
-    taken = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
-    return replace(data, samples=[data.samples[place] for place in taken])
 
 
 def moved(features: Float[Tensor, "batch d h w"], places: float, down: bool) -> Float[Tensor, "batch d h w"]:
@@ -89,29 +77,25 @@ def displacements(images: Float[Tensor, "batch 3 height width"], stride: int) ->
     return found
 
 
-def of_three(boxes: list[Float32[np.ndarray, "box 4"]], truths: list[Any]) -> Float32[np.ndarray, "image"]:
-    """Accuracy of each image's box in per cent, the mean of three IoUs."""
-    far = (10**6, 10**6)
-    ious = [box_ious(one, truth, 0, far).max(initial=0) for one, truth in zip(boxes, truths, strict=True)]
-    return np.asarray(np.mean([100 * hits(np.array(ious, np.float32), delta) for delta in DELTAS], 0), np.float32)
-
-
-def moved_back(boxes: Any, size: tuple[int, int], across: float, down: float) -> Any:
-    """Boxes moved by pixels of the square; what lies within a pixel of the border stays there."""
+def moved_back(
+    box: Float32[np.ndarray, "4"], size: tuple[int, int], across: float, down: float
+) -> Float32[np.ndarray, "4"]:
+    """A box moved by pixels of the square; what lies within a pixel of the border stays there."""
     pixel, whole = np.array([*size, *size]) / SIDE, np.array([*size, *size])
-    back = np.clip(boxes - pixel * (across, down, across, down), 0, whole)
-    at_border = np.concatenate([boxes[:, :2] < pixel[:2], boxes[:, 2:] > (whole - pixel)[2:]], axis=1)
-    return np.where(at_border, boxes, back)
+    back = np.clip(box - pixel * (across, down, across, down), 0, whole)
+    at_border = np.concatenate([box[:2] < pixel[:2], box[2:] > (whole - pixel)[2:]])
+    return np.where(at_border, box, back).astype(np.float32)
 
 
 def searched(root: Path, across: float, down: float) -> dict[str, Any]:
     """The boxes of auto as they are found, and moved back."""
     predictor = discoverer("auto", precision="fp32", engine="torch")
-    mapped = list(predictor.maps(some(root, IMAGES), Progress()))
+    mapped = list(predictor.maps(some(root), Progress()))
     found = [boxes_at(predictor.readout, one.heat, one.size)[0][:1] for one in mapped]
-    truths = [one.sample.boxes for one in mapped]
-    back = [moved_back(boxes, one.size, across, down) for boxes, one in zip(found, mapped, strict=True)]
-    as_found, after = of_three(found, truths), of_three(back, truths)
+    boxes = [one[0] if len(one) else np.zeros(4, np.float32) for one in found]
+    back = [moved_back(box, one.size, across, down) for box, one in zip(boxes, mapped, strict=True)]
+    ious = [[iou(box, one.sample.boxes) for box, one in zip(each, mapped, strict=True)] for each in (boxes, back)]
+    as_found, after = (of_three(np.array(each, np.float32)) for each in ious)
     return {
         "images": len(mapped),
         "chosen": mapped[0].notes.chosen,

@@ -55,9 +55,10 @@ class Seen:
     """Why the images were looked at larger than OWN; empty where they were not."""
 
 
-def some(root: Path) -> Dataset:
+def some(root: Path, count: int = IMAGES) -> Dataset:
+    """At most `count` images of a training half as one category, evenly taken."""
     data = restricted(read_data(root, "train"), None, one_category=True)
-    taken = np.linspace(0, len(data) - 1, min(IMAGES, len(data))).round().astype(int)
+    taken = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
     return replace(data, samples=[data.samples[place] for place in taken])
 
 
