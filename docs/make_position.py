@@ -252,6 +252,25 @@ def heads(folder: str) -> list[str]:
     return markdown_table(("reading", "GT-known at 0.5", "untrained", "gain by training", "on raw pixels"), rows)
 
 
+def joint(folder: str) -> list[str]:
+    """The position head on D's layers after three ways of training, at IoU 0.5, and how far the joint one is above."""
+    found = {content["trained"]: content["result"]["readouts"] for content in contents(folder)}
+    ways = [way for way in ("adversarial", "question", "joint") if way in found]
+    rows, gains = [], []
+    for name, read in found["joint"].items():
+        hits = {way: digits(found[way][name]["maps"]["transferred"]) for way in ways}
+        before = np.mean([digits(one["transferred"]) for one in read["untrained"]], axis=0)
+        gains += [compare(hits["joint"], hits[way]) for way in ways[:-1]]
+        rows.append([name, *(with_interval(one, 100) for one in (before, *hits.values()))])
+    sure = holm([one.p for one in gains])
+    told = [f"**{signed(gain, 100)}**" if one else signed(gain, 100) for gain, one in zip(gains, sure, strict=True)]
+    for i, row in enumerate(rows):
+        row += told[i * (len(ways) - 1) : (i + 1) * (len(ways) - 1)]
+    heads = {"adversarial": "GAN alone", "question": "question alone", "joint": "together"}
+    above = [f"together, above {heads[way]}" for way in ways[:-1]]
+    return markdown_table(("reading", "untrained", *(heads[way] for way in ways), *above), rows)
+
+
 def contents(folder: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / folder).glob("*.json"))]
 
@@ -299,6 +318,7 @@ TABLES = {
     "own_goal": lambda folder: goal(folder, ROWS["own threshold"]),
     "gans": beside_gans,
     "heads": heads,
+    "joint": joint,
     "errors": errors,
     "causes": causes,
 }

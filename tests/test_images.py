@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
-from boxless.data.images import JPEG_PIXEL_LIMIT, TURNS, read_picture, read_resized, read_shrunk, read_size, squash
+from boxless.data.images import (
+    JPEG_PIXEL_LIMIT,
+    TURNS,
+    read_part,
+    read_picture,
+    read_resized,
+    read_shrunk,
+    read_size,
+    squash,
+)
 from boxless.runtime.errors import BrokenImageError
 
 
@@ -277,6 +286,23 @@ def test_reduced_decoding_shows_the_same_picture(size: int) -> None:
         assert square.shape == (size, size, 3)
         # The smallest reduced JPEG is a little off its exact scale: a pixel at the most.
         assert np.abs(square.astype(int) - squash(read_picture(data, "a"), size)).mean() < 3
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6])
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_part_is_that_of_the_upright_picture(format: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = encoded(photo(1600, 900), format, exif=exif)
+    whole = read_picture(data, "a")
+    height, width = whole.shape[:2]
+    for x0, y0, x1, y1 in ((0, 0, width, height), (100, 200, 500, 600), (width - 300, height - 90, width, height)):
+        square = read_part(data, "a", 60, (x0, y0, x1, y1))
+        expected = squash(whole[y0:y1, x0:x1], 60)
+        # A JPEG is decoded smaller where that is enough, which is a little off its exact scale.
+        assert np.abs(square.astype(int) - expected).mean() < 3
+    with pytest.raises(BrokenImageError, match="is empty"):
+        read_part(b"", "gone.jpg", 60, (0, 0, 1, 1))
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 64))

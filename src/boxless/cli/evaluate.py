@@ -16,6 +16,7 @@ def evaluate(
     out: Path | None = None,
     maps: Path | None = None,
     seed: int = 0,
+    closer: Switch = False,
     json: Switch = False,
     flags: Inference = Inference(),
     several: Several = Several(),
@@ -45,6 +46,8 @@ def evaluate(
         File (.npz) for the raw heat maps, as `boxless score` reads them; default: they are not kept.
     seed
         Of the bootstrap intervals, the shuffled maps and the untrained network.
+    closer
+        Look at the part of each image around its box again, as `find --closer` does.
     json
         Print the result as JSON.
     flags
@@ -67,7 +70,7 @@ def evaluate(
     from boxless.inference.factory import predictor_named, untrained
     from boxless.inference.tiles import in_tiles
 
-    options = flags.options(images=test, multiple=several.multiple)
+    options = flags.options(images=test, multiple=several.multiple, closer=closer)
     predictor = in_tiles(predictor_named(target, **options), several.tiles, test)
     control = untrained(predictor, other or test, seed=seed)
     total = len(test) * (2 if control else 1) + (len(other) if other else 0)
@@ -90,8 +93,12 @@ def evaluate(
 
 
 def chosen(notes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What a method without labels chose for each category, and whether it looked at it larger, a sentence each."""
+    """What a method without labels chose for each category, and how it looked at it again, a sentence each."""
     from boxless.inference.predict_folder import CHOICES
 
-    said = [(category, one[what]) for category, one in list(notes.items())[:CHOICES] for what in ("choice", "size")]
+    said = [
+        (category, one[what])
+        for category, one in list(notes.items())[:CHOICES]
+        for what in ("choice", "size", "closer")
+    ]
     return [f"{category}: {words}." for category, words in said if words]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from boxless.cli.flags import Search
+from boxless.cli.flags import Search, Switch
 from boxless.runtime.toml_settings import read_values, require_positive, require_side
 
 MethodName = Literal[
@@ -31,6 +31,7 @@ def find(
     size: int | None = None,
     backbone: str | None = None,
     stride: int | None = None,
+    closer: Switch = False,
     flags: Search = Search(),
 ) -> int:
     """Find the object that the photos of a folder have in common. No label is needed.
@@ -63,6 +64,9 @@ def find(
     stride
         Pixels of the resized image per place of the heat map; default: the method's own (16; contrast 4, position 2,
         saliency 1).
+    closer
+        Look at the part of each photo around its box again, larger: tighter boxes in up to twice the time, for auto and
+        ddt where the photos have more pixels than --size.
     flags
         What commands that search have in common.
 
@@ -81,6 +85,8 @@ def find(
         from boxless.inference.factory import discoverer
 
         threshold = chosen.get("threshold") if flags.threshold is None else flags.threshold
-        return discoverer(name, **own, **flags.options(threshold=threshold, multiple=flags.multiple, **where))
+        return discoverer(
+            name, **own, **flags.options(threshold=threshold, multiple=flags.multiple, closer=closer, **where)
+        )
 
     return search("finding", photos, out, flags, build)

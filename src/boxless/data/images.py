@@ -94,6 +94,21 @@ def read_resized(data: bytes, name: str, size: int) -> tuple[UInt8[np.ndarray, "
     return squash(picture, size), original
 
 
+def read_part(data: bytes, name: str, size: int, part: tuple[int, int, int, int]) -> UInt8[np.ndarray, "size size 3"]:
+    """The part x0 y0 x1 y1 (half-open pixels of the upright picture) of an image file -> RGB squashed to `size` square.
+
+    Raises BrokenImageError naming `name`.
+    """
+    x0, y0, x1, y1 = part
+    width, height = read_size(data, name)
+    enough = -(-size * max(width * (y1 - y0), height * (x1 - x0)) // ((x1 - x0) * (y1 - y0)))
+    picture, _ = _decode(data, name, enough)
+    down, across = picture.shape[0] / height, picture.shape[1] / width
+    top, left = int(y0 * down), int(x0 * across)
+    shown = picture[top : max(round(y1 * down), top + 1), left : max(round(x1 * across), left + 1)]
+    return squash(shown, size)
+
+
 def read_shrunk(data: bytes, name: str, longest: int) -> tuple[Picture, tuple[int, int]]:
     """The bytes of an image file -> RGB with a longer side of at most `longest` pixels, and the upright size before.
 

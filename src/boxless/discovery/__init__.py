@@ -51,6 +51,8 @@ class Discoverer(Protocol):
     """Images of a category that `look_again` is given; none where 0."""
     larger: tuple[int, ...] = ()
     """Sides of the square that may suit a category better than `size`, ascending; none where it always keeps that."""
+    reads_parts: bool = False
+    """Whether, once it is done, what it says of a part of an image can stand beside what it says of the whole."""
     trains: bool = False
     """Whether `fit_done` trains a network, which it may do in the numbers of the search."""
 

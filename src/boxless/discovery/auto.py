@@ -87,6 +87,7 @@ class Auto(Discriminant):
         """Start a new category."""
         super().reset()
         self.chosen: Choice = "ddt"
+        self.reads_parts = True
         self.choice = self.runner_up = ""
         self.signs: Signs | None = None
         self.few = self.corner = torch.zeros(0, 0, 0, 0)
@@ -160,6 +161,7 @@ class Auto(Discriminant):
             separation=separation(largest_boxes(learnt, self.cut), colours),
         )
         (self.chosen, self.runner_up), self.choice = choose(self.signs)
+        self.reads_parts = self.chosen in ("ddt", "deeper ddt")
         return learnt
 
     def _frame(self) -> float:

@@ -40,6 +40,7 @@ class Ddt(Discoverer):
     """Side of the square that every image is resized to, in pixels."""
     stride = 16
     """Pixels of that square per place of the map."""
+    reads_parts = True
     readout = Readout(
         0.35,
         "fixed: the method's default, chosen once on training boxes of CUB-200-2011 and Tiny ImageNet",

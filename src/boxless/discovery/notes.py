@@ -39,6 +39,8 @@ class Notes:
     """How its photographs were cut into tiles, or why they were not, and the cost; empty where nothing was asked."""
     size: str = ""
     """Why its images were looked at larger than the method does by itself, and the cost; empty where they were not."""
+    closer: str = ""
+    """That its images were looked at closer where they have pixels, or why not; empty where nothing was asked."""
     alike: str = ""
     """That they are one picture again and again, in words; empty where they are not."""
 

@@ -1,7 +1,8 @@
 """A training-free method over any folder: it has to see a whole category before it can judge the first image of it.
 
 Its descriptors wait in a temporary file on disk (half precision, about 350 kB per image with the defaults) instead of
-being computed twice. Where the method asks for it, a category is looked at again in larger images.
+being computed twice. A category is looked at again in larger images where the method asks for it, and what was found is
+looked at closer where the user does (closer_look.py).
 """
 
 import tempfile
@@ -16,16 +17,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boxless.boxes.from_heatmap import Heatmap
 from boxless.data.dataset import NO_CLASS, Dataset, Sample
 from boxless.data.inference_batches import Batch, prefetch
+from boxless.data.sources import Source
 from boxless.data.transforms import to_images
 from boxless.discovery import Discoverer
 from boxless.discovery.notes import Notes
 from boxless.discovery.pictures import EvenSample
+from boxless.inference.closer_look import CloserLook
 from boxless.inference.predictors import ImageHeatmap, Images, InferenceOptions, at_once, parallel_batches
 from boxless.inference.sameness import Sameness
 from boxless.runtime.errors import BrokenImageError
 from boxless.runtime.progress import Progress
+
+_Rows = list[tuple[Sample, tuple[int, int]]]
+"""Images with their upright sizes (width, height)."""
 
 
 @dataclass(slots=True)
@@ -33,8 +40,9 @@ class _Seen:
     """A category after the first look: its readable images with their sizes, and their descriptors in a file."""
 
     file: IO[bytes]
+    source: Source
     shape: tuple[int, ...] = ()
-    kept: list[tuple[Sample, tuple[int, int]]] = field(default_factory=list)
+    kept: _Rows = field(default_factory=list)
 
     def add(self, batch: Batch, descriptors: Tensor) -> None:
         self.shape = tuple(descriptors.shape[1:])
@@ -46,19 +54,28 @@ class DiscoveryPredictor:
     """A training-free method, category after category."""
 
     def __init__(
-        self, method: Discoverer, name: str, *, size: int, how: InferenceOptions, larger: tuple[int, ...] = ()
+        self,
+        method: Discoverer,
+        name: str,
+        *,
+        size: int,
+        how: InferenceOptions,
+        larger: tuple[int, ...] = (),
+        closer: bool = False,
     ) -> None:
         self.name, self.readout, self.classes = name, method.readout, list[str]()
         self.category, self.method, self.size, self.how = NO_CLASS, method, size, how
         self.larger = larger
         """Sides that the method may choose for a category instead of `size`, ascending."""
+        self.closer = closer
+        """Whether it looks at the part of an image around what was found again, where the method reads parts."""
 
     def identity(self) -> dict[str, Any]:
         """The method, its network, and how images go through it."""
         backbone = getattr(getattr(self.method, "backbone", None), "name", None)
         size = f"{', '.join(map(str, (self.size, *self.larger)))}, as it chooses" if self.larger else self.size
         how = {"stride": self.method.stride, "size": size, **self.how.identity()}
-        return {"method": self.name, "backbone": backbone, **how}
+        return {"method": self.name, "backbone": backbone, **how} | ({"closer": True} if self.closer else {})
 
     @property
     def several(self) -> bool:
@@ -121,7 +138,7 @@ class DiscoveryPredictor:
         again = max((method.looks_again for method in asking), default=0)
         pictures, described, few = EvenSample(again), EvenSample(again), EvenSample(again)
         with tempfile.TemporaryFile(prefix="boxless-descriptors-") as file:
-            seen = _Seen(file)
+            seen = _Seen(file, dataset.source)
             with parallel_batches() as workers:
                 batches = prefetch(look, how.stream(dataset, size, progress), workers=workers, window=workers + 1)
                 for batch, descriptors in batches:
@@ -139,13 +156,16 @@ class DiscoveryPredictor:
             for method in asking:
                 with how.precision():
                     method.look_again(to_images(pictures.stacked(), how.device), described.stacked())
-            fitted = [(method, replace(self._fitted(method), alike=same.words(), size=why)) for method in methods]
+            fitted = [
+                (method, replace(self._fitted(method), alike=same.words(), size=why, closer=self._said(method)))
+                for method in methods
+            ]
             larger, words = size, ""
             if asking and size == self.size:
                 some = replace(dataset, samples=[seen.kept[place][0] for place in few.stacked().tolist()])
                 larger, words = self._better_size(asking[0], some, seen)
             if larger == size:
-                yield from self._waiting(fitted, seen)
+                yield from self._waiting(fitted, seen, progress)
             else:
                 progress.expect(progress.total + len(seen.kept))
                 images = replace(dataset, samples=[sample for sample, _ in seen.kept])
@@ -175,7 +195,7 @@ class DiscoveryPredictor:
         rest = [one for one in fitted if one[0] is not method]
         if not rest:
             seen.file.truncate(0)  # nobody reads it again, and the larger images need five times as much
-        others = self._waiting(rest, seen)
+        others = self._waiting(rest, seen, Progress())
         for (mapped,) in better:
             beside = next(maps for maps in others if maps[0].sample is mapped.sample) if rest else []
             yield [*beside[:place], mapped, *beside[place:]]
@@ -198,18 +218,50 @@ class DiscoveryPredictor:
             raise BrokenImageError("None of the images could be read again.")
         return torch.cat(parts)
 
-    def _waiting(self, methods: Sequence[tuple[Discoverer, Notes]], seen: _Seen) -> Iterator[list[ImageHeatmap]]:
+    def _waiting(
+        self, methods: Sequence[tuple[Discoverer, Notes]], seen: _Seen, progress: Progress
+    ) -> Iterator[list[ImageHeatmap]]:
         """The maps of the images whose descriptors wait in the file, by methods that were fitted."""
+        looks = [
+            CloserLook(method, self.readout, self.size, self.how, seen.source)
+            if self.closer and method.reads_parts
+            else None
+            for method, _ in methods
+        ]
+
+        def read(item: tuple[_Rows, Tensor]) -> tuple[_Rows, list[list[Heatmap]]]:
+            rows, descriptors = item
+            heats = [list(method.heatmap(descriptors).cpu().numpy()) for method, _ in methods]
+            closer = [look.better(rows, maps) if look else maps for look, maps in zip(looks, heats, strict=True)]
+            return rows, closer
+
+        if any(looks):
+            progress.expect(progress.total + len(seen.kept))
+        with parallel_batches() if any(looks) else nullcontext(1) as workers:
+            for rows, heats in prefetch(read, self._read_back(seen), workers=workers, window=workers + 1):
+                for (sample, size), *maps in zip(rows, *heats, strict=True):
+                    yield [
+                        ImageHeatmap(sample, size, heat, notes=said)
+                        for heat, (_, said) in zip(maps, methods, strict=True)
+                    ]
+                if any(looks):
+                    progress.advance(len(rows))
+
+    def _read_back(self, seen: _Seen) -> Iterator[tuple[_Rows, Tensor]]:
+        """The images whose descriptors wait in the file, batch by batch."""
         seen.file.seek(0)
         for start in range(0, len(seen.kept), self.how.batch_size):
             rows = seen.kept[start : start + self.how.batch_size]
             raw = np.frombuffer(bytearray(seen.file.read(2 * len(rows) * int(np.prod(seen.shape)))), np.float16)
-            descriptors = torch.from_numpy(raw.reshape(len(rows), *seen.shape)).to(self.how.device).float()
-            heats = [method.heatmap(descriptors).cpu().numpy() for method, _ in methods]
-            for (sample, size), *maps in zip(rows, *heats, strict=True):
-                yield [
-                    ImageHeatmap(sample, size, heat, notes=said) for heat, (_, said) in zip(maps, methods, strict=True)
-                ]
+            yield rows, torch.from_numpy(raw.reshape(len(rows), *seen.shape)).to(self.how.device).float()
+
+    def _said(self, method: Discoverer) -> str:
+        """Of the closer look at a category that the method was fitted to."""
+        if not self.closer:
+            return ""
+        if not method.reads_parts:
+            return "not looked at closer: that is for categories in which ddt's maps are taken"
+        return f"looked at closer, around what was found, where photographs have more than {self.size} pixels a side"
 
 
 def _category(sample: Sample) -> int:

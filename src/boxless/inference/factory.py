@@ -12,6 +12,7 @@ from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
 from boxless.data.inference_batches import stream
 from boxless.discovery import DISCOVERERS, discoverer_class
+from boxless.inference.closer_look import CLOSER
 from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.engines import with_engine
 from boxless.inference.localizer import Localizer, fresh, load
@@ -43,14 +44,21 @@ def discoverer(
     engine: EngineName = "auto",
     images: Dataset | None = None,
     multiple: bool = False,
+    closer: bool = False,
 ) -> DiscoveryPredictor:
     """The predictor of a training-free method, its own choice where None; raises UsageError for what it cannot use.
 
     `images` are those that it is for, if they are known: where they are many, an engine may round more (`with_engine`).
-    With `multiple` it is to find several objects in an image.
+    With `multiple` it is to find several objects in an image; with `closer` it looks at the one of each image again.
     """
     if method not in DISCOVERERS:
         raise UsageError(f"There is no training-free method {method!r}. Choose from: {', '.join(DISCOVERERS)}.")
+    if closer and (multiple or method not in CLOSER):
+        asked = "several objects" if multiple else method
+        raise UsageError(
+            f"--closer looks again at the one object of an image, by {' or '.join(CLOSER)}; it was asked for with "
+            f"{asked}. Leave it out."
+        )
     kind = discoverer_class(method)
     place = device_named(device)
     built = kind.build(backbone=backbone, stride=stride).to(place)
@@ -59,7 +67,7 @@ def discoverer(
     larger, size = (built.larger, built.size) if size is None else ((), size)
     how = InferenceOptions(batch_size or at_once(size, place), workers, place, bf16=uses_bf16(precision, place))
     how = with_engine(engine, how, built, built.descriptors, size, images, precision=precision)
-    found = DiscoveryPredictor(built, method, size=size, how=how, larger=larger)
+    found = DiscoveryPredictor(built, method, size=size, how=how, larger=larger, closer=closer)
     found.readout = with_threshold(found.readout, threshold)
     return found
 
@@ -89,14 +97,16 @@ def trained(
     return found
 
 
-def predictor_named(name: str, *, multiple: bool = False, **options: object) -> Whole:
+def predictor_named(name: str, *, multiple: bool = False, closer: bool = False, **options: object) -> Whole:
     """A predictor from what a user types: the name of a training-free method, or the path of a run."""
     if name in DISCOVERERS:
-        return discoverer(name, multiple=multiple, **options)  # type: ignore[arg-type]  # the same names as there
+        return discoverer(name, multiple=multiple, closer=closer, **options)  # type: ignore[arg-type]  # the same names as there
     if not Path(name).exists():
         raise UsageError(
             f"{name!r} is neither a training-free method ({', '.join(DISCOVERERS)}) nor a run folder or checkpoint."
         )
+    if closer:
+        raise UsageError(f"--closer is for {' and '.join(CLOSER)}, and not for the run {name}. Leave it out.")
     return trained(Path(name), **options)  # type: ignore[arg-type]
 
 
@@ -120,8 +130,8 @@ def untrained(predictor: Predictor, images: Dataset, *, seed: int = 0) -> Predic
         method = predictor.method.untrained(seed)
         if method is None:
             return None
-        size, larger = predictor.size, predictor.larger
-        found: Predictor = DiscoveryPredictor(method, predictor.name, size=size, how=predictor.how, larger=larger)
+        same = {name: getattr(predictor, name) for name in ("size", "how", "larger", "closer")}
+        found: Predictor = DiscoveryPredictor(method, predictor.name, **same)
     elif isinstance(predictor, TiledPredictor):
         other = untrained(predictor.whole, images, seed=seed)
         return predictor.over(other) if isinstance(other, Whole) else None

@@ -133,7 +133,7 @@ class Summary:
         method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
         lines.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
         lines += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
-        for said in ("alike", "mixture", "tiles", "size"):
+        for said in ("alike", "mixture", "tiles", "size", "closer"):
             lines += [f"{name}: {one[said]}." for name, one in self.notes.items() if one.get(said)][:CHOICES]
         if len(self.choices) > CHOICES:
             lines.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
