@@ -107,6 +107,18 @@ def test_contrast_is_not_proposed_beside_itself(scenes: Path) -> None:
     assert not any("contrast" in step for step in next_steps(found, {"contrast"}))
 
 
+def test_a_closer_look_is_proposed_where_photographs_have_the_pixels(scenes: Path, tmp_path: Path) -> None:
+    for folder, side in (("small", 60), ("large", 400)):
+        (tmp_path / folder).mkdir()
+        for index, colour in enumerate(("red", "green", "blue")):
+            Image.new("RGB", (side, side // 2), colour).save(tmp_path / folder / f"{index}.png")
+    small, large = (next(preview(read_data(tmp_path / name, "all"), Progress())) for name in ("small", "large"))
+    assert (small.closer, large.closer) == (False, True) and large.to_dict()["closer"]
+    found = check(scenes)
+    assert not any("--closer" in step for step in next_steps(found, {"ddt"}))
+    assert any("--closer" in step for step in next_steps(found, {"ddt"}, closer=True))
+
+
 def test_a_near_copy_in_the_other_split_is_an_overlap(data: Path) -> None:
     Image.open(first(data, "train", "star")).save(data / "test" / "star" / "again.jpg", quality=60)
     (group,) = check(data).overlaps

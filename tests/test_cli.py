@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 from typing import get_args
 
@@ -166,6 +167,18 @@ def test_train_predict_evaluate_resume(scenes, tmp_path, capfd):
     for row in measured["rows"]:
         assert row["origin"] and len(row["interval"]) == 2 and set(row["accuracy"]) == {"0.3", "0.5", "0.7"}
     assert any("oracle" in row["origin"] for row in measured["rows"][1:])
+
+
+def test_the_report_of_a_measurement_says_what_was_chosen(scenes, tmp_path, capfd):
+    kept = ("--out", tmp_path / "eval", "--one-category", "--fit", "none")
+    code, out, err = run(capfd, "evaluate", "auto", scenes, "--json", "--closer", *kept)
+    assert code == 0, err
+    (notes,) = json.loads(out)["notes"].values()
+    page = unescape((tmp_path / "eval" / "report.html").read_text())
+    assert f"object: {notes['choice']}." in page and f"object: {notes['closer']}." in page
+    assert notes["chosen"] and page.count("agreement") > notes["choice"].count("agreement")  # the chart of its signs
+    code, out, err = run(capfd, "evaluate", "several", scenes, "--json", "--tiles", "auto", *kept[2:])
+    assert code == 0, err
 
 
 def test_a_gan_is_trained_and_used(scenes, tmp_path, capfd):

@@ -9,10 +9,10 @@ import pytest
 from squares import make_squares
 
 from boxless.boxes.from_heatmap import Readout
-from boxless.cli.evaluate import chosen
 from boxless.data.dataset import Dataset
 from boxless.discovery.notes import NOTHING, Notes
 from boxless.evaluation.evaluate import compute_heatmaps
+from boxless.evaluation.results import chosen
 from boxless.inference.predictors import ImageHeatmap
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress

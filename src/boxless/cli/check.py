@@ -89,7 +89,8 @@ def print_findings(findings: Findings, console: Console, seen: "Sequence[Preview
     for line in problems:
         console.print(f"- {line}", markup=False, highlight=False)
     console.print("\nNext", markup=False)
-    for line in next_steps(findings, {one.notes.chosen for one in seen}):
+    chosen, closer = {one.notes.chosen for one in seen}, any(one.closer for one in seen)
+    for line in next_steps(findings, chosen, closer=closer):
         console.print(f"  {line}", markup=False, highlight=False)
 
 
@@ -174,16 +175,18 @@ def _alike(findings: Findings) -> Iterator[str]:
                 yield f"{number_of(len(chosen), 'group')} of {words} {where}: {shown}."
 
 
-def next_steps(findings: Findings, chosen: Collection[str] = ()) -> Iterator[str]:
+def next_steps(findings: Findings, chosen: Collection[str] = (), *, closer: bool = False) -> Iterator[str]:
     """The commands that make sense for this data; no method that our own tables do not put above plainer ones.
 
-    `chosen` is what find would choose.
+    `chosen` is what find would choose, and `closer` whether a closer look can make its boxes tighter.
     """
     path = quote(findings.path)
     if not findings.readable:
         yield "Nothing can be done before some images can be read."
         return
     yield f"boxless find {path} --out found --report"
+    if closer:
+        yield f"boxless find {path} --closer --out closer --report"
     trainable = [name for name, counts in findings.classes.items() if counts]
     if len(trainable) > 1 and not findings.unlabelled:
         yield f"boxless train cam {path} --out runs/cam"

@@ -1,6 +1,5 @@
 """`boxless evaluate`: how good are the boxes, beside what no method at all would score."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +60,13 @@ def evaluate(
     from boxless.cli import console
     from boxless.data.splits import splits_for
 
-    several.check_tiles()
+    if target != "several":
+        several.check_tiles()
     restrict: dict[str, Any] = {"classes": flags.classes, "one_category": flags.one_category}
     test, other = splits_for(data, split=split, fit=fit, strict=reading.strict, **restrict)
     from boxless.cli.measurement_tables import print_measurement
     from boxless.evaluation.evaluate import evaluate as measure  # torch, once the arguments are known to be good
-    from boxless.evaluation.results import evaluation_result, write_evaluation, write_maps
+    from boxless.evaluation.results import chosen, evaluation_result, write_evaluation, write_maps
     from boxless.inference.factory import predictor_named, untrained
     from boxless.inference.tiles import in_tiles
 
@@ -90,15 +90,3 @@ def evaluate(
         for line in chosen(content["notes"]):
             console.out.print(line, markup=False, highlight=False)
     return 0
-
-
-def chosen(notes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What a method without labels chose for each category, and how it looked at it again, a sentence each."""
-    from boxless.inference.predict_folder import CHOICES
-
-    said = [
-        (category, one[what])
-        for category, one in list(notes.items())[:CHOICES]
-        for what in ("choice", "size", "closer")
-    ]
-    return [f"{category}: {words}." for category, words in said if words]

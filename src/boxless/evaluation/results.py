@@ -1,6 +1,6 @@
 """A result as data: the numbers with all that is needed to judge and repeat them; and the page that shows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from boxless.data.images import read_shrunk
 from boxless.evaluation.detection import METRICS, DetectionMeasurement
 from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
+from boxless.inference.choice_charts import choice_charts
+from boxless.inference.predict_folder import CHOICES
 from boxless.inference.predictors import Predictor, TrainedPredictor
 from boxless.inference.tiles import TiledPredictor
 from boxless.report.html import (
@@ -81,6 +83,7 @@ def write_evaluation(
 ) -> None:
     """Write result.json and report.html into the folder `out`."""
     write_json(out / "result.json", content)
+    notes = content.get("notes", {})
     write_report(
         out / "report.html",
         title=f"{predictor.name} on {test.source.root.name}",
@@ -88,15 +91,23 @@ def write_evaluation(
             *in_words(measured, predictor.name),
             f"Threshold {predictor.readout.threshold:g}: {predictor.readout.origin}.",
             *([f"With {measured.detections.what}: {measured.detections.in_words()}"] if measured.detections else []),
+            *chosen(notes),
         ],
         tables=[
             measurement_table(measured, predictor.name),
             *([detection_table(measured.detections, predictor.name)] if measured.detections else []),
         ],
-        charts=charts(measured),
+        charts=replace(charts(measured), choices=choice_charts(notes)[:CHOICES]),
         cards=cards(measured, maps, test, predictor),
         images=len(measured.indices),
     )
+
+
+def chosen(notes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a method without labels chose for each category, and how it looked at it again, a sentence each."""
+    kinds = ("choice", "size", "closer")
+    said = [(category, one[what]) for category, one in list(notes.items())[:CHOICES] for what in kinds]
+    return [f"{category}: {words}." for category, words in said if words]
 
 
 def in_words(measured: Measurement, name: str) -> list[str]:

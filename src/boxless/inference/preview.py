@@ -28,6 +28,8 @@ class Preview:
     images: int
     familiarity: Familiarity
     notes: Notes
+    closer: bool = False
+    """Whether `find --closer` would look closer at most of its images."""
 
     def words(self) -> list[str]:
         """Whether it looks like what ImageNet knows, and what find would do, a sentence each."""
@@ -46,6 +48,7 @@ class Preview:
             "distance from ImageNet": None if np.isnan(self.familiarity.distance) else self.familiarity.distance,
             "confidence": self.familiarity.confidence,
             "notes": self.notes.to_dict(),
+            "closer": self.closer,
         }
 
 
@@ -62,4 +65,5 @@ def preview(data: Dataset, progress: Progress) -> Iterator[Preview]:
         maps = list(predictor.maps(replace(data, samples=[samples[place] for place in places]), progress))
         if maps:
             name = predictor.category if label is None else data.classes[label]
-            yield Preview(name, count, recorder.result(), maps[0].notes)
+            larger = np.median([max(mapped.size) for mapped in maps]) > predictor.size
+            yield Preview(name, count, recorder.result(), maps[0].notes, bool(larger and predictor.method.reads_parts))
