@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from make_results import CONTROLS, best_controls, bits, each_seed, macro
 
-from boxless.evaluation.bootstrap import compare, holm, interval
+from boxless.evaluation.bootstrap import Comparison, compare, holm, interval
 from boxless.reproduce.markdown import markdown_table, signed, with_interval
 
 HERE = Path(__file__).parent
@@ -131,6 +131,17 @@ def other_sets(folder: str) -> list[str]:
     heads = ("set", "n", "first form", "present form", "contrast", "ddt", "auto", "present above first", "too large",
              "by place")  # fmt: skip
     return markdown_table(heads, rows)
+
+
+def nearer(folder: str) -> list[str]:
+    """What a closer look adds to the mean of the three IoUs, set by set."""
+    rows = []
+    for content in contents(folder):
+        first, closer = list(content["ways"].values())
+        scores = (f"{one['accuracy'][1]:.1f} / {np.mean(one['accuracy']):.1f}" for one in (first, closer))
+        gain = signed(Comparison(**closer["above"]))
+        rows.append([f"{content['data']}, {content['split']}", str(content["images"]), *scores, gain])
+    return markdown_table(("set", "n", "position", "with --closer", "above"), rows)
 
 
 def cuts(folder: str) -> list[str]:
@@ -312,6 +323,7 @@ TABLES = {
     "above_auto": lambda folder: forms(folder, "auto", slice(1, 2)),
     "other_sets": other_sets,
     "cuts": cuts,
+    "nearer": nearer,
     "agreement": agreement,
     "second": second,
     "third": third,

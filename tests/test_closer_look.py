@@ -178,10 +178,13 @@ def test_the_methods_that_may_look_closer_are_named_once():
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["find", "PHOTOS", "--closer", "--multiple"], "by auto or ddt; it was asked for with several objects."),
+        (
+            ["find", "PHOTOS", "--closer", "--multiple"],
+            "it was asked for with several objects.",
+        ),
         (["find", "PHOTOS", "--closer", "--method", "contrast"], "it was asked for with contrast."),
         (["evaluate", "several", "PHOTOS", "--closer"], "it was asked for with several."),
-        (["evaluate", "RUN", "PHOTOS", "--closer"], "--closer is for auto and ddt, and not for the run"),
+        (["evaluate", "RUN", "PHOTOS", "--closer"], "--closer is for auto, ddt, position, and not for the run"),
     ],
 )
 def test_where_it_has_no_use_it_is_refused(tmp_path, capfd, command, said):

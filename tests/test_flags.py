@@ -302,3 +302,5 @@ def test_the_name_of_a_class_may_have_a_comma(tmp_path: Path) -> None:
     assert restricted(data, "rose , tulip").classes == ["rose", "tulip"]
     with pytest.raises(UsageError):
         restricted(data, "lily, white")
+    with pytest.raises(UsageError, match="has no class 'bird'; it has 3 classes"):
+        restricted(data, "bird")  # a group of Tiny ImageNet, of which nothing is here

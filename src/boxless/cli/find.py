@@ -65,8 +65,8 @@ def find(
         Pixels of the resized image per place of the heat map; default: the method's own (16; contrast 4, position 2,
         saliency 1).
     closer
-        Look at the part of each photo around its box again, larger: tighter boxes in up to twice the time, for auto and
-        ddt where the photos have more pixels than --size.
+        Look at the part of each photo around its box again, larger: tighter boxes in up to twice the time, for auto,
+        ddt and position, where the photos have more pixels than --size.
     flags
         What commands that search have in common.
 

@@ -52,8 +52,9 @@ def restricted(dataset: Dataset, classes: str | None, *, one_category: bool = Fa
     """
     if classes:
         (named,) = csv.reader([classes], skipinitialspace=True)
-        # CIFAR-10 has a class called bird, which is no group of others.
-        group = GROUPS.get(classes, ()) if classes not in dataset.classes else ()
+        # CIFAR-10 has a class called bird, which is no group of others; who has no class of a group meant a name.
+        there = set(dataset.classes)
+        group = GROUPS.get(classes, ()) if classes not in there and there & {*GROUPS.get(classes, ())} else ()
         dataset = select(dataset, list(group) or [name.strip() for name in named])
     if not one_category:
         return dataset

@@ -167,7 +167,7 @@ class Position(Discoverer):
     """Side of the square that every image is resized to, in pixels."""
     stride = 2
     """Pixels of that square per place of the map."""
-    trains = True
+    trains = reads_parts = True
     readout = Readout(CUT, "label-free: each map's own, Otsu's", "none")
 
     def __init__(self, steps: int = STEPS, seed: int = 0) -> None:

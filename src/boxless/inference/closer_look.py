@@ -25,7 +25,7 @@ from boxless.discovery import Discoverer
 from boxless.inference.predictors import InferenceOptions
 from boxless.runtime.errors import BrokenImageError
 
-CLOSER = ("auto", "ddt")
+CLOSER = ("auto", "ddt", "position")
 """Methods that may look closer; auto does so in categories for which it has chosen ddt."""
 GROWN, LEAST = 1.25, 0.2
 """Sides of the part, in sides of the box, and at least as a share of the photograph's."""

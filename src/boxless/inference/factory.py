@@ -56,7 +56,7 @@ def discoverer(
     if closer and (multiple or method not in CLOSER):
         asked = "several objects" if multiple else method
         raise UsageError(
-            f"--closer looks again at the one object of an image, by {' or '.join(CLOSER)}; it was asked for with "
+            f"--closer looks again at the one object of an image, by one of {', '.join(CLOSER)}; it was asked for with "
             f"{asked}. Leave it out."
         )
     kind = discoverer_class(method)
@@ -106,7 +106,7 @@ def predictor_named(name: str, *, multiple: bool = False, closer: bool = False, 
             f"{name!r} is neither a training-free method ({', '.join(DISCOVERERS)}) nor a run folder or checkpoint."
         )
     if closer:
-        raise UsageError(f"--closer is for {' and '.join(CLOSER)}, and not for the run {name}. Leave it out.")
+        raise UsageError(f"--closer is for {', '.join(CLOSER)}, and not for the run {name}. Leave it out.")
     return trained(Path(name), **options)  # type: ignore[arg-type]
 
 
