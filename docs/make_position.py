@@ -184,10 +184,11 @@ def third(folder: str) -> list[str]:
 
 
 def beside_first(folder: str, form: str, row: str) -> list[str]:
-    """A row of a form's runs, paired with the first form on the same images and seeds, at Otsu's threshold."""
+    """A row of a form's runs, paired with the first form at Otsu's threshold, on the seeds that both have."""
     before, rows, halves = by_group(str(Path(folder).parent)), [], []
     for group, runs in by_group(folder).items():
-        same = [run for run in before[group] if run["seed"] in [one["seed"] for one in runs]]
+        shared = {run["seed"] for run in before[group]} & {run["seed"] for run in runs}
+        same, runs = ([run for run in those if run["seed"] in shared] for those in (before[group], runs))
         assert same[0]["hits"]["images"] == runs[0]["hits"]["images"], f"{group}: not the same images"
         old, new = over(same, OTSU), over(runs, row)
         found = compare(new.mean(axis=1), old.mean(axis=1))
