@@ -99,7 +99,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     trial = GanTrial(gan=given.gan, group=given.group, augment=False, seed=given.seed)
-    name = f"{given.trained}_{given.group}_{given.seed}"
+    way = f"joint{given.weight:g}" if given.trained == "joint" else given.trained
+    name = f"{way}_{given.group}_{given.seed}"
     run = given.runs / name
     settings = GanTraining(preset="reference", width=given.width, iterations=given.iterations, seed=given.seed,
                            penalty_weight=given.weight, log_every=50)  # fmt: skip

@@ -265,22 +265,28 @@ def heads(folder: str) -> list[str]:
 
 
 def joint(folder: str) -> list[str]:
-    """The position head on D's layers after three ways of training, at IoU 0.5, and how far the joint one is above."""
-    found = {content["trained"]: content["result"]["readouts"] for content in contents(folder)}
-    ways = [way for way in ("adversarial", "question", "joint") if way in found]
+    """The position head on D's layers after three ways of training, at IoU 0.5, and how far the joint one is above.
+
+    A row for each layer and each weight of the question in the joint training.
+    """
+    found = contents(folder)
+    alone = {one["trained"]: one["result"]["readouts"] for one in found if one["trained"] != "joint"}
+    together = sorted((one for one in found if one["trained"] == "joint"), key=lambda one: one["weight"])
+    ways = [alone["adversarial"], alone["question"]]
     rows, gains = [], []
-    for name, read in found["joint"].items():
-        hits = {way: digits(found[way][name]["maps"]["transferred"]) for way in ways}
-        before = np.mean([digits(one["transferred"]) for one in read["untrained"]], axis=0)
-        gains += [compare(hits["joint"], hits[way]) for way in ways[:-1]]
-        rows.append([name, *(with_interval(one, 100) for one in (before, *hits.values()))])
+    for name, before in ways[0].items():
+        hits = [digits(way[name]["maps"]["transferred"]) for way in ways]
+        untrained = np.mean([digits(one["transferred"]) for one in before["untrained"]], axis=0)
+        first = [name, *(with_interval(one, 100) for one in (untrained, *hits))]
+        for one in together:
+            both_asked = digits(one["result"]["readouts"][name]["maps"]["transferred"])
+            gains += [compare(both_asked, way) for way in hits]
+            rows.append([*first, f"{one['weight']:g}", with_interval(both_asked, 100)])
+            first = [""] * len(first)
     sure = holm([one.p for one in gains])
     told = [f"**{signed(gain, 100)}**" if one else signed(gain, 100) for gain, one in zip(gains, sure, strict=True)]
-    for i, row in enumerate(rows):
-        row += told[i * (len(ways) - 1) : (i + 1) * (len(ways) - 1)]
-    heads = {"adversarial": "GAN alone", "question": "question alone", "joint": "together"}
-    above = [f"together, above {heads[way]}" for way in ways[:-1]]
-    return markdown_table(("reading", "untrained", *(heads[way] for way in ways), *above), rows)
+    heads = ("reading", "untrained", "GAN alone", "question alone", "weight", "together", "above GAN", "above question")
+    return markdown_table(heads, [row + told[2 * i : 2 * i + 2] for i, row in enumerate(rows)])
 
 
 def contents(folder: str) -> list[dict[str, Any]]:
