@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -102,6 +103,15 @@ def test_several_boxes_of_an_image_are_said(scenes, boxes, tmp_path, caplog):
     file.write_text(boxes.read_text() + f"{name},beetle,64,64,0,0,5,5\n")
     assert len(with_boxes(data, file).samples[0].boxes) == 2
     assert f"1 image has several boxes, such as {name}. Each image counts as one object, found where any" in caplog.text
+
+
+def test_what_the_label_free_choice_took_and_in_which_size_is_said():
+    """Of auto alone, under whatever is chosen: its size is a cost that find will have, too."""
+    noticed = {"red": {"choice": "ddt: it is clear", "size": "looked at larger", "closer": ""}}
+    reference = replace(table("auto", np.full((6, 4), 0.3)), noticed=noticed)
+    found = calibrate([reference, replace(table("ddt", np.full((6, 4), 0.3)), noticed={"red": {}})], reference, {})
+    assert found.words()[-2:] == ["auto, red: ddt: it is clear.", "auto, red: looked at larger."]
+    assert found.to_dict()["notes"] == noticed
 
 
 def test_a_left_out_image_has_no_say():

@@ -6,8 +6,8 @@ is kept. What to expect of it is measured leave-one-out: each boxed image is sco
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measure import Split
 from boxless.evaluation.metrics import Ious, hits, iou_table
 from boxless.evaluation.protocols import DELTAS, PROTOCOLS, Size, Thresholds
+from boxless.evaluation.results import chosen
 from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError, number_of
@@ -57,6 +58,8 @@ class Candidate:
     ious: Float32[np.ndarray, "image threshold"]
     thresholds: Thresholds
     own: float
+    noticed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the method noticed about each category of the folder."""
 
     @property
     def at_own(self) -> Ious:
@@ -78,6 +81,8 @@ class Calibration:
     controls: dict[str, Ious]
     p: float
     """Of the choice being no better than the label-free one on images like these, all candidates counted."""
+    noticed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the label-free choice noticed about each category: which method it took, and in which size."""
 
     @property
     def chosen(self) -> bool:
@@ -112,7 +117,8 @@ class Calibration:
             f"{row['iou_interval'][1]:.2f})"
             for name, row in self.rows().items()
         ]
-        return [verdict, "Expected on the rest, each image scored without its own box, 95 % intervals:", *rows]
+        expected = "Expected on the rest, each image scored without its own box, 95 % intervals:"
+        return [verdict, expected, *rows, *(f"{REFERENCE}, {said}" for said in chosen(self.noticed))]
 
     def to_toml(self) -> str:
         """The settings for `boxless find --config`, below the numbers as comments."""
@@ -127,6 +133,7 @@ class Calibration:
             "images": len(self.left_out),
             "difference": {"mean_iou": float(np.mean(self.left_out - self.reference)), "p": self.p},
             "expected": self.rows(),
+            "notes": dict(self.noticed),
         }
 
 
@@ -184,7 +191,10 @@ def candidates_of(
                     held.add(mapped)
         if not found[0].boxed().samples:
             raise BoxlessError("None of the images with boxes could be read; nothing can be chosen by them.")
-        candidates += [candidate(one, held) for one, held in zip(predictors, found, strict=True)]
+        candidates += [
+            replace(candidate(one, held), noticed=held.noticed(data.classes, one.category))
+            for one, held in zip(predictors, found, strict=True)
+        ]
     return candidates, found[0].boxed().split()
 
 
@@ -205,7 +215,7 @@ def calibrate(candidates: Sequence[Candidate], reference: Candidate, controls: d
     best = int(np.argmax(np.where(sure | ~sure.any(), scores.sum(axis=0), -1)))
     method, threshold = [(one.method, float(at)) for one in candidates for at in one.thresholds][best]
     left_out = ious[np.arange(len(ious)), choices_without(scores)]
-    return Calibration(method, threshold, left_out, reference.at_own, controls, float(p[best]))
+    return Calibration(method, threshold, left_out, reference.at_own, controls, float(p[best]), reference.noticed)
 
 
 def merits(ious: Float32[np.ndarray, "image column"]) -> Float64[np.ndarray, "image column"]:

@@ -163,7 +163,7 @@ class DiscoveryPredictor:
             larger, words = size, ""
             if asking and size == self.size:
                 some = replace(dataset, samples=[seen.kept[place][0] for place in few.stacked().tolist()])
-                larger, words = self._better_size(asking[0], some, seen)
+                larger, words = self._better_size(asking[0], some, seen, progress)
             if larger == size:
                 yield from self._waiting(fitted, seen, progress)
             else:
@@ -172,14 +172,14 @@ class DiscoveryPredictor:
                 found = self._category(asking[:1], images, progress, larger, words)
                 yield from self._beside(fitted, seen, asking[0], found)
 
-    def _better_size(self, method: Discoverer, some: Dataset, seen: _Seen) -> tuple[int, str]:
+    def _better_size(self, method: Discoverer, some: Dataset, seen: _Seen, progress: Progress) -> tuple[int, str]:
         """The side that suits the category best and why, by larger looks at `some` of its images."""
         longer = np.median([max(size) for _, size in seen.kept])
         sides = [side for side in self.larger if side <= longer]  # for which the usual image has pixels
         if not sides:
             return self.size, ""
         try:
-            return method.better_size(sides, lambda side: self._described(some, side))
+            return method.better_size(sides, lambda side: self._described(some, side, progress))
         except BrokenImageError:  # what can no longer be read has its map from the first look
             return self.size, ""
 
@@ -206,14 +206,14 @@ class DiscoveryPredictor:
             return self.how
         return replace(self.how, batch_size=min(self.how.batch_size, at_once(size, self.how.device)))
 
-    def _described(self, dataset: Dataset, size: int) -> Float[Tensor, "image d h w"]:
+    def _described(self, dataset: Dataset, size: int, progress: Progress) -> Float[Tensor, "image d h w"]:
         """Descriptors of the images that can be read; raises BrokenImageError where there is none."""
-        how = self._how_at(size)
+        how, parts = self._how_at(size), list[Tensor]()
+        progress.expect(progress.total + len(dataset))
         with how.precision():
-            parts = [
-                self.method.descriptors(to_images(batch.pictures, how.device))
-                for batch in how.stream(dataset, size, Progress())
-            ]
+            for batch in how.stream(dataset, size, Progress()):  # broken ones were named in the first look
+                parts.append(self.method.descriptors(to_images(batch.pictures, how.device)))
+                progress.advance(len(batch.samples))
         if not parts:
             raise BrokenImageError("None of the images could be read again.")
         return torch.cat(parts)
