@@ -42,6 +42,7 @@ class Predictor:
     name = "drawn"
     readout = Readout(0.5, "fixed for the test")
     category = "thing"
+    piece_by_piece = False
 
     def __init__(self, log: Path, pause: float = 0.0, gone: Callable[[Sample], None] = lambda sample: None) -> None:
         self.log, self.pause, self.gone = log, pause, gone
@@ -130,6 +131,25 @@ def test_five_kills_at_random_moments_lose_nothing_and_do_nothing_twice(
         assert len(names) == 50 - summary.taken_over and set(names.values()) <= {1}
     assert files(out) == whole, f"seed {seed}"
     assert not any(path.name.startswith(".") for path in out.iterdir())
+
+
+def test_a_kill_in_the_first_look_at_a_piece_leaves_the_one_before(
+    pictures: Dataset, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """A method that learns from a piece first: no map of it is asked for before the piece ahead of it is on disk."""
+
+    def stop(sample: Sample) -> None:
+        if sample.name == "a 28.png":
+            raise KeyboardInterrupt
+
+    for turn, piece_by_piece in enumerate((False, True)):
+        predictor = Predictor(tmp_path / "log", gone=stop)
+        predictor.piece_by_piece = piece_by_piece
+        with pytest.raises(KeyboardInterrupt):
+            find(predictor, pictures, tmp_path / f"out {turn}")
+        assert (6 in closed(tmp_path / f"out {turn}")) == piece_by_piece
+        find(Predictor(tmp_path / "log"), pictures, tmp_path / f"out {turn}", resume=True)
+        assert files(tmp_path / f"out {turn}") == whole
 
 
 TORN = [b"", b"{", b'{"piece": 99, "broken": {}}', b'{"name": "a 00.png", "size"', b"\0" * 50]

@@ -14,8 +14,8 @@ from boxless.evaluation.detection import METRICS, DetectionMeasurement
 from boxless.evaluation.evaluate import HeatmapSet
 from boxless.evaluation.measurement import Measurement
 from boxless.inference.choice_charts import choice_charts
-from boxless.inference.predict_folder import CHOICES
 from boxless.inference.predictors import Predictor, TrainedPredictor
+from boxless.inference.summary import CHOICES
 from boxless.inference.tiles import TiledPredictor
 from boxless.report.html import (
     THUMBNAIL,

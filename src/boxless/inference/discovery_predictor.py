@@ -53,6 +53,8 @@ class _Seen:
 class DiscoveryPredictor:
     """A training-free method, category after category."""
 
+    piece_by_piece = True
+
     def __init__(
         self,
         method: Discoverer,

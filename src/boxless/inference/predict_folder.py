@@ -3,18 +3,18 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boxless.boxes import MAX_SIZE, MIN_SIZE, MOST, OVERLAP
+from boxless.boxes import MAX_SIZE, MIN_SIZE, OVERLAP
 from boxless.boxes.from_heatmap import Detections, Heatmap, check_instances, find_boxes
-from boxless.data.dataset import NO_CLASS, Dataset, Sample, data_hash
+from boxless.data.dataset import Dataset, Sample, data_hash
 from boxless.data.images import read_shrunk
 from boxless.data.inference_batches import prefetch
 from boxless.data.marks import DIGITS, changed, marks
@@ -24,120 +24,16 @@ from boxless.export import STAGING, Format, check_folder, write_boxes
 from boxless.inference.choice_charts import choice_charts
 from boxless.inference.partial_results import Shards, ShardWriter
 from boxless.inference.predictors import DivisiblePredictor, ImageHeatmap, detections_in
+from boxless.inference.summary import CHOICES, Summary
 from boxless.report.html import THUMBNAIL, Card, Charts, make_card, write_report
 from boxless.runtime.distributed import Team
-from boxless.runtime.errors import BoxlessError, UsageError, number_of
+from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import write_json
 from boxless.runtime.progress import Progress, track
 from boxless.runtime.provenance import package_version
 
-CHOICES = 20
-"""Categories whose choice stands in the summary in words; the rest are in summary.json."""
 REPORT_LIMIT = 5000
 """Images shown in a report; the rest are in the boxes."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a search did: counts, what was found nowhere, what could not be read, and how the boxes were drawn."""
-
-    method: str
-    images: int
-    threshold: dict[str, Any]
-    boxes: int = 0
-    nothing: list[str] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-    unlabelled: int = 0
-    """Images without a class among others that have one; their boxes are of `category`."""
-    category: str = NO_CLASS
-    seconds: float = 0.0
-    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Category -> all that a method without labels noticed about it, as plain values."""
-    choices: dict[str, str] = field(default_factory=dict)
-    """Category -> the method that was chosen for it and why; empty for a method that chooses nothing."""
-    numbers: str = ""
-    """What the network computed in: fp32, or bf16, whose boxes differ by a few pixels; and by what, if not by torch."""
-    taken_over: int = 0
-    """Images that an earlier process had done before it was stopped."""
-    changed: list[str] = field(default_factory=list)
-    """Images whose files were replaced after an earlier process had done them."""
-    depth: str = ""
-    """How pictures of more than 8 bits were read, in a sentence."""
-    crowded: list[str] = field(default_factory=list)
-    """Images with as many boxes as are kept of one."""
-    finished_before: bool = False
-    """An earlier process had done all of it, and this one nothing."""
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Summary":
-        """What an earlier process wrote into summary.json."""
-        written = {one.name: "nothing_found" if one.name == "nothing" else one.name for one in fields(cls)}
-        kept = {name: content[key] for name, key in written.items() if key in content}
-        return cls(**kept, finished_before=True)  # earlier versions did not say or count all of it
-
-    def counted(self, found: Iterable[Detections]) -> Iterator[Detections]:
-        """Pass `found` on, counted."""
-        for one in found:
-            self.boxes += len(one.boxes)
-            if not len(one.boxes):
-                self.nothing.append(one.name)
-            if len(one.boxes) == MOST:
-                self.crowded.append(one.name)
-            yield one
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for summary.json."""
-        return {
-            "boxless": package_version(),
-            "method": self.method,
-            "images": self.images,
-            "boxes": self.boxes,
-            "nothing_found": self.nothing,
-            "broken": self.broken,
-            "unlabelled": self.unlabelled,
-            "category": self.category,
-            "threshold": self.threshold,
-            "choices": self.choices,
-            "notes": self.notes,
-            "seconds": round(self.seconds, 2),
-            "numbers": self.numbers,
-            "taken_over": self.taken_over,
-            "changed": self.changed,
-            "crowded": self.crowded,
-            "depth": self.depth,
-        }
-
-    def words(self) -> list[str]:
-        """The same, for people: a sentence each."""
-        done = self.images - len(self.broken)
-        rate = f" ({(self.images - self.taken_over) / self.seconds:.0f} per second)" if self.seconds else ""
-        hit = done - len(self.nothing)
-        lines = ["Finished before; nothing was done again."] if self.finished_before else []
-        boxes, images = number_of(self.boxes, "box", "boxes"), number_of(self.images, "image")
-        lines += [f"{boxes} in {hit} of {images}, {self.seconds:.1f} s{rate}."]
-        if self.taken_over:
-            lines.append(f"{self.taken_over} of the images had been done before the search was stopped and taken up.")
-        if self.changed:
-            lines.append(f"Replaced since then, and done again: {len(self.changed)}: {_some(self.changed)}.")
-        if self.nothing:
-            lines.append(f"Nothing found in {len(self.nothing)}: {_some(self.nothing)}.")
-        if self.crowded:
-            many = f"{len(self.crowded)}: {_some(self.crowded)}"
-            lines.append(f"More than {MOST} boxes, of which the best were kept (noise?), in {many}.")
-        if self.unlabelled:
-            lines.append(f"Without a class of their own: {self.unlabelled}; their boxes are of {self.category}.")
-        if self.depth:
-            lines.append(self.depth)
-        if self.broken:
-            lines.append(f"Not readable, skipped: {len(self.broken)}: {_some(list(self.broken))}.")
-        method = f"{self.method}, computed in {self.numbers}" if self.numbers else self.method
-        lines.append(f"Method {method}; threshold {self.threshold['threshold']:g}, {self.threshold['origin']}.")
-        lines += [f"{category}: {choice}." for category, choice in list(self.choices.items())[:CHOICES]]
-        for said in ("alike", "mixture", "tiles", "size", "closer"):
-            lines += [f"{name}: {one[said]}." for name, one in self.notes.items() if one.get(said)][:CHOICES]
-        if len(self.choices) > CHOICES:
-            lines.append(f"Choices for {len(self.choices) - CHOICES} more categories are in summary.json.")
-        return lines
 
 
 def predict_folder(
@@ -207,6 +103,7 @@ class _Search:
         if self.unlabelled:
             self.classes = list(dict.fromkeys([*self.classes, predictor.category]))
         self.pieces = predictor.pieces(dataset)
+        self.starts = list(accumulate(map(len, self.pieces), initial=0))
         self.started = time.monotonic()
         self.changed: list[str] = []
         job = {
@@ -263,10 +160,20 @@ class _Search:
         return done
 
     def look(self, pieces: list[int], writer: ShardWriter, progress: Progress) -> None:
-        """Find the boxes of some pieces, in their order, and close each when it is done."""
+        """Find the boxes of some pieces, in their order, and close each when it is done.
+
+        Maps are asked for ahead of those that are written; not beyond a piece's end where the next one's first map may
+        be long in coming, as a kill in that time would lose both.
+        """
+        runs = [[piece] for piece in pieces] if self.predictor.piece_by_piece else [pieces]
+        with ThreadPoolExecutor(1) as loading:  # compiled code, for half a second, while the network runs
+            loading.submit(find_boxes, np.zeros((2, 2)), (4, 4), 0.5)
+            for run in runs:
+                self._look(run, writer, progress)
+
+    def _look(self, pieces: list[int], writer: ShardWriter, progress: Progress) -> None:
         left = replace(self.dataset, samples=[sample for piece in pieces for sample in self.pieces[piece]])
         read = marks(left.source, [sample.name for sample in left.samples])  # first: none is newer than its boxes
-        starts = list(accumulate(map(len, self.pieces), initial=0))
 
         def box(mapped: ImageHeatmap) -> tuple[Sample, Detections, Heatmap, Notes]:
             label = self.predictor.category if mapped.label is None else self.classes[mapped.label]
@@ -278,12 +185,10 @@ class _Search:
             )
 
         boxed = prefetch(box, self.predictor.maps(left, progress), workers=2, window=8)
-        with ThreadPoolExecutor(1) as loading:  # compiled code, for half a second, while the network runs
-            loading.submit(find_boxes, np.zeros((2, 2)), (4, 4), 0.5)
-            following, end = next(boxed, None), 0
+        following, end = next(boxed, None), 0
         for piece in pieces:
             broken, notes = {}, NOTHING
-            for position, sample in enumerate(self.pieces[piece], starts[piece]):
+            for position, sample in enumerate(self.pieces[piece], self.starts[piece]):
                 if following is None or following[0] is not sample:
                     broken[sample.name] = progress.broken[sample.name]
                     continue
@@ -341,8 +246,3 @@ class _Search:
             )
         self.shards.remove()
         return summary
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more (all in summary.json)"

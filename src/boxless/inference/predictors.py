@@ -103,6 +103,8 @@ class DivisiblePredictor(Predictor, Protocol):
 
     category: str
     """What the boxes of images without a class are called, where the predictor has no classes of its own."""
+    piece_by_piece: bool
+    """Whether it learns from a piece before its first map comes: then nothing is asked for ahead of the piece's end."""
 
     def identity(self) -> dict[str, Any]:
         """Plain values that differ wherever its maps of an image could."""
@@ -126,6 +128,8 @@ def detections_in(mapped: ImageHeatmap, readout: Readout, label: str, **several:
 
 class TrainedPredictor:
     """A trained network: one forward pass per image."""
+
+    piece_by_piece = False
 
     def __init__(self, localizer: Localizer, how: InferenceOptions) -> None:
         self.name, self.readout, self.classes = localizer.method, localizer.readout, localizer.classes

@@ -124,6 +124,7 @@ class TiledPredictor:
             raise UsageError(f"Tiles of {tiles} pixels show nothing. Expected 32 or more, auto or off.")
         self.name, self.readout, self.classes, self.category = whole.name, whole.readout, whole.classes, whole.category
         self.whole, self.tiles, self.images = whole, tiles, images
+        self.piece_by_piece = whole.piece_by_piece
         self.decisions: dict[int | None, Decision] = {}
         if isinstance(tiles, int) and not any(max(size) > tiles for _, size in _sizes(images, images.samples)):
             raise UsageError(
