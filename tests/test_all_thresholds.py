@@ -76,6 +76,19 @@ def plain_iou(boxes, truth, width, height, edge):
     return best
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_pictures_longer_than_sixteen_bits_count(turned):
+    """A strip with an object at its far end; coordinates of pixels are packed into one number."""
+    levels, box = np.zeros((70_000, 3), np.uint8), [1, 69_000, 3, 69_900]
+    levels[69_000:69_900, 1:3] = 2
+    if turned:
+        levels, box = np.ascontiguousarray(levels.T), [box[1], box[0], box[3], box[2]]
+    for holes in (False, True):
+        assert best_ious(levels, 2, np.array([box], float), holes=holes).tolist() == [1, 1]
+    for rule in ("pixels", "box", "contour"):
+        assert largest_boxes(levels, 2, rule).tolist() == [box, box]
+
+
 @settings(max_examples=250, deadline=None)
 @given(images())
 def test_the_largest_component_is_the_plain_method_s_at_every_level(given_image):

@@ -114,6 +114,23 @@ def test_what_the_label_free_choice_took_and_in_which_size_is_said():
     assert found.to_dict()["notes"] == noticed
 
 
+def test_names_of_folders_that_toml_cannot_hold_are_escaped_in_its_comments():
+    """As of a folder in another encoding, and of one with a line break."""
+    reference = replace(
+        table("auto", np.full((6, 4), 0.3)), noticed={"V\udcf6gel\nx = 1": {"choice": "ddt", "size": "", "closer": ""}}
+    )
+    written = calibrate([reference, table("ddt", np.full((6, 4), 0.3))], reference, {}).to_toml()
+    assert tomllib.loads(written.encode().decode()) == {"method": "auto"}
+    assert "# auto, V\\udcf6gel\\nx = 1: ddt.\n" in written
+
+
+def test_what_comes_next_is_what_was_calibrated(scenes, boxes, tmp_path, capfd):
+    asked = ["--classes", "beetle", "--one-category", "--out", tmp_path / "a found.toml"]
+    code, out, err = run(capfd, "calibrate", scenes, "--boxes", boxes, *asked)
+    assert code == 0, err
+    assert f"--config '{tmp_path / 'a found.toml'}' --classes beetle --one-category" in out
+
+
 def test_a_left_out_image_has_no_say():
     """Each image alone loves a column of its own that all others hate: with its say it would choose that one."""
     images = 6

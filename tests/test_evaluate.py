@@ -11,8 +11,8 @@ from squares import make_squares
 from boxless.boxes.from_heatmap import Readout
 from boxless.data.dataset import Dataset
 from boxless.discovery.notes import NOTHING, Notes
-from boxless.evaluation.evaluate import compute_heatmaps
-from boxless.evaluation.results import chosen
+from boxless.evaluation.evaluate import compute_heatmaps, evaluate
+from boxless.evaluation.results import chosen, write_evaluation
 from boxless.inference.predictors import ImageHeatmap
 from boxless.runtime.errors import BoxlessError
 from boxless.runtime.progress import Progress
@@ -46,9 +46,20 @@ def test_what_a_method_chose_is_said_of_each_category_of_which_something_was_not
                 yield replace(mapped, notes=noticed if mapped.sample.label else NOTHING)
 
     found = compute_heatmaps(Choosing(), make_squares(tmp_path, 4), Progress())
-    noticed = found.noticed(["green", "red"], "object")
+    noticed = found.noticed("object")
     assert list(noticed) == ["red"]
     assert chosen(noticed) == ["red: ddt: it is clear.", "red: looked at larger."]
     alone = replace(found.samples[0], label=None)
     found.add(ImageHeatmap(alone, (32, 32), np.zeros((3, 3)), (), notes=Notes("contrast: small")))
-    assert "object: contrast: small." in chosen(found.noticed(["green", "red"], "object"))
+    assert "object: contrast: small." in chosen(found.noticed("object"))
+
+
+def test_a_network_of_more_classes_than_the_data_has_names_them_rightly(tmp_path: Path) -> None:
+    predictor, squares = Centre(), make_squares(tmp_path, 4)
+    predictor.classes = ["blue", "green", "red"]
+    measured, found = evaluate(predictor, squares, Progress())
+    assert {name: one["images"] for name, one in measured.to_dict()["per_class"].items()} == {"green": 2, "red": 2}
+    content = {"notes": {}}
+    write_evaluation(tmp_path / "out", content, measured, found, squares, predictor)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('"green"') >= 2 and page.count('"red"') >= 2 and '"blue"' not in page

@@ -1,9 +1,11 @@
 import weakref
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from boxless.boxes.from_heatmap import Detections
+from boxless.export import FORMATS as WRITERS
 from boxless.export import check_folder, write_boxes
 from boxless.runtime.errors import BoxlessError, UsageError
 
@@ -45,6 +47,24 @@ def test_a_folder_in_use_is_refused_and_an_earlier_export_replaced_on_demand(tmp
     names = {path.name for path in tmp_path.rglob("*")}
     assert not any(name.startswith("old") for name in names)
     assert (tmp_path / "report.html").read_text() == "kept"
+
+
+@pytest.mark.parametrize(("before", "after"), list(permutations(FORMATS, 2)))
+def test_overwriting_in_another_format_leaves_no_boxes_of_before(tmp_path, before, after):
+    """What reads a folder of boxes takes one format before the others: it must not find an earlier search's."""
+    write_boxes([found("old.jpg", [[1, 2, 3, 4]])], tmp_path, before, ["bird"], pictures=tmp_path)
+    write_boxes([found("new.jpg", [[1, 2, 3, 4]])], tmp_path, after, ["bird"], pictures=tmp_path, overwrite=True)
+    entries = {path.name for path in tmp_path.iterdir()} - {"README.txt"}
+    assert entries and entries <= WRITERS[after].ENTRIES
+    check_folder(tmp_path, before, overwrite=True)
+
+
+def test_what_a_user_put_among_boxes_of_another_format_is_kept(tmp_path):
+    write_boxes([found("a.jpg", [])], tmp_path, "voc", [])
+    (tmp_path / "Annotations/mine.png").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="is kept"):
+        write_boxes([found("a.jpg", [])], tmp_path, "coco", [], overwrite=True)
+    assert (tmp_path / "Annotations/mine.png").exists()
 
 
 def test_overwriting_never_deletes_what_an_export_did_not_write(tmp_path):

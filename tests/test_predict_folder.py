@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from boxless.data.synthetic import make_scenes
 from boxless.data.training_batches import PictureCache
 from boxless.data.transforms import Resize
 from boxless.discovery import discoverer_class
+from boxless.discovery.notes import Notes
 from boxless.evaluation.evaluate import compute_heatmaps, evaluate
 from boxless.inference.factory import discoverer, untrained
 from boxless.inference.predict_folder import predict_folder
 from boxless.inference.predictors import ImageHeatmap
-from boxless.runtime.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
 
 
@@ -178,3 +180,38 @@ def test_boxes_stated_for_another_size_are_never_cut_or_refused_silently(tmp_pat
         evaluate(discoverer("contrast", size=64), read_data(tmp_path), Progress())
     with pytest.raises(BoxlessError, match=sentence):
         PictureCache(read_data(tmp_path), Resize(32), 1.0).read(0)
+
+
+def test_a_trained_network_knows_nothing_of_the_folders_that_photographs_lie_in(photos, tmp_path):
+    """Its classes are fewer than the folders; what it noticed, such as its tiles, is of all images."""
+    (tmp_path / "in").mkdir()
+    for number, path in enumerate(sorted(photos.glob("test/star/*.jpg"))[:3]):
+        (tmp_path / "in" / f"day {number}").mkdir()
+        shutil.copy(path, tmp_path / "in" / f"day {number}" / "1.jpg")
+    network = predictor()
+    network.classes, network.category = ["cat", "dog"], "animal"
+    maps = network.maps
+
+    def noticing(dataset, progress, *, labels=False):
+        for mapped in maps(dataset, progress):
+            yield replace(mapped, ranked=(1,), notes=Notes(tiles="no tiles"))
+
+    network.maps = noticing
+    data = read_data(tmp_path / "in")
+    summary = predict_folder(network, data, tmp_path / "out", Progress(), format="csv")
+    assert summary.boxes == 3 and list(summary.notes) == ["animal"]
+
+
+def test_a_stride_that_was_asked_for_is_another_search(photos, tmp_path):
+    data = read_data(photos, "test")
+    assert predictor(stride=8).identity() != predictor(stride=16).identity() == predictor().identity()
+    predict_folder(predictor(stride=8), data, tmp_path / "out", Progress(), format="csv")
+    with pytest.raises(UsageError, match="has stride 8, not 16"):
+        predict_folder(predictor(), data, tmp_path / "out", Progress(), format="csv", resume=True)
+
+
+def test_no_report_of_another_search_stays_beside_new_boxes(photos, tmp_path):
+    data = read_data(photos, "test")
+    predict_folder(discoverer("contrast"), data, tmp_path / "out", Progress(), format="csv", report=True)
+    predict_folder(discoverer("saliency"), data, tmp_path / "out", Progress(), format="coco", overwrite=True)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.txt", "boxes.json", "summary.json"}

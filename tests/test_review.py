@@ -253,18 +253,38 @@ def test_the_command_exports_and_counts(paths, capfd):
     assert run_review(capfd, found, photos, "--out", out, "--port", "70000")[0] == 2
 
 
-def test_a_run_predicts_once_and_is_then_reviewed(paths, capfd, monkeypatch):
+def test_a_run_predicts_once_goes_on_after_a_stop_and_is_not_taken_for_another(paths, capfd, monkeypatch):
     _, photos, out = paths
-    run = photos.parent / "run"
-    run.mkdir()
-    (run / "best.pt").touch()
-    made = []
-    monkeypatch.setattr("boxless.inference.factory.trained", lambda run: made.append(run) or discoverer("contrast"))
+    looked, stop = [], ["yes"]
+
+    def trained(run):
+        predictor = discoverer(run.name)
+        maps = predictor.maps
+
+        def watched(dataset, progress, *, labels=False):
+            for mapped in maps(dataset, progress):
+                if looked and stop:
+                    raise KeyboardInterrupt
+                looked.append(mapped.sample.name)
+                yield mapped
+
+        predictor.maps = watched
+        return predictor
+
+    monkeypatch.setattr("boxless.inference.factory.trained", trained)
     monkeypatch.setattr("boxless.review.server.serve", lambda review, port, announce, find: announce("http://here/"))
+    for name in ("contrast", "saliency"):
+        (photos.parent / name).mkdir()
+        (photos.parent / name / "best.pt").touch()
+    assert run_review(capfd, photos.parent / "contrast", photos, "--out", out)[0] != 0
+    stop.clear(), looked.clear()
     for _ in range(2):
-        code, words, err = run_review(capfd, run, photos, "--out", out)
+        code, words, err = run_review(capfd, photos.parent / "contrast", photos, "--out", out)
         assert code == 0 and "http://here/" in err and "6 to review" in words
-    assert made == [run] and (out / "found" / "boxes.csv").is_file()
+    assert len(set(looked)) == len(looked) == 6
+    code, _, err = run_review(capfd, photos.parent / "saliency", photos, "--out", out)
+    assert code == 0 and "are of another run" in " ".join(err.split()) and len(looked) == 12
+    assert json.loads((out / "found" / "summary.json").read_text())["method"] == "saliency"
 
 
 def test_lines_of_the_journal_say_when(paths):

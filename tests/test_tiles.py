@@ -133,6 +133,34 @@ def test_a_broken_photograph_is_named_and_left_out(tmp_path):
     assert list(progress.broken) == ["thing/1.png"]
 
 
+@pytest.mark.parametrize("tiles", [100, "auto"])
+def test_a_category_of_broken_photographs_costs_the_others_nothing(tmp_path, tiles):
+    photographs(tmp_path / "photos")
+    folder = tmp_path / "photos" / "broken"
+    folder.mkdir()
+    whole = (tmp_path / "photos" / "thing" / "0.png").read_bytes()
+    for number in range(2):  # their headers tell a size
+        (folder / f"{number}.png").write_bytes(whole[: len(whole) // 2])
+    progress, data = Progress(), read_data(tmp_path / "photos", "all")
+    assert len(list(tiled(data, tiles).maps(data, progress))) == 3
+    assert sorted(progress.broken) == ["broken/0.png", "broken/1.png"]
+
+
+def test_one_readable_photograph_among_broken_ones_is_what_is_learnt_from(tmp_path, monkeypatch):
+    photographs(tmp_path / "photos", count=5)
+    for number in range(4):
+        (tmp_path / "photos" / "thing" / f"{number}.png").write_bytes(b"nothing")
+    monkeypatch.setattr("boxless.inference.tiles.LEARNT", 4)  # of two photographs, the first and the fourth
+    progress, data = Progress(), read_data(tmp_path / "photos", "all")
+    assert [mapped.sample.name for mapped in tiled(data, 100).maps(data, progress)] == ["thing/4.png"]
+
+
+def test_a_picture_narrower_than_the_edges_of_a_tile_has_a_map():
+    tiles = tile_corners((16, 16), 1024)
+    heat = join((16, 16), 1024, tiles, [np.ones((14, 14))] * len(tiles))
+    assert heat.shape[0] and (heat == 1).all()
+
+
 @pytest.mark.parametrize(("tiles", "said"), [(5000, "larger than every photograph"), (5, "show nothing")])
 def test_tiles_that_cannot_be_are_refused(tmp_path, tiles, said):
     with pytest.raises(UsageError, match=said):

@@ -52,21 +52,21 @@ HALF_PIXELS = _half_pixels()
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _by_brightness(levels, count):
-    """Counting sort: pixels (y << 16 | x) of level 1 and more, brightest first; and how many lie above each level."""
+def _by_brightness(levels, count, shift):
+    """Counting sort: pixels (y << shift | x) of level 1 and more, brightest first; how many lie above each level."""
     height, width = levels.shape
     above = np.zeros(count + 1, np.int64)
     for value in levels.ravel():
         above[count - min(value, count)] += 1  # reversed: above[0] counts the brightest
     for k in range(1, count + 1):
         above[k] += above[k - 1]
-    order = np.empty(above[count], np.int32)
+    order = np.empty(above[count], np.uint32)
     at = np.zeros(count + 1, np.int64)
     at[1:] = above[:-1]
     for y in range(height):
         for x in range(width):
             k = count - min(levels[y, x], count)
-            order[at[k]] = y << 16 | x
+            order[at[k]] = y << shift | x
             at[k] += 1
     return order, above[:count][::-1].copy()
 
@@ -110,7 +110,10 @@ def tree(levels, count, negative, blocks):
     `blocks`: a place is the number of a pixel's 2 x 2 block (OpenCV's order of labels), else the pixel's own number.
     """
     height, width = levels.shape
-    order, ends = _by_brightness(levels, count)
+    shift = 1  # bits of a column; with those of a row 32 are enough for two thousand million pixels
+    while width >> shift:
+        shift += 1
+    order, ends = _by_brightness(levels, count, shift)
     label = np.empty((height + 2) * (width + 2), np.int32)
     near = np.zeros((height + 2) * (width + 2), np.uint8)  # three bits: west of here, here, east of here
     room = (height * width) // 2 + 2
@@ -125,7 +128,7 @@ def tree(levels, count, negative, blocks):
     for level in range(count - 1, -1, -1):
         tally[2] = 0
         pixels = order[done : ends[level]]
-        _add(pixels, width, level, negative, blocks, near, label, link, parts, since, changed, nodes, tally)
+        _add(pixels, shift, width, level, negative, blocks, near, label, link, parts, since, changed, nodes, tally)
         done = ends[level]
         for c in changed[: tally[2]]:
             if link[c] == c:
@@ -138,13 +141,14 @@ def tree(levels, count, negative, blocks):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _add(pixels, width, level, negative, blocks, near, label, link, parts, since, changed, nodes, tally):
+def _add(pixels, shift, width, level, negative, blocks, near, label, link, parts, since, changed, nodes, tally):
     """Add the pixels of one level to the components around them."""
     stride = width + 2
     steps = np.array([0, -stride, 1 - stride, 1, stride + 1, stride, stride - 1, -1, -stride - 1])
     representatives = REPRESENTATIVES[1 if negative else 0]
     for pixel in pixels:
-        y, x = pixel >> 16, pixel & 65535
+        y = np.int64(pixel) >> shift
+        x = np.int64(pixel) - (y << shift)
         p = (y + 1) * stride + x + 1
         mask = near[p - stride] | np.int64(near[p]) << 3 | np.int64(near[p + stride]) << 6
         near[p - 1] |= 4

@@ -1,6 +1,7 @@
 """`boxless calibrate`: a few boxed images -> the method and the threshold for `boxless find`."""
 
 from pathlib import Path
+from shlex import quote
 
 from boxless.cli import console
 from boxless.cli.flags import Inference, Reading, Switch
@@ -53,5 +54,7 @@ def calibrate(
         return 0
     for sentence in found.words():
         console.line(sentence)
-    console.line(f"Written to {out}. Next: boxless find {photos} --config {out}")
+    asked = f" --classes {quote(flags.classes)}" if flags.classes else ""
+    asked += " --one-category" if flags.one_category else ""
+    console.line(f"Written to {out}. Next: boxless find {quote(str(photos))} --config {quote(str(out))}{asked}")
     return 0

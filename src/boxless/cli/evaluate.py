@@ -78,7 +78,7 @@ def evaluate(
         asked = {"multiple": several.multiple or predictor.several} | several.reading()
         measured, mapped = measure(predictor, test, progress, fit=other, untrained=control, several=asked, seed=seed)
     content = evaluation_result(measured, predictor, test, other, progress, seed=seed)
-    content["notes"] = mapped.noticed(test.classes, predictor.category)
+    content["notes"] = mapped.noticed(predictor.category)
     if out is not None:
         write_evaluation(out, content, measured, mapped, test, predictor)
     if maps is not None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from boxless.cli import console
 from boxless.cli.flags import Reading, Switch
-from boxless.runtime.errors import number_of
+from boxless.runtime.errors import UsageError, number_of
 
 if TYPE_CHECKING:
     from boxless.review.again import FindAgain
@@ -117,13 +117,16 @@ def _find_again(photos: Path, opened: "Opened") -> "FindAgain":
 
 
 def _predicted(run: Path, photos: Path, found: Path) -> Path:
-    """The boxes of a trained run, found the first time that it is reviewed."""
+    """The boxes of a trained run: those that it found before in the same photographs, else found anew."""
     from boxless.data.folder import read_data
     from boxless.inference.factory import trained
     from boxless.inference.predict_folder import predict_folder
 
-    if not (found / "boxes.csv").is_file():
-        data = read_data(photos, "all")
-        with console.counting("predicting", len(data)) as progress:
-            predict_folder(trained(run), data, found, progress, format="csv")
+    data, predictor = read_data(photos, "all"), trained(run)
+    with console.counting("predicting", len(data)) as progress:
+        try:
+            predict_folder(predictor, data, found, progress, format="csv", resume=True)
+        except UsageError:
+            console.note(f"The boxes in {found} are of another run or of other photographs. They are found anew.")
+            predict_folder(predictor, data, found, progress, format="csv", overwrite=True)
     return found

@@ -27,7 +27,7 @@ from boxless.inference.discovery_predictor import DiscoveryPredictor
 from boxless.inference.predictors import Predictor
 from boxless.runtime.errors import BoxlessError, number_of
 from boxless.runtime.progress import ProgressFactory
-from boxless.runtime.toml_settings import to_toml
+from boxless.runtime.toml_settings import to_toml, toml_comment
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Calibration:
 
     def to_toml(self) -> str:
         """The settings for `boxless find --config`, below the numbers as comments."""
-        return "".join(f"# {line}\n" for line in self.words()) + to_toml(self.settings())
+        return "".join(map(toml_comment, self.words())) + to_toml(self.settings())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for json."""
@@ -183,7 +183,7 @@ def candidates_of(
     """
     candidates = []
     for names in METHODS:
-        predictors, found = [build(name) for name in names], [HeatmapSet() for _ in names]
+        predictors, found = [build(name) for name in names], [HeatmapSet(classes=data.classes) for _ in names]
         with counting(f"looking, {' and '.join(names)}") as progress:
             progress.expect(len(data))
             for maps in predictors[0].maps_of([one.method for one in predictors], data, progress):
@@ -192,7 +192,7 @@ def candidates_of(
         if not found[0].boxed().samples:
             raise BoxlessError("None of the images with boxes could be read; nothing can be chosen by them.")
         candidates += [
-            replace(candidate(one, held), noticed=held.noticed(data.classes, one.category))
+            replace(candidate(one, held), noticed=held.noticed(one.category))
             for one, held in zip(predictors, found, strict=True)
         ]
     return candidates, found[0].boxed().split()

@@ -34,6 +34,8 @@ class HeatmapSet:
     found: list[Found | None] = field(default_factory=list)
     notes: dict[int | None, Notes] = field(default_factory=dict)
     """What was noticed about the categories, by their labels."""
+    classes: list[str] = field(default_factory=list)
+    """What the labels count: the predictor's classes where it has some, else the data's."""
 
     @property
     def truths(self) -> list[Boxes | None]:
@@ -52,15 +54,15 @@ class HeatmapSet:
         if mapped.notes != NOTHING:
             self.notes[mapped.sample.label] = mapped.notes
 
-    def noticed(self, classes: list[str], category: str) -> dict[str, dict[str, Any]]:
+    def noticed(self, category: str) -> dict[str, dict[str, Any]]:
         """The notes as plain values, by the categories' names; `category` is that of images without a class."""
-        return {category if label is None else classes[label]: one.to_dict() for label, one in self.notes.items()}
+        return {category if label is None else self.classes[label]: one.to_dict() for label, one in self.notes.items()}
 
     def boxed(self) -> "HeatmapSet":
         """Those that have boxes, as thresholds and the centred box are fitted on them."""
         kept = [index for index, boxes in enumerate(self.truths) if boxes is not None and len(boxes)]
         lists = (self.samples, self.sizes, self.heats, self.ranked, self.tiles, self.found)
-        return HeatmapSet(*([values[index] for index in kept] for values in lists))  # type: ignore[arg-type]
+        return HeatmapSet(*([values[index] for index in kept] for values in lists), classes=self.classes)  # type: ignore[arg-type,misc]
 
     def split(self) -> Split:
         """Maps, sizes and true boxes of maps that all have boxes."""
@@ -77,7 +79,7 @@ def compute_heatmaps(predictor: Predictor, dataset: Dataset, progress: Progress)
     """Every map of the data set; of the true classes where the predictor has classes of its own."""
     if predictor.classes and dataset.classes and predictor.classes != dataset.classes:
         dataset = _in_the_predictors_classes(dataset, predictor.classes)
-    found = HeatmapSet()
+    found = HeatmapSet(classes=dataset.classes)
     for mapped in predictor.maps(dataset, progress, labels=bool(predictor.classes) and dataset.labelled):
         found.add(mapped)
     if not found.samples:
@@ -119,7 +121,7 @@ def evaluate(
         fit_pictures=small_pictures(fit, other.samples) if fit is not None and other else None,
         labels=[sample.label or 0 for sample in found.samples] if test.labelled else None,
         predictions=np.array(found.ranked) if known and all(found.ranked) and len(predictor.classes) > 1 else None,
-        classes=test.classes,
+        classes=found.classes,
         names=[sample.name for sample in found.samples],
         several=several,
         tiles=found.tiles,

@@ -205,7 +205,7 @@ def cards(measured: Measurement, maps: HeatmapSet, test: Dataset, predictor: Pre
     for place, index in enumerate(measured.indices):
         sample, size, heat = maps.samples[index], maps.sizes[index], maps.heats[index]
         boxes, scores = boxes_at(readout, heat, size)
-        label = test.classes[sample.label] if sample.label is not None and test.classes else "object"
+        label = maps.classes[sample.label] if sample.label is not None and maps.classes else "object"
         yield make_card(
             Detections(sample.name, size, boxes, scores, label),
             read_shrunk(test.source.read(sample.name), sample.name, THUMBNAIL)[0],

@@ -72,6 +72,8 @@ def write_boxes(
             staging = Path(hidden)
             FORMATS[format].write(_checked(found, classes, tally), staging, classes, note=UPRIGHT, pictures=pictures)
             (staging / "README.txt").write_text(_readme(format, tally), encoding="utf-8")
+            for stale in _stale(out, format):
+                _remove(stale)
             # The README goes first: it says of what follows that an export wrote it, should this be killed halfway.
             return [_put(entry, out / entry.name) for entry in sorted(staging.iterdir(), key=_readme_first)]
     except OSError as error:
@@ -93,14 +95,11 @@ def check_folder(out: Path, format: str, *, overwrite: bool = False) -> None:
         return
     if not overwrite:
         raise UsageError(f"The output folder {out} is not empty. Choose another one, or give --overwrite.")
-    readme = out / "README.txt"
-    first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
-    entries = FORMATS[format].ENTRIES
-    allowed = (entries if first == _mark(format) else set()) | ({"README.txt"} if first.startswith(WRITTEN) else set())
-    for entry in (out / name for name in sorted(entries | {"README.txt"})):
-        if entry.exists() and (entry.name not in allowed or not _written_here(entry)):
+    ours = _written_entries(out)
+    for entry in (out / name for name in sorted(FORMATS[format].ENTRIES | ours | {"README.txt"})):
+        if entry.exists() and (entry.name not in ours or not _written_here(entry)):
             raise UsageError(
-                f"{entry} was not written by an export to {format} and is kept. Choose another output folder."
+                f"{entry} was not written by an export of boxless and is kept. Choose another output folder."
             )
 
 
@@ -108,6 +107,21 @@ OURS = ".boxless-"
 """How the names of hidden files begin that stand in an output folder while it is written."""
 
 STAGING = f"{OURS}staging-"
+
+
+def _written_entries(out: Path) -> set[str]:
+    """What an earlier export, of any format, may have put into the folder, by its README."""
+    readme = out / "README.txt"
+    first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
+    formats = [format for format in FORMATS if first == _mark(format)]
+    entries = set().union(*(FORMATS[format].ENTRIES for format in formats))
+    return entries | ({"README.txt"} if first.startswith(WRITTEN) else set())
+
+
+def _stale(out: Path, format: str) -> list[Path]:
+    """What an earlier export left that one to `format` would not replace, and readers would take for its boxes."""
+    names = sorted(_written_entries(out) - FORMATS[format].ENTRIES - {"README.txt"})
+    return [out / name for name in names if (out / name).exists()]
 
 
 def _mark(format: str) -> str:
@@ -154,5 +168,12 @@ def _readme_first(entry: Path) -> tuple[bool, str]:
 
 def _put(entry: Path, target: Path) -> Path:
     if target.is_dir():
-        shutil.rmtree(target)
+        _remove(target)
     return entry.replace(target)
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()

@@ -74,9 +74,10 @@ class DiscoveryPredictor:
 
     def identity(self) -> dict[str, Any]:
         """The method, its network, and how images go through it."""
-        backbone = getattr(getattr(self.method, "backbone", None), "name", None)
+        network = getattr(self.method, "backbone", None)
+        backbone, stride = (network.name, network.stride) if network else (None, self.method.stride)
         size = f"{', '.join(map(str, (self.size, *self.larger)))}, as it chooses" if self.larger else self.size
-        how = {"stride": self.method.stride, "size": size, **self.how.identity()}
+        how = {"stride": stride, "size": size, **self.how.identity()}
         return {"method": self.name, "backbone": backbone, **how} | ({"closer": True} if self.closer else {})
 
     @property

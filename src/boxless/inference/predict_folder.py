@@ -200,9 +200,10 @@ class _Search:
             writer.close(piece, broken, read[at:end], notes.to_dict())
 
     def _notes(self) -> dict[str, dict[str, Any]]:
-        """What was noticed about each category, by its name."""
+        """What was noticed about each category, by its name; a trained network takes all images for one."""
+        classes = [] if self.predictor.classes else self.dataset.classes
         names = [
-            self.predictor.category if (label := piece[0].label) is None else self.classes[label]
+            self.predictor.category if (label := piece[0].label) is None or not classes else classes[label]
             for piece in self.pieces
         ]
         return {name: dict(notes) for name, notes in zip(names, self.shards.notes, strict=False) if notes}
@@ -234,6 +235,7 @@ class _Search:
         summary.seconds = time.monotonic() - self.started
         made = {"format": self.format, "job": self.shards.job, "marks": self.shards.all_marks()}
         write_json(self.out / "summary.json", summary.to_dict() | made)
+        (self.out / "report.html").unlink(missing_ok=True)  # an earlier search's, which was to be replaced
         if self.report:
             write_report(
                 self.out / "report.html",

@@ -54,7 +54,7 @@ class Preview:
 
 def preview(data: Dataset, progress: Progress) -> Iterator[Preview]:
     """The largest categories of a folder in turn; those without a readable image are left out."""
-    predictor = discoverer("auto")
+    predictor = discoverer("auto", engine="torch")  # an engine shows the recorder nothing of what it computes
     assert isinstance(predictor.method, Discriminant)
     recorder = Recorder(predictor.method.backbone)
     counts = Counter(sample.label for sample in data.samples)

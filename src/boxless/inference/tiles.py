@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any, Literal
 
 import cv2
@@ -73,6 +74,7 @@ def join(size: tuple[int, int], side: int, tiles: Corners, heats: Sequence[Heatm
     """
     finer = np.array(heats[0].shape[::-1]) / (tiles[0, 2:] - tiles[0, :2])
     margin = np.rint(EDGE * side * finer).astype(int)
+    margin = np.minimum(margin, (np.array(heats[0].shape[::-1]) - 1) // 2)  # of a picture that is narrower than edges
     finer *= min(1, FINEST / (finer * size).max())
     width, height = np.maximum(1, np.rint(finer * size)).astype(int)
     total, weights = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
@@ -195,7 +197,7 @@ class TiledPredictor:
     def _usual_side(self, dataset: Dataset, side: int) -> float:
         """The median side of what is found in some tiles of `side`, as a fraction of it; 1 where nothing is found."""
         tiles, sides = list(self._some_tiles(dataset, side, PROBED)), list[float]()
-        if isinstance(self.whole, DiscoveryPredictor):
+        if tiles and isinstance(self.whole, DiscoveryPredictor):
             self.whole.learn_tiles(tiles, EDGE)
         for images in tiles:
             for heat in self.whole.look(images)[0].numpy():
@@ -206,7 +208,9 @@ class TiledPredictor:
     def _joined(self, dataset: Dataset, side: int, progress: Progress, *, labels: bool) -> Iterator[ImageHeatmap]:
         notes, own = NOTHING, self.whole
         if isinstance(own, DiscoveryPredictor):
-            notes = own.learn_tiles(self._some_tiles(dataset, side, LEARNT), EDGE)
+            parts = self._some_tiles(dataset, side, LEARNT)
+            if first := list(islice(parts, 1)):  # else no image can be read, and each is named below
+                notes = own.learn_tiles(chain(first, parts), EDGE)
 
         def look(sample: Sample) -> ImageHeatmap | None:
             try:
@@ -230,13 +234,14 @@ class TiledPredictor:
                     yield mapped
 
     def _some_tiles(self, dataset: Dataset, side: int, count: int) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-        """About `count` tiles of photographs that are evenly taken, as many of each, at random places."""
+        """About `count` tiles of photographs that are evenly taken, as many of each, at random places.
+
+        Where none of these can be read, of the first one that can.
+        """
         samples = evenly(dataset.samples, count // 2)
-        for number, sample in enumerate(samples):
-            try:
-                picture = read_picture(dataset.source.read(sample.name), sample.name)
-            except BrokenImageError:  # it is named when it is looked at
-                continue
+        pictures = _readable(dataset, samples)
+        first = next(pictures, None) or next(_readable(dataset, dataset.samples), None)
+        for number, picture in chain([first] if first else [], pictures):
             tiles = tile_corners((picture.shape[1], picture.shape[0]), side)
             drawn = np.random.default_rng(number).permutation(len(tiles))[: max(2, count // len(samples))]
             yield from self._in_batches(picture, tiles[drawn])
@@ -252,6 +257,16 @@ class TiledPredictor:
 
     def _images(self, pictures: list[Picture]) -> Float[Tensor, "batch 3 size size"]:
         return to_images(np.stack(pictures), self.how.device)
+
+
+def _readable(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[tuple[int, Picture]]:
+    """The pictures of the samples that can be read, with their places."""
+    for number, sample in enumerate(samples):
+        try:
+            picture = read_picture(dataset.source.read(sample.name), sample.name)
+        except BrokenImageError:  # it is named when it is looked at
+            continue
+        yield number, picture
 
 
 def _joinable(whole: Whole) -> bool:

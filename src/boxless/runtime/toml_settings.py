@@ -19,6 +19,11 @@ def to_toml(values: Mapping[str, Any]) -> str:
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value is not None)
 
 
+def toml_comment(text: str) -> str:
+    """A line of comment; what TOML could not hold there, such as a line break in the name of a folder, is escaped."""
+    return "# " + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) + "\n"
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """What a file of settings holds; raises BoxlessError where it cannot be read or is not TOML."""
     try:
