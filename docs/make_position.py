@@ -9,7 +9,9 @@ group and a seed keeps the hits of every image, so that what is shown is the mea
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -68,11 +70,11 @@ def goal(folder: str, row: str = OTSU) -> list[str]:
     return markdown_table(("", "macro at 0.5", "macro of the mean", "groups above their best control, p < 0.01"), rows)
 
 
-def above(folder: str) -> list[str]:
-    """Position at its Otsu threshold above border contrast and above the centred box, corrected together by Holm."""
+def above(folder: str, row: str = OTSU) -> list[str]:
+    """Position above border contrast and above the centred box, at a label-free row, corrected together by Holm."""
     found = {}
     for group, runs in by_group(folder).items():
-        mine = over(runs, OTSU).mean(axis=1)
+        mine = over(runs, row).mean(axis=1)
         found[group] = [compare(mine, other.mean(axis=1)) for other in (contrast(runs), over(runs, "centred box"))]
     sure = iter(holm([one.p for pair in found.values() for one in pair], 0.05))
     rows = []
@@ -179,26 +181,32 @@ def second(folder: str) -> list[str]:
 
 
 def third(folder: str) -> list[str]:
-    """The third form's runs, each map cut at its own threshold, beside those of the first form at Otsu's."""
-    return beside_first(folder, "third", ROWS["own threshold"])
+    """The third form's runs, each map cut at its own threshold, beside those of the first form at Otsu's.
+
+    And the same maps at the median of their thresholds, which is one of the form's two changes alone.
+    """
+    return beside_first(folder, "third", ROWS["own threshold"], {"its maps at the median": "median of Otsu's"})
 
 
-def beside_first(folder: str, form: str, row: str) -> list[str]:
-    """A row of a form's runs, paired with the first form at Otsu's threshold, on the seeds that both have."""
+def beside_first(folder: str, form: str, row: str, also: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """A row of a form's runs, paired with the first form at Otsu's threshold, on the seeds that both have.
+
+    `also`: headings of further rows of the same runs, and what the rows are called in their files.
+    """
     before, rows, halves = by_group(str(Path(folder).parent)), [], []
     for group, runs in by_group(folder).items():
         shared = {run["seed"] for run in before[group]} & {run["seed"] for run in runs}
         same, runs = ([run for run in those if run["seed"] in shared] for those in (before[group], runs))
         assert same[0]["hits"]["images"] == runs[0]["hits"]["images"], f"{group}: not the same images"
-        old, new = over(same, OTSU), over(runs, row)
-        found = compare(new.mean(axis=1), old.mean(axis=1))
-        halves.append([[100 * one[:, 1].mean(), 100 * one.mean()] for one in (old, new)])
-        rows.append([group, str(len(new)), both(old), both(new), f"{signed(found, 100)}, p {found.p:.2g}"])
+        shown = [over(same, OTSU), *(over(runs, words) for words in (row, *also.values()))]
+        found = compare(shown[1].mean(axis=1), shown[0].mean(axis=1))
+        halves.append([[100 * one[:, 1].mean(), 100 * one.mean()] for one in shown])
+        rows.append([group, str(len(shown[0])), *map(both, shown), f"{signed(found, 100)}, p {found.p:.2g}"])
     if len(rows) == len(before):
         rows.append(
             [f"macro of {len(rows)}", "", *(f"{half:.1f} / {mean:.1f}" for half, mean in np.mean(halves, axis=0)), ""]
         )
-    return markdown_table(("group", "n", "first form", f"{form} form", f"{form} above first (95 %)"), rows)
+    return markdown_table(("group", "n", "first form", f"{form} form", *also, f"{form} above first (95 %)"), rows)
 
 
 def errors(folder: str) -> list[str]:
@@ -334,6 +342,7 @@ TABLES = {
     "agreement": agreement,
     "second": second,
     "third": third,
+    "own_above": lambda folder: above(folder, ROWS["own threshold"]),
     "own_goal": lambda folder: goal(folder, ROWS["own threshold"]),
     "gans": beside_gans,
     "heads": heads,
