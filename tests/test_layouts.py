@@ -322,6 +322,23 @@ def test_annotations_that_were_emptied_are_not_passed_over_in_silence(
     assert named in check(tmp_path).strange_annotations
 
 
+def test_a_coco_json_of_any_name_is_pointed_to_and_read_in_the_place_of_the_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As tools leave one that cut data sets into tiles: the folder itself may hold more images than it names."""
+    picture(tmp_path / "a.png", (40, 30))
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": 1, "name": "bee"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+    }
+    put(tmp_path / "tiles_coco.json", json.dumps(content))
+    assert not read_data(tmp_path).boxed
+    hint = f"If tiles_coco.json is a COCO json, give it in the place of the folder: {tmp_path / 'tiles_coco.json'}."
+    assert hint in caplog.text and hint in "\n".join(to_look_at(check(tmp_path)))
+    assert read_data(tmp_path / "tiles_coco.json").boxed
+
+
 def test_images_of_pascal_voc_without_any_xml_are_not_passed_over_in_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ from boxless.cli import console
 from boxless.data.annotations import first_of
 from boxless.data.check import PAIR, PLACES, DuplicateGroup, Findings
 from boxless.data.dataset import NO_CLASS
+from boxless.data.file_names import hint_at_json
 from boxless.data.near_duplicates import NEAR
 from boxless.runtime.errors import number_of
 
@@ -143,7 +144,7 @@ def to_look_at(findings: Findings) -> Iterator[str]:
         yield (
             f"{number_of(len(strange), 'file')} that {'looks' if len(strange) == 1 else 'look'} like annotations in a "
             f"layout that boxless does not know: {_some(strange)}. Boxes in them are not read; what is read: "
-            "docs/formats.md."
+            f"docs/formats.md.{hint_at_json(strange, str(findings.path))}"
         )
     if findings.others:
         kinds = [f"{count} {kind}" for kind, count in findings.others.items()]

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from boxless.data.dataset import Boxes, Dataset, Sample, WrittenBox
+from boxless.data.file_names import hint_at_json
 from boxless.data.images import read_size
 from boxless.data.rows import Rows
 from boxless.data.sources import Source, open_source, place_of
@@ -148,7 +149,10 @@ def checked(dataset: Dataset, *, strict: bool = False) -> Dataset:
     if unread := dataset.unread:
         shown = ", ".join(unread[:NAMED]) + (", ..." if len(unread) > NAMED else "")
         files = number_of(len(unread), "file looks", "files look")
-        log.warning("%s like annotations in a layout that is not known; no box in them is read: %s.", files, shown)
+        hint = hint_at_json(unread, str(dataset.source.root))
+        log.warning(
+            "%s like annotations in a layout that is not known; no box in them is read: %s.%s", files, shown, hint
+        )
     return replace(dataset, samples=samples, bad_rows=(), absent={}, unread=())
 
 

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from boxless.runtime.errors import BrokenImageError
 
@@ -54,6 +54,14 @@ def strange_annotations(names: Sequence[str]) -> list[str]:
 
     known = {*annotations_read(names)}
     return [name for name in names if name not in known and annotates(PurePosixPath(name))]
+
+
+def hint_at_json(names: Iterable[str], path: str) -> str:
+    """Where a file that is not understood may be a COCO json under a name of its own: what to do; else nothing."""
+    json = next((name for name in names if name.lower().endswith(".json") and "/" not in name), "")
+    if not json or not Path(path).is_dir():
+        return ""
+    return f" If {json} is a COCO json, give it in the place of the folder: {Path(path) / json}."
 
 
 def split_folders(names: Iterable[str]) -> list[str]:
