@@ -172,7 +172,13 @@ def test_hot_pixels_and_places_without_data_do_not_decide_the_range() -> None:
         bordered[:, :30] = mark
         picture = read_picture(encoded(bordered, "TIFF"), "a")
         assert np.abs(picture[:, 30:, 0] - clean[:, 30:, 0]).max() <= 3
-        assert (picture[:, :30] == (255 if mark == np.inf else 0)).all()
+        assert (picture[:, :30] == 0).all()
+    for mark, values in ((65535, ramp(1000).astype(np.uint16)), (9999.0, ramp(1.0).astype(np.float32))):
+        values[:, :30] = mark
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[42113] = str(mark)
+        picture = read_picture(encoded(values, "TIFF", tiffinfo=tags), "a")
+        assert (picture[:, :30] == 0).all() and picture[:, 30:].max() == 255
     hot = ramp(1000).astype(np.uint16)
     hot[0, 0], hot[5, 5] = 65535, 65535
     assert np.abs(read_picture(encoded(hot), "a")[6:, :, 0] - clean[6:, :, 0]).max() <= 1

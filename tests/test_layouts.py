@@ -1,6 +1,7 @@
 """Data as other programs lay it out: the same images, boxes, classes and splits whatever the layout."""
 
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from layouts_written import (
     IMAGES,
     LAYOUTS,
     coco,
+    coco_2017,
+    coco_in_one_folder,
     expected,
     known,
     labelme,
@@ -24,6 +27,7 @@ from layouts_written import (
     voc_beside,
     yolo,
 )
+from layouts_written import xml as voc_xml
 from PIL import Image
 
 from boxless.boxes.from_heatmap import Detections
@@ -448,3 +452,113 @@ def test_shapes_of_cvat_that_are_no_upright_boxes_give_the_boxes_around_them(tmp
     put(tmp_path / "annotations.xml", f'<annotations><image name="a.jpg">{shapes}</image></annotations>')
     (boxes,) = (box for _, box in known(read_data(tmp_path)).values())
     np.testing.assert_allclose(boxes, [[15, 5, 25, 25], [4, 6, 14, 10], [1, 2, 9.5, 30], [3, 4, 8, 10]], atol=1e-5)
+
+
+def test_a_json_of_ours_in_each_split_is_read_for_all_of_them(tmp_path: Path) -> None:
+    """As FiftyOne exports; images of one name in two splits are two images."""
+    for split, images in IMAGES.items():
+        for name, (size, _) in images.items():
+            picture(tmp_path / split / "data" / name, size)
+        picture(tmp_path / split / "data" / "same.png", (40, 30))
+        same = {"same.png": ((40, 30), [("dog", (1, 2, 3, 4))])}
+        put(tmp_path / split / "labels.json", coco(images | same))
+    both = read_data(tmp_path, "all")
+    assert both.classes == ["cat", "dog"] and both.boxed
+    names = [sample.name for sample in both.samples]
+    assert len(names) == len(set(names)) == sum(map(len, IMAGES.values())) + 2
+    assert {"train/data/same.png", "val/data/same.png"} <= set(names)
+    there = set(both.source.names())
+    assert all(name in there for name in names)
+
+
+def test_the_name_of_an_xml_counts_before_the_one_it_states(tmp_path: Path) -> None:
+    """As where images were numbered anew after they were labelled."""
+    for number in (1, 2):
+        picture(tmp_path / f"JPEGImages/00{number}.png", (40, 30))
+        box = [("cat", (number, 2, 30, 20))]
+        put(tmp_path / f"Annotations/00{number}.xml", voc_xml(f"00{number + 1}.png", (40, 30), box))
+    boxes = {sample.name: sample.boxes.tolist() for sample in read_data(tmp_path).samples if sample.boxes is not None}
+    assert boxes == {f"JPEGImages/00{number}.png": [[number, 2, 30, 20]] for number in (1, 2)}
+
+
+def test_two_xmls_of_one_image_are_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages/one.png", (40, 30))
+    for name in ("a", "b"):
+        put(tmp_path / f"Annotations/{name}.xml", voc_xml("one.png", (40, 30), [("cat", (1, 2, 30, 20))]))
+    with pytest.raises(BoxlessError, match=r"b\.xml in .* and .*a\.xml in .* are both of the image JPEGImages/one\.png"):
+        read_data(tmp_path)
+
+
+def test_an_image_that_several_jsons_name_counts_once(tmp_path: Path) -> None:
+    coco_in_one_folder(tmp_path)
+    put(tmp_path / "annotations/instances_all.json", coco(IMAGES["train"] | IMAGES["val"]))
+    assert known(read_data(tmp_path, "all")) == expected("train") | expected("val")
+    names = [sample.name for sample in read_data(tmp_path, "all").samples]
+    assert len(names) == len(set(names))
+
+
+def test_a_group_that_is_called_like_its_class_takes_no_class_away(tmp_path: Path) -> None:
+    picture(tmp_path / "train/a.png", (40, 30))
+    content = coco({"a.png": ((40, 30), [("cat", (1, 2, 30, 20))])})
+    (label,) = {annotation["category_id"] for annotation in content["annotations"]}
+    content["categories"] = [
+        {"id": 99, "name": "cat", "supercategory": "none"},
+        {"id": label, "name": "cat", "supercategory": "cat"},
+    ]
+    put(tmp_path / "train/_annotations.coco.json", content)
+    data = read_data(tmp_path, "train")
+    assert data.classes == ["cat"] and [sample.label for sample in data.samples] == [0]
+
+
+def test_a_split_whose_images_are_not_there_leaves_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    coco_2017(tmp_path)
+    shutil.rmtree(tmp_path / "train2017")
+    assert known(read_data(tmp_path, "val")) == known(read_data(tmp_path, "all")) == expected("val")
+    assert f"{len(IMAGES['train'])} images are not there" in caplog.text
+    with pytest.raises(BoxlessError, match=r"instances_train2017\.json in .* names the image"):
+        read_data(tmp_path, "train")
+
+
+def test_the_box_of_a_turned_ellipse_is_around_the_ellipse(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png", (60, 60))
+    shapes = [("20", "20", "10", "10", "45"), ("30", "30", "20", "10", "90"), ("30", "30", "20", "10", "30")]
+    drawn = "".join(
+        f'<ellipse label="cat" cx="{cx}" cy="{cy}" rx="{rx}" ry="{ry}" rotation="{turn}"/>'
+        for cx, cy, rx, ry, turn in shapes
+    )
+    put(tmp_path / "a.xml", f'<annotations><image name="a.png" width="60" height="60">{drawn}</image></annotations>')
+    (sample,) = read_data(tmp_path).samples
+    angles = np.linspace(0, 2 * np.pi, 10_000)
+    for box, shape in zip(sample.boxes if sample.boxes is not None else [], shapes, strict=True):
+        cx, cy, rx, ry, turn = map(float, shape)
+        x, y, turn = rx * np.cos(angles), ry * np.sin(angles), np.radians(turn)
+        x, y = cx + x * np.cos(turn) - y * np.sin(turn), cy + x * np.sin(turn) + y * np.cos(turn)
+        np.testing.assert_allclose(box, [x.min(), y.min(), x.max(), y.max()], atol=1e-3)
+
+
+def test_what_cvat_calls_default_is_no_split(tmp_path: Path) -> None:
+    picture(tmp_path / "images/default/a.png", (40, 30))
+    box = '<box label="cat" xtl="1" ytl="2" xbr="30" ybr="20"/>'
+    image = f'<image name="a.png" subset="default" width="40" height="30">{box}</image>'
+    put(tmp_path / "annotations.xml", f"<annotations>{image}</annotations>")
+    assert splits(tmp_path) == [] and read_data(tmp_path).boxed
+
+
+def test_a_file_of_ours_deep_in_the_data_hides_no_layout(tmp_path: Path) -> None:
+    """As `review` leaves one in a folder among them."""
+    yolo(tmp_path)
+    put(tmp_path / "reviewed/boxes.csv", "image,class,width,height,x0,y0,x1,y1\n")
+    found = recognise(tmp_path)
+    assert found is not None and known(read_data(tmp_path, "all")) == expected("train") | expected("val")
+
+
+def test_a_label_without_its_image_is_told_of_in_its_own_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    yolo(tmp_path)
+    for label in (tmp_path / "labels/val").glob("*.txt"):
+        label.unlink()
+    put(tmp_path / "labels/train/gone.txt", "0 0.5 0.5 1 1\n")
+    assert len(read_data(tmp_path, "val")) == len(IMAGES["val"]) and "gone" not in caplog.text
+    read_data(tmp_path, "train")
+    assert "labels/train/gone.txt" in caplog.text and "names the image 'train/gone'" in caplog.text

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from boxless.data.folder import read_data, select, splits
+from boxless.data.folder import parse_data, read_data, select, splits
 from boxless.data.published_datasets import GROUPS, recognise
 from boxless.runtime.errors import BoxlessError
 
@@ -217,3 +217,20 @@ def test_tiny_imagenet_whose_val_images_are_sorted_into_synsets(tmp_path: Path) 
     (tmp_path / "val/val_annotations.txt").unlink()
     val = read_data(tmp_path, "val")
     assert [(sample.name, sample.label) for sample in val.samples] == [(place, 1)] and not val.boxed
+
+
+def test_all_splits_together_have_the_classes_of_all_and_what_is_said_of_each(tmp_path: Path) -> None:
+    """As where one synset was downloaded for training: a val image of another one is not taken for it."""
+    files = {name: text for name, text in ILSVRC.items() if "n01_9" not in name}
+    root = write(tmp_path, files | {"LOC_synset_mapping.txt": "n01 one\nn02 two\n"})
+    both = read_data(root, "all")
+    assert both.classes == ["n01", "n02"]
+    named = {sample.name.rpartition("/")[2]: both.classes[sample.label or 0] for sample in both.samples}
+    last = {"n02_1.JPEG": "n02", "ILSVRC2012_val_00000001.JPEG": "n02", "ILSVRC2012_val_00000002.JPEG": "n01"}
+    assert named == last
+    for name in ("train/n02/n02_1.JPEG", "val/ILSVRC2012_val_00000001.JPEG"):
+        (root / DATA / name).unlink()
+    (root / DATA / "train" / "n02").rmdir()
+    rest = parse_data(root, "all")
+    assert [sample.name for sample in rest.samples] == ["val/ILSVRC2012_val_00000002.JPEG"]
+    assert rest.classes == ["n01", "n02"] and list(rest.absent) == ["val/ILSVRC2012_val_00000001.JPEG"]

@@ -102,3 +102,30 @@ def test_missing_images_are_counted(root: Path) -> None:
     (root / "images" / "001.cat" / "2 x.jpg").unlink()
     with pytest.raises(BoxlessError, match=r"line 2 names the image '001.cat/2 x.jpg'.* 2 images are missing"):
         read_data(write(root / "lists"), strict=True)
+
+
+def test_lists_of_several_splits_are_read_together_wherever_the_images_lie(root: Path) -> None:
+    for metadata in (root, root / "below"):
+        for split in ("train", "test"):
+            write(metadata / split)
+        both = read_data(metadata, "all")
+        assert [sample.name for sample in both.samples] == sorted(FILES["image_ids.txt"].splitlines())
+        assert both.classes == ["001.cat", "002.emu"] and both.boxed
+
+
+def test_classes_have_the_names_of_the_folders_in_which_the_images_of_another_split_lie(tmp_path: Path) -> None:
+    """As in wsolevaluation's lists of ILSVRC, whose validation images lie in one folder."""
+    lists = {
+        "train": ["train/n01/1.jpg,0", "train/n02/2.jpg,1"],
+        "val": ["val/ILSVRC2012_val_1.jpg,1", "val/ILSVRC2012_val_2.jpg,0"],
+    }
+    for split, labels in lists.items():
+        names = [line.partition(",")[0] for line in labels]
+        for name in names:
+            (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "images" / name).touch()
+        texts = {"image_ids": names, "class_labels": labels, "image_sizes": [], "localization": []}
+        write(tmp_path / split, **{name: "".join(f"{line}\n" for line in lines) for name, lines in texts.items()})
+    assert read_data(tmp_path, "val").classes == read_data(tmp_path, "train").classes == ["n01", "n02"]
+    both = read_data(tmp_path, "all")
+    assert [both.classes[sample.label or 0] for sample in both.samples] == ["n01", "n02", "n02", "n01"]

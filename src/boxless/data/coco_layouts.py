@@ -15,7 +15,7 @@ from typing import Any
 from boxless.data.annotated_images import Layout, ordered_splits, parsed_json
 from boxless.data.annotations import text_of
 from boxless.data.coco import parse_coco_text
-from boxless.data.dataset import Dataset
+from boxless.data.dataset import Dataset, Sample
 from boxless.data.file_names import SPLITS
 from boxless.data.rows import present
 from boxless.data.sources import Source, place_of
@@ -64,31 +64,43 @@ def _places(part: str, split: str) -> list[str]:
 
 
 def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | None) -> Dataset:
-    """The classes are those of all jsons, in the order of their ids."""
+    """The classes are those of all jsons, in the order of their ids.
+
+    An image that several name counts once, as the first one that has boxes of it says. A json of which no image is
+    there refuses its own split, and the others only where none has any.
+    """
     there = set(source.names())
-    read = list[Dataset]()
+    read, missing = list[Dataset](), dict[str, BoxlessError]()
     classes = dict[str, None]()
     for name, (part, places) in parts.items():
         where = place_of(name, source)
         parsed = parse_coco_text(text_of(source, name), where, source)
-        place = _place(parsed, places, there, where)
         unused = _headings(parsed_json(source, name)) if name.endswith(ROBOFLOW) else set()
         classes |= dict.fromkeys(one for one in parsed.classes if one not in unused)
-        if split in (None, part):
-            read.append(present(_placed(parsed, place, sizes=name != LABEL_STUDIO), source, where))
+        if split not in (None, part):
+            continue
+        try:
+            placed = _placed(parsed, _place(parsed, places, there, where), sizes=name != LABEL_STUDIO)
+            read.append(present(placed, source, where))
+        except BoxlessError as error:
+            missing |= dict.fromkeys((sample.name for sample in parsed.samples), error)
+    if missing and not read:
+        raise next(iter(missing.values()))
     label_of = {name: label for label, name in enumerate(classes)}
-    samples = [
-        replace(sample, label=None if sample.label is None else label_of[one.classes[sample.label]])
-        for one in read
-        for sample in one.samples
-    ]
+    samples = dict[str, Sample]()
+    for one in read:
+        for sample in one.samples:
+            if sample.name not in samples or not samples[sample.name].written:
+                label = None if sample.label is None else label_of[one.classes[sample.label]]
+                samples[sample.name] = replace(sample, label=label)
     return Dataset(
         source,
-        sorted(samples, key=lambda sample: sample.name),
+        sorted(samples.values(), key=lambda sample: sample.name),
         list(classes),
         split,
         bad_rows=tuple(row for one in read for row in one.bad_rows),
-        absent={name: sentence for one in read for name, sentence in one.absent.items()},
+        absent={name: sentence for one in read for name, sentence in one.absent.items()}
+        | {name: str(error) for name, error in missing.items()},
     )
 
 
@@ -116,4 +128,5 @@ def _headings(content: dict[str, Any]) -> set[str]:
     """The categories that only stand over others, as Roboflow's first one does, and that no annotation is of."""
     used = {annotation.get("category_id") for annotation in content.get("annotations", [])}
     above = {category.get("supercategory") for category in content["categories"]}
-    return {one["name"] for one in content["categories"] if one["name"] in above and one["id"] not in used}
+    named = {one["name"] for one in content["categories"] if one["id"] in used}  # a group may be called like its class
+    return {one["name"] for one in content["categories"] if one["name"] in above} - named

@@ -34,7 +34,7 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
             continue
         tree = parsed_xml(source, name)
         if tree.tag == "annotations" and (images := tree.findall("image")):
-            parts = [image.get("subset", "") for image in images]
+            parts = [_split(image) for image in images]
             splits = ordered_splits(parts) if all(parts) else ()
             return Layout("CVAT", splits, partial(_read, source, names, images, name))
     return None
@@ -46,7 +46,7 @@ def _read(
     there = {name for name in names if is_image(name)}
     read, rows = list[AnnotatedImage](), Rows()
     for number, image in enumerate(images, 1):
-        where, part = f"{place_of(file, source)}, image {number}", image.get("subset", "")
+        where, part = f"{place_of(file, source)}, image {number}", _split(image)
         with rows.row(part):
             read.append(one := AnnotatedImage(_place(image, there, where), split=part))
             with rows.row(part):
@@ -56,6 +56,12 @@ def _read(
                     box = _box(shape, where)
                     one.objects += [(shape.get("label", ""), WrittenBox(box, where))] if box else []
     return dataset_of(source, read, split, rows)
+
+
+def _split(image: ElementTree.Element) -> str:
+    """The split of an image; what CVAT calls default is none."""
+    part = image.get("subset", "")
+    return "" if part == "default" else part
 
 
 def _place(image: ElementTree.Element, there: set[str], where: str) -> str:
@@ -77,14 +83,15 @@ def _box(shape: ElementTree.Element, where: str) -> Box | None:
     a, b, c, d = numbers([shape.get(side) for side in SIDES[shape.tag]], where)
     box = {"box": (a, b, c, d), "ellipse": (a - c, b - d, a + c, b + d), "mask": (a, b, a + c, b + d)}[shape.tag]
     (angle,) = numbers([shape.get("rotation", 0)], where)
-    return _turned(box, math.radians(angle)) if angle else box
+    return _turned(box, math.radians(angle), round=shape.tag == "ellipse") if angle else box
 
 
-def _turned(box: Box, angle: float) -> Box:
-    """The box around one that is turned about its centre."""
+def _turned(box: Box, angle: float, *, round: bool) -> Box:
+    """The box around one that is turned about its centre, or around the ellipse in it."""
     x0, y0, x1, y1 = box
     across, down = (x1 - x0) / 2, (y1 - y0) / 2
     sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
-    width, height = across * cosine + down * sine, across * sine + down * cosine
+    parts = (across * cosine, down * sine), (across * sine, down * cosine)
+    width, height = (math.hypot(*pair) if round else sum(pair) for pair in parts)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return x - width, y - height, x + width, y + height

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image, TiffImagePlugin
 
 TAIL = 0.1
@@ -37,22 +37,30 @@ def value_range(parts: Iterable[Shaped[np.ndarray, "..."]], no_data: Iterable[fl
     It is the whole range where TAIL is all that differs, and (0, 0) where there is no value at all.
     """
     values = np.concatenate([part.ravel() for part in parts])
-    valid = ~np.isin(values, [*NO_DATA, *no_data])
-    if values.dtype.kind == "f":
-        valid &= np.abs(values) < BEYOND  # which nan is not, either
-    values = values[valid].astype(np.float64)
+    values = values[_known(values, no_data)].astype(np.float64)
     if not values.size:
         return 0.0, 0.0
     low, high = (float(value) for value in np.percentile(values, (TAIL, 100 - TAIL)))
     return (low, high) if high > low else (float(values.min()), float(values.max()))
 
 
-def stretched(values: Shaped[np.ndarray, "*shape"], bounds: Range) -> UInt8[np.ndarray, "*shape"]:
+def _known(values: Shaped[np.ndarray, "*shape"], no_data: Iterable[float]) -> Bool[np.ndarray, "*shape"]:
+    """Where a value is none of the marks of no data."""
+    marks = [mark for mark in (*NO_DATA, *no_data) if values.dtype.kind != "u" or mark >= 0]
+    known = ~np.isin(values, marks) if marks else np.ones(values.shape, bool)
+    if values.dtype.kind == "f":
+        known &= np.abs(values) < BEYOND  # which nan is not, either
+    return np.asarray(known)
+
+
+def stretched(
+    values: Shaped[np.ndarray, "*shape"], bounds: Range, no_data: Iterable[float] = ()
+) -> UInt8[np.ndarray, "*shape"]:
     """Values -> 0 at the lower bound or below it and where there is no value, 255 at the upper bound or above it."""
     low, high = bounds
     scale = 255 / (high - low) if high > low else 0.0
-    finite = np.nan_to_num(values, nan=low, posinf=high, neginf=low) if values.dtype.kind == "f" else values
-    return np.asarray((np.clip(finite, low, high) - np.float64(low)) * scale + 0.5, np.uint8)
+    known = np.where(_known(values, no_data), values, low)
+    return np.asarray((np.clip(known, low, high) - np.float64(low)) * scale + 0.5, np.uint8)
 
 
 def no_data_of(image: Image.Image) -> list[float]:

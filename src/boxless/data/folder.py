@@ -33,6 +33,7 @@ from boxless.data.file_names import (
     split_folders,
     strange_annotations,
 )
+from boxless.data.joining import together
 from boxless.data.layouts import recognise
 from boxless.data.one_range import in_one_range
 from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
@@ -69,15 +70,23 @@ def _parse(path: Path, split: str | None, images: Path | None) -> Dataset:
     if layout:
         return replace(layout.read(chosen), split=split)
     if path.is_dir():
-        folder = path / chosen if chosen else path
-        if (folder / LABELS_JSON).is_file():
-            return replace(read_coco(folder / LABELS_JSON, images), split=chosen)
-        if (folder / wsol_lists.IDS).is_file():
-            return replace(wsol_lists.read_wsol_lists(folder, images), split=chosen)
+        if listed := _listed(path / chosen if chosen else path, images):
+            return replace(listed, split=chosen)
+        parts = {split: _listed(path / split, images) for split in splits(path)} if chosen is None else {}
+        if any(parts.values()):  # a split without a list is read as the folder that it is
+            source = open_source(path)
+            return together([part or _parse_tree(source, split) for split, part in parts.items()], path)
     elif path.suffix.lower() == ".json":
         return read_coco(path, images)
     source = open_source(path)
     return read_webdataset(source, chosen) if isinstance(source, TarSource) else _parse_tree(source, chosen)
+
+
+def _listed(folder: Path, images: Path | None) -> Dataset | None:
+    """What the lists in the folder itself say, if there are any."""
+    if (folder / LABELS_JSON).is_file():
+        return read_coco(folder / LABELS_JSON, images)
+    return wsol_lists.read_wsol_lists(folder, images) if (folder / wsol_lists.IDS).is_file() else None
 
 
 def splits(path: Path) -> list[str]:

@@ -208,10 +208,10 @@ def _rgb(image: Image.Image, no_data: list[float], bounds: Range | None) -> Pict
         grids = (np.asarray(image.crop(band))[-band[1] % step :: step, ::step] for band in bands)
         bounds = value_range(grids, no_data)
     if len(bands) == 1:
-        return _band(image, bounds)
+        return _band(image, bounds, no_data)
     whole = np.empty((image.height, image.width, 3), np.uint8)
     for box in bands:  # each conversion holds its part of the picture up to four times, so it is done in parts
-        whole[box[1] : box[3]] = _band(image.crop(box), bounds)
+        whole[box[1] : box[3]] = _band(image.crop(box), bounds, no_data)
     return whole
 
 
@@ -221,9 +221,9 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
         yield 0, top, image.width, min(top + rows, image.height)
 
 
-def _band(image: Image.Image, bounds: Range | None) -> Picture:
+def _band(image: Image.Image, bounds: Range | None, no_data: list[float]) -> Picture:
     if bounds is not None and deep_grey(image):
-        return np.repeat(stretched(np.asarray(image), bounds)[..., None], 3, axis=2)
+        return np.repeat(stretched(np.asarray(image), bounds, no_data)[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -6,7 +6,7 @@ from boxless.data import coco_layouts, cvat, image_folder, labelme, published_da
 from boxless.data.annotated_images import Layout
 from boxless.data.annotations import text_of
 from boxless.data.dataset import Dataset
-from boxless.data.file_names import WRITTEN
+from boxless.data.file_names import SPLITS, WRITTEN
 from boxless.data.sources import FolderSource, Source, ZipSource, open_source
 
 RECOGNISERS = (
@@ -33,9 +33,14 @@ def recognise(path: Path) -> Layout | None:
     if not isinstance(source, FolderSource | ZipSource):
         return None
     names = source.names()
-    if any(PurePosixPath(name).name in OUR_OWN for name in names):
+    if any(_is_our_own(PurePosixPath(name)) for name in names):
         return None
     return next((layout for known in RECOGNISERS if (layout := known(source, names))), None)
+
+
+def _is_our_own(name: PurePosixPath) -> bool:
+    """Whether a file is one of OUR_OWN where it is read: at the top, or in the folder of a split."""
+    return name.name in OUR_OWN and (len(name.parts) == 1 or (len(name.parts) == 2 and name.parts[0].lower() in SPLITS))
 
 
 def parse_folder(path: Path, photos: Source | None = None) -> Dataset | None:

@@ -8,7 +8,6 @@ ILSVRC has the first and the last pixel counted from 0 (500 pixels are 0..499); 
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from boxless.data.annotated_images import Layout, stated_size
 from boxless.data.annotations import annotated, numbers, rows_of, text_of
 from boxless.data.dataset import Dataset, Sample, WrittenBox
 from boxless.data.file_names import is_image
+from boxless.data.joining import together
 from boxless.data.rows import Rows, present
 from boxless.data.sources import FolderSource, place_of
 from boxless.data.voc import parsed_xml
@@ -53,8 +53,9 @@ def recognise(path: Path) -> Layout | None:
 
 
 def _read(distribution: Distribution, path: Path, split: str | None) -> Dataset:
-    parts = [distribution.read(path, part) for part in ([split] if split else distribution.splits)]
-    return replace(parts[0], samples=[sample for part in parts for sample in part.samples], split=split)
+    if split:
+        return distribution.read(path, split)
+    return together([distribution.read(path, part) for part in distribution.splits], path)
 
 
 def read_cub(root: Path, split: str) -> Dataset:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from boxless.data.dataset import NO_CLASS, Dataset
-from boxless.data.folder import read_data, select, splits
+from boxless.data.folder import EVERYTHING, read_data, select, splits
+from boxless.data.joining import union
 from boxless.data.published_datasets import GROUPS
 from boxless.data.sources import JoinedSource
 from boxless.runtime.errors import BoxlessError, UsageError
@@ -23,16 +24,21 @@ def splits_for(
 ) -> tuple[Dataset, Dataset | None]:
     """The split to score (default: test, else val, else all there is) and the one to fit on (default: train, if any).
 
-    `strict` is as for `read_data`. Raises UsageError for a split that does not exist, or when both would be the same
-    images.
+    `strict` is as for `read_data`. Nothing is fitted where all images are scored. Raises UsageError for a split that
+    does not exist, or when both would have images in common.
     """
     there = splits(data)
     test = split or split_named(there, "test", "val", "valid", "validation")
     if there and test is None:
         raise UsageError(f"{data} has the splits {', '.join(there)}, neither test nor val. Choose one with --split.")
-    other = None if fit == "none" else fit or (train if (train := split_named(there, "train")) != test else None)
-    if other is not None and other == test:
-        raise UsageError(f"The split {test} cannot be scored with a threshold fitted on itself. Choose another --fit.")
+    scored = (test or "").lower()
+    train = split_named(there, "train") if scored not in ("train", EVERYTHING) else None
+    other = None if fit == "none" else fit or train
+    if other is not None and (other.lower() in (scored, EVERYTHING) or scored == EVERYTHING):
+        raise UsageError(
+            f"{test or 'All images'} cannot be scored with a threshold fitted on {other}: they have images in common. "
+            "Choose another --fit, or none."
+        )
 
     def chosen(name: str | None) -> Dataset:
         return restricted(read_data(data, name, strict=strict), classes, one_category=one_category)
@@ -107,13 +113,7 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
     """
     if len(parts) == 1:
         return parts[0]
-    classes = sorted({name for part in parts for name in part.classes})
-    position = {name: label for label, name in enumerate(classes)}
-    samples = [
-        replace(sample, label=None if sample.label is None else position[part.classes[sample.label]])
-        for part in parts
-        for sample in part.samples
-    ]
+    classes, samples = union(parts)
     seen: set[str] = set()
     for sample in samples:
         if sample.name in seen:

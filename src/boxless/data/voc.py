@@ -26,7 +26,7 @@ from boxless.data.annotated_images import (
 from boxless.data.annotations import numbers, text_of
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import NO_CHARACTER, SPLITS, SUFFIXES, is_image
-from boxless.data.rows import AbsentImageError, Rows
+from boxless.data.rows import AbsentImageError, ContradictionError, Rows
 from boxless.data.sources import Source, place_of, warn_once
 from boxless.runtime.errors import BoxlessError
 
@@ -154,13 +154,17 @@ def _lists(source: Source, names: Sequence[str], files: Sequence[str], rows: Row
 def _read(
     source: Source, images: set[str], files: Sequence[str], splits: dict[str, str], listed: Rows, split: str | None
 ) -> Dataset:
-    read, rows = [], Rows()
+    read, rows, told = [], Rows(), dict[str, str]()
     for name in (file for file in files if file in splits):
         with rows.row(splits[name]):
             tree, where = ElementTree.Element("annotation"), place_of(name, source)
             with rows.row(splits[name]):
                 tree = parsed_xml(source, name)
-            read.append(told_by(tree, where, _image_of(tree, name, where, images), rows, splits[name]))
+            own = _image_of(tree, name, where, images)
+            if own in told:
+                raise ContradictionError(f"{where} and {told[own]} are both of the image {own}. Remove one of them.")
+            told[own] = where
+            read.append(told_by(tree, where, own, rows, splits[name]))
     if any(-1 <= side < 0 for image in read for _, written in image.objects for side in written.box[:2]):
         warn_once(f"The boxes in {source.root} count pixels from 0, as some begin there; Pascal VOC counts from 1.")
         for image in read:
@@ -185,8 +189,13 @@ def _image_of(tree: ElementTree.Element, name: str, where: str, images: set[str]
         return beside[0]
     folder = str(PurePosixPath(apart["stem"]).parent)
     file = _file_name(tree, name)
+    own = [f"{apart['stem']}{suffix}" for suffix in _suffixes(images)]
+    stated = [f"{folder}/{file}"]
+    # The xml's own name is the image's id. What it states inside is older where images were renamed after they were
+    # labelled, and says more where two images differ in their extension alone.
+    first = [*stated, *own] if PurePosixPath(file).stem == PurePosixPath(apart["stem"]).name else [*own, *stated]
     for place in PLACES:
-        for image in (f"{folder}/{file}", *(f"{apart['stem']}{suffix}" for suffix in _suffixes(images)), file):
+        for image in (*first, file):
             candidate = apart["base"] + place + image.removeprefix("./")
             if candidate in images:
                 return candidate

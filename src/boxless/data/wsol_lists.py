@@ -23,6 +23,7 @@ from boxless.data.annotations import (
     whole,
 )
 from boxless.data.dataset import Dataset, WrittenBox
+from boxless.data.file_names import SPLITS
 from boxless.data.rows import AbsentImageError, Rows, present
 from boxless.data.sources import FolderSource
 from boxless.runtime.errors import BoxlessError, brief
@@ -45,7 +46,8 @@ def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
 def parse_wsol_lists(folder: Path) -> Dataset:
     """The images of one split's lists, without looking for them, with labels, sizes and boxes as written.
 
-    A class is called like the folder of its images where each has one of its own, and by its number otherwise. Raises
+    A class is called like the folder of its images where each has one of its own, in this split or, as the images of
+    some lie in no folders, in one beside it; and by its number otherwise. Raises
     BoxlessError for a malformed line, naming it, and for masks (OpenImages) in the place of boxes.
     """
     lists = FolderSource(folder)
@@ -59,7 +61,7 @@ def parse_wsol_lists(folder: Path) -> Dataset:
     rows = Rows()
     sizes, boxes = _sizes(lists, names, rows), _boxes(lists, names, rows)
     samples = [annotated(name, labels[name], boxes[name], sizes.get(name)) for name in names]
-    return rows.noted_in(Dataset(lists, samples, _class_names(labels)))
+    return rows.noted_in(Dataset(lists, samples, _class_names(folder, labels)))
 
 
 def _names(folder: Path) -> dict[str, str]:
@@ -108,9 +110,23 @@ def _boxes(lists: FolderSource, names: dict[str, str], rows: Rows) -> dict[str, 
     return boxes
 
 
-def _class_names(labels: dict[str, int]) -> list[str]:
+def _class_names(folder: Path, labels: dict[str, int]) -> list[str]:
+    count = max(labels.values()) + 1
+    if own := _names_of_folders(labels):
+        return own
+    for beside in sorted(folder.absolute().parent.iterdir()):
+        if beside.name.lower() in SPLITS and beside.name != folder.name and (beside / LABELS).is_file():
+            rows = rows_of(FolderSource(beside), LABELS, 2, ",")
+            names = _names_of_folders({values[0]: class_number(values[1], where) for where, values in rows})
+            if len(names) >= count:
+                return names
+    return [str(label) for label in range(count)]
+
+
+def _names_of_folders(labels: dict[str, int]) -> list[str]:
+    """The folder of each class's images, where each class has one of its own; else none."""
     folders: dict[int, set[str]] = defaultdict(set)
     for name, label in labels.items():
         folders[label].add(PurePosixPath(name).parent.name)
     own = [next(iter(folders[label])) if len(folders[label]) == 1 else "" for label in range(max(labels.values()) + 1)]
-    return own if all(own) and len(set(own)) == len(own) else [str(label) for label in range(len(own))]
+    return own if all(own) and len(set(own)) == len(own) else []

@@ -105,7 +105,7 @@ def parse_export(source: Source, names: Sequence[str], photos: Source | None) ->
             read = _rows(source, label, classes, False, rows, "")
             images.append(replace(_image(holder, path, "", read), name=name))
             labels -= {label}
-    _without_images(source, labels, rows)
+    _without_images(source, labels, {}, rows)
     return dataset_of(source, images, None, rows, classes=classes)
 
 
@@ -202,13 +202,15 @@ def _read(source: Source, listed: _Listed, split: str | None) -> Dataset:
             images.append(AnnotatedImage(name, split=part))
     labels = {name for name in listed.there if "labels" in PurePosixPath(name).parts and name.endswith(".txt")}
     used = {label_file(name) for name in listed.there if is_image(name)}
-    _without_images(source, {name for name in labels - used if PurePosixPath(name).name != CLASSES}, rows)
+    parts = {posixpath.dirname(label_file(name)): part for part, names in listed.parts.items() for name in names}
+    _without_images(source, {name for name in labels - used if PurePosixPath(name).name != CLASSES}, parts, rows)
     return listed.rows.noted_in(dataset_of(source, images, split, rows, classes=listed.classes))
 
 
-def _without_images(source: Source, labels: set[str], rows: Rows) -> None:
+def _without_images(source: Source, labels: set[str], parts: dict[str, str], rows: Rows) -> None:
+    """Note labels whose images are not there, in the split whose labels lie in the same folder."""
     for label in sorted(labels):
-        with rows.row():
+        with rows.row(parts.get(posixpath.dirname(label), "")):
             raise AbsentImageError(place_of(label, source), label.rpartition("labels/")[2].removesuffix(".txt"))
 
 

@@ -1,0 +1,61 @@
+"""Several data sets -> one: the splits of one, each with lists of its own, or parts that were given by themselves."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from boxless.data.dataset import Dataset, Sample
+from boxless.data.sources import FolderSource, Source
+from boxless.runtime.errors import BoxlessError
+
+
+def union(parts: Sequence[Dataset]) -> tuple[list[str], list[Sample]]:
+    """The samples of all parts under one list of classes: that of the parts if it is one, else all names, sorted."""
+    lists = [part.classes for part in parts if part.classes]
+    same = all(one == lists[0] for one in lists)
+    classes = list(lists[0]) if lists and same else sorted({name for one in lists for name in one})
+    position = {name: label for label, name in enumerate(classes)}
+    return classes, [
+        replace(sample, label=None if sample.label is None else position[part.classes[sample.label]])
+        for part in parts
+        for sample in part.samples
+    ]
+
+
+def together(parts: Sequence[Dataset], root: Path) -> Dataset:
+    """All splits of a data set, with what is said of each; an image of several splits counts once, as in the first.
+
+    The names are those in the folder of images, if it is one, else those below `root`, or below the folder that holds
+    all of them. Raises BoxlessError for images in several archives.
+    """
+    source, parts = _one_source(parts, root)
+    classes, samples = union(parts)
+    once = {sample.name: sample for sample in reversed(samples)}
+    return Dataset(
+        source,
+        sorted(once.values(), key=lambda sample: sample.name),
+        classes,
+        bad_rows=tuple(row for part in parts for row in part.bad_rows),
+        faults=tuple(fault for part in parts for fault in part.faults),
+        absent={name: sentence for part in parts for name, sentence in part.absent.items()},
+        unread=tuple(dict.fromkeys(name for part in parts for name in part.unread)),
+    )
+
+
+def _one_source(parts: Sequence[Dataset], root: Path) -> tuple[Source, list[Dataset]]:
+    """A source that has the images of all parts, and the parts under their names there."""
+    roots = {part.source.root.absolute() for part in parts}
+    if len(roots) == 1:
+        return parts[0].source, list(parts)
+    if any(not isinstance(part.source, FolderSource) for part in parts):
+        named = ", ".join(sorted(map(str, roots)))
+        raise BoxlessError(f"The images of the splits are in several places ({named}). Expected one, or name a split.")
+    base = root.absolute()
+    if any(base not in (one, *one.parents) for one in roots):
+        base = Path(os.path.commonpath(roots))
+    below = [part.source.root.absolute().relative_to(base) for part in parts]
+    return FolderSource(base), [
+        replace(part, samples=[replace(one, name=(place / one.name).as_posix()) for one in part.samples])
+        for part, place in zip(parts, below, strict=True)
+    ]
