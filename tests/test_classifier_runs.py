@@ -181,6 +181,19 @@ def test_remembered_features_are_computed_once_and_carry_gradients() -> None:
     assert not full.kept
 
 
+def test_remembered_features_are_those_of_the_precision_that_is_asked_for() -> None:
+    backbone = build_backbone("tiny", weights="none")
+    backbone.freeze("conv1")
+    FeatureCache().attach(backbone)
+    images = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = backbone.forward_stem(images, 1)
+        exact = backbone.forward_stem(images, 1)
+    assert rounded.dtype == torch.bfloat16 and exact.dtype == torch.float32
+    assert not torch.equal(rounded.float(), exact)
+
+
 def test_places_of_a_map_inside_boxes() -> None:
     boxes = np.array([[0, 0, 20, 10], [30, 10, 40, 20]], np.float32)
     assert places_inside((2, 4), (40, 20), boxes).tolist() == [[True, True, False, False], [False, False, False, True]]

@@ -28,7 +28,7 @@ from boxless.evaluation.detection import match
 from boxless.inference.factory import trained
 from boxless.methods.detector import Detector, Places, losses, merged
 from boxless.methods.training import train_regressor
-from boxless.runtime.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.progress import Progress
 
 SIDE = 48
@@ -230,6 +230,12 @@ def test_which_boxes_are_given() -> None:
     assert which(multiple=True, overlap=1.0, min_size=0.0) == [0.9, 0.8, 0.7, 0.2]
     assert which(multiple=True, max_size=50.0, min_score=0.85) == [0.9]
     assert which(min_score=0.95) == []
+
+
+@pytest.mark.parametrize("options", [{"width": 48}, {"width": 0}, {"round": 0}])
+def test_options_that_cannot_be_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(options))} is {next(iter(options.values()))}; expected"):
+        Detector(build_backbone("tiny", weights="none"), **options)
 
 
 def test_find_train_predict_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

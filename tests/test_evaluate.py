@@ -63,3 +63,17 @@ def test_a_network_of_more_classes_than_the_data_has_names_them_rightly(tmp_path
     write_evaluation(tmp_path / "out", content, measured, found, squares, predictor)
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count('"green"') >= 2 and page.count('"red"') >= 2 and '"blue"' not in page
+
+
+def test_maps_are_never_paired_with_the_boxes_of_other_images(tmp_path: Path) -> None:
+    """Where an image in between has none."""
+    squares = make_squares(tmp_path, 4)
+    squares = replace(
+        squares, samples=[replace(one, boxes=None) if i == 1 else one for i, one in enumerate(squares.samples)]
+    )
+    found = compute_heatmaps(Centre(), squares, Progress())
+    with pytest.raises(AssertionError, match="take those of boxed"):
+        found.split()
+    truths = found.boxed().split().truths
+    wanted = [one.boxes for one in squares.samples if one.boxes is not None]
+    assert len(truths) == 3 and all(ours is theirs for ours, theirs in zip(truths, wanted, strict=True))

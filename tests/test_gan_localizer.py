@@ -138,6 +138,17 @@ def test_statistics_come_from_the_images_alone() -> None:
     assert norm.momentum == 0.1 and not d.training
 
 
+def test_a_last_batch_of_one_image_counts_as_one_image() -> None:
+    images = pictures(129)  # a whole batch and one more, which looks like nothing else
+    images[128] = 255
+    d = discriminator("dcgan")
+    norm = d.convolutions()[0][2]
+    estimate_statistics(d, images)
+    seen = d.convolutions()[0][1](d.convolutions()[0][0](2 * to_network(images) - 1))
+    torch.testing.assert_close(norm.running_mean, seen.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert norm.momentum == 0.1
+
+
 def test_untrained_control_is_another_network_read_alike() -> None:
     like = GanLocalizer(discriminator("dcgan"), reading="border", finer="shift")
     state = torch.random.get_rng_state()

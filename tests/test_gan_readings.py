@@ -82,6 +82,8 @@ def test_readings_can_be_chosen_by_name(data, out, tmp_path):
     page = run_readings(data, tmp_path, TimeBudget(), only="position")
     rows = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
     assert rows[1:4] == ["| position, layer 0", "| position, layer 1", "| border contrast, no learning"]
+    with pytest.raises(UsageError, match="only position, now every way"):
+        run_readings(data, tmp_path, TimeBudget())
 
 
 def test_lifts_are_differences_on_the_same_images_over_all_groups():

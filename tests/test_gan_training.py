@@ -309,6 +309,15 @@ def test_how_maps_are_read_is_kept_and_may_change_without_training_again(tmp_pat
         train_gan("sn-dcgan", pictures(), tiny(reading="ddt", layer=9), tmp_path / "other")
 
 
+def test_checkpoints_that_one_reading_judged_are_not_judged_on_by_another(tmp_path: Path) -> None:
+    judged = {"judge_every": 1, "stop": "label-free"}
+    train_gan("sn-dcgan", pictures(), tiny(iterations=2, **judged), tmp_path)
+    with pytest.raises(UsageError, match=r"were judged by their maps as cam reads them.*--judge-every 0"):
+        train_gan("sn-dcgan", pictures(), tiny(iterations=3, reading="smoothgrad", **judged), tmp_path, resume=True)
+    train_gan("sn-dcgan", pictures(), tiny(iterations=2, reading="smoothgrad"), tmp_path, resume=True)
+    assert load(tmp_path).network.reading == "smoothgrad"
+
+
 def test_time_limit_stops_and_saves(tmp_path: Path) -> None:
     train_gan("dcgan", pictures(), tiny(iterations=10**6, minutes=1e-3), tmp_path)
     assert 0 < checkpoint.read(tmp_path / "last.pt")["step"] < 10**5

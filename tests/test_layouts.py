@@ -485,7 +485,7 @@ def test_two_xmls_of_one_image_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "JPEGImages/one.png", (40, 30))
     for name in ("a", "b"):
         put(tmp_path / f"Annotations/{name}.xml", voc_xml("one.png", (40, 30), [("cat", (1, 2, 30, 20))]))
-    with pytest.raises(BoxlessError, match=r"b\.xml in .* and .*a\.xml in .* are both of the image JPEGImages/one\.png"):
+    with pytest.raises(BoxlessError, match=r"b\.xml in .* and .*a\.xml in .* are both of the image JPEG"):
         read_data(tmp_path)
 
 

@@ -5,10 +5,13 @@ import pytest
 
 from boxless.cli.reproduce import app
 from boxless.data.synthetic import make_scenes
+from boxless.gan.data import read_images
 from boxless.gan.settings import GanTraining
+from boxless.gan.training import train_gan
 from boxless.reproduce.gan.cam_reference import schedule
 from boxless.reproduce.gan.readings import finished
 from boxless.reproduce.gan.run import STAGES, GanTrial, run_trial, steps
+from boxless.reproduce.gan.scoring import category_splits
 from boxless.reproduce.gan.table_3 import (
     GROUP_ORDER,
     NOT_RUN,
@@ -263,6 +266,33 @@ def test_folders_of_the_version_before_are_taken_up(nested, tmp_path):
     assert results(trials, tmp_path, settings(device="cpu", precision="fp32", width=0.5, newer=1))
     with pytest.raises(UsageError, match="precision fp32, now bf16"):
         results(trials, tmp_path, settings(device="cpu", precision="bf16", width=0.5))
+
+
+def test_a_result_that_lacks_what_a_table_needs_is_made_anew(tmp_path):
+    """As where another table with the same --out has made it."""
+    trials = table_3_trials(["a"], ["cam"], [0])
+    pages = []
+    run_grid(trials, lambda trial, budget: {"b": 1}, tmp_path, {}, TimeBudget(), str, tmp_path / "b.md")
+
+    def page(done):
+        pages.append(done)
+        return ""
+
+    def needs(result):
+        return "c" in result
+
+    more = {"complete": needs}
+    run_grid(trials, lambda trial, budget: None, tmp_path, {}, TimeBudget(), page, tmp_path / "c.md", **more)
+    assert pages == [{}]
+    run_grid(trials, lambda trial, budget: {"c": 2}, tmp_path, {}, TimeBudget(), page, tmp_path / "c.md", **more)
+    assert pages[1] == {trial.name: {"c": 2} for trial in trials}
+
+
+def test_a_run_that_a_figure_trained_past_a_stage_is_no_run_of_a_table(data, tmp_path):
+    images = read_images(category_splits(data, TRIAL.group)[1], 16)
+    train_gan(TRIAL.gan, images, replace(training(20), augment=TRIAL.augment, seed=TRIAL.seed), tmp_path)
+    with pytest.raises(UsageError, match=r"is past iteration 2, .* Run the table first"):
+        run_trial(TRIAL, data, training(20), tmp_path, TimeBudget(), silent)
 
 
 def test_how_many_threads_read_makes_no_other_table():

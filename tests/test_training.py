@@ -112,6 +112,18 @@ def test_the_best_checkpoint_has_the_highest_validation_accuracy(
     assert [row["validation_accuracy"] for row in rows(out)] == ["0.5", "0.9", "0.7"]
 
 
+def test_validation_images_that_come_later_choose_from_then_on(
+    squares: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_classifier("cam", {}, squares, None, quick(epochs=1), tmp_path / "run")
+    scores = iter([0.5, 0.4])
+    monkeypatch.setattr("boxless.methods.training.classification_accuracy", lambda *args, **more: next(scores))
+    out = train_classifier("cam", {}, squares, squares, quick(epochs=3), tmp_path / "run", resume=True)
+    best, last = (checkpoint.read(out / name) for name in ("best.pt", "last.pt"))
+    assert last["trainer"]["best"] == 0.5 and last["trainer"]["epoch"] == 3
+    assert not all(torch.equal(best["model"][key], last["model"][key]) for key in best["model"])
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(squares: Dataset, tmp_path: Path) -> None:
     with pytest.raises(BoxlessError, match="no longer a number"):
         train_classifier("cam", {}, squares, None, quick(lr=1e30), tmp_path / "run")

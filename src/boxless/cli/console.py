@@ -108,5 +108,5 @@ def _words(done: int, total: int, lately: int, seconds: float, latest: Mapping[s
         rate = lately / seconds
         left = timedelta(seconds=round((total - done) / rate))
         words += f", {rate:.3g}/s, {left} left" if rate >= 0.1 else f", {1 / rate:.0f} s each, {left} left"
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in latest.items())
+    numbers = ", ".join(f"{name} {value:{'.0f' if abs(value) >= 1000 else '.4g'}}" for name, value in latest.items())
     return f"{words}; {numbers}" if numbers else words

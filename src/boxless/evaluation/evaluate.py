@@ -66,7 +66,9 @@ class HeatmapSet:
 
     def split(self) -> Split:
         """Maps, sizes and true boxes of maps that all have boxes."""
-        return Split(self.heats, self.sizes, [boxes for boxes in self.truths if boxes is not None])
+        truths = [boxes for boxes in self.truths if boxes is not None]
+        assert len(truths) == len(self.heats), "maps without boxes among them: take those of boxed()"
+        return Split(self.heats, self.sizes, truths)
 
 
 def small_pictures(dataset: Dataset, samples: list[Sample], size: int = 64) -> Lazy[UInt8[np.ndarray, "h w 3"]]:

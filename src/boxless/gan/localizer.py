@@ -210,14 +210,17 @@ def untrained_d(options: dict[str, Any], seed: int) -> Discriminator:
 
 @torch.no_grad()
 def estimate_statistics(discriminator: Discriminator, images: Images) -> None:
-    """Set the running statistics of D's batch normalisation to the average over batches of `images`; D ends in eval."""
+    """Set the running statistics of D's batch normalisation to the average over `images`; D ends in eval."""
     norms = [module for module in discriminator.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain average
     discriminator.train()
+    seen = 0
     for batch in chunks(images) if norms else ():
+        seen += len(batch)
+        for norm in norms:
+            norm.momentum = len(batch) / seen  # the average over images so far: the last batch may be a small one
         discriminator.features(batch)
     discriminator.eval()
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -24,7 +24,7 @@ from boxless.gan.training_log import COLUMNS, Meter, d_wins
 from boxless.gan.training_step import Step
 from boxless.runtime import checkpoint
 from boxless.runtime.devices import device_named, uses_bf16
-from boxless.runtime.errors import BoxlessError
+from boxless.runtime.errors import BoxlessError, UsageError
 from boxless.runtime.files import folder_lock
 from boxless.runtime.interrupt import deferred_sigint
 from boxless.runtime.progress import Report, progress_to
@@ -66,7 +66,9 @@ def train_gan(
         run = GanTrainingRun(gan, images, settings, out, category)
         if resume:
             with checkpoint.resuming(out / "last.pt"):
-                run.load(run.folder.load())
+                content = run.folder.load()
+                run.load(content)
+            run.refuse_other_reading(content["options"]["reading"])
             run.folder.refuse_less("iterations", run.step, settings.iterations)
         try:
             with progress_to(f"training {gan}", progress) as step:
@@ -109,6 +111,16 @@ class GanTrainingRun:
         self.before = torch.zeros(0)
         self.selection: Selection | None = None
         self.warned = False
+
+    def refuse_other_reading(self, before: dict[str, Any]) -> None:
+        """Raise UsageError where a resumed run's checkpoints were judged by maps of another reading."""
+        now = GanLocalizer(Discriminator(**self.discriminator.options), **self.settings.map_options).options
+        if self.settings.judging and len(self.before) and before != now:
+            raise UsageError(
+                f"The checkpoints in {self.out} were judged by their maps as {before['reading']} reads them, which "
+                f"{now['reading']}, or other options of it, would not go on with. Go on as before, or with --stop last "
+                "--judge-every 0."
+            )
 
     def train(self, progress: Report) -> None:
         """Iterate to the end, the time limit or Ctrl-C; always leaves last.pt and best.pt."""

@@ -65,7 +65,8 @@ class Localizer:
         self, images: Float[Tensor, "batch 3 height width"], labels: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch h w"], Int[Tensor, "batch k"]]:
         """Images in 0..1 -> raw heat maps of `labels` (of the predicted classes without), and the likeliest classes."""
-        heat, logits = self.network.heatmap_and_logits(images.to(self.device), labels)
+        asked = None if labels is None else labels.to(self.device)
+        heat, logits = self.network.heatmap_and_logits(images.to(self.device), asked)
         ranked = logits.float().topk(min(RANKED, logits.shape[1]), dim=1).indices
         return heat.float().cpu(), ranked.cpu()
 

@@ -38,6 +38,7 @@ from boxless.data.training_batches import Draw
 from boxless.methods.method import Heatmaps, Images, Labels, Logits, Method
 from boxless.methods.psol import SIDE, level_map
 from boxless.runtime.distributed import all_gather
+from boxless.runtime.errors import UsageError
 
 FINEST = 8
 """Pixels of the image per place of the finest map that is read."""
@@ -47,6 +48,8 @@ OBJECT, UNSHAPED = 1.0, 0.5
 """Weights of boxes: an object, and one whose sides are not learnt; with 0 a box is neither that nor background."""
 FOLLOWS = 0.05
 """The part of a step's mean score that the usual one takes over."""
+GROUPS = 32
+"""Of channels, that the head of FCOS normalises together."""
 OVERLAP = 0.5
 """The IoU from which on two boxes are of one object."""
 
@@ -140,6 +143,10 @@ class Detector(Method):
         keep: float = 0.8,
     ) -> None:
         super().__init__()
+        if width < GROUPS or width % GROUPS:
+            raise UsageError(f"width is {width}; expected a multiple of {GROUPS}, the groups of its normalisation.")
+        if round < 1:
+            raise UsageError(f"round is {round}; expected a number of epochs, 1 or more.")
         self.backbone = backbone
         self.round, self.sure, self.doubt, self.keep = round, sure, doubt, keep
         coarsest: dict[int, tuple[str, int]] = {}

@@ -254,12 +254,12 @@ class TrainingRun:
             log.warning("skipped: %s", reason)
         if self.checked is not None:
             how = {"batch_size": self.settings.batch_size, "workers": self.settings.workers}
-            row["validation_accuracy"] = classification_accuracy(self.module, self.checked, self.fabric, **how)
+            row["validation_accuracy"] = classification_accuracy(self.network, self.checked, self.fabric, **how)
         self.history.append({**row, "seconds": round(self.seconds, 2)})
         self.epoch, self.step, self.sums = self.epoch + 1, 0, None
-        accuracy = row.get("validation_accuracy", 1.0)
-        better = accuracy >= self.best
-        self.best = max(accuracy, self.best)
+        accuracy = row.get("validation_accuracy")
+        better = accuracy is None or accuracy >= self.best
+        self.best = accuracy if accuracy is not None and better else self.best
         self.save(best=better)
 
     def means(self) -> dict[str, float]:
@@ -307,6 +307,7 @@ class TrainingRun:
             if name != "sums" and not isinstance(trainer[name], type(getattr(self, name))):
                 raise TypeError(f"{name} = {trainer[name]!r}")
             setattr(self, name, trainer[name])
+        self.best = self.best if "validation_accuracy" in (self.history or [{}])[-1] else -1.0  # of what was compared
         if self.sums is not None:
             self.sums = self.sums.to(self.fabric.device) * self.team.first
 

@@ -12,7 +12,7 @@ from boxless.data.dataset import Dataset, data_hash
 from boxless.methods.settings import Training, plain
 from boxless.report.drawing import Picture, save_picture
 from boxless.reproduce.classifier_runs import Experiment, Trial, TrialMaps
-from boxless.reproduce.grid import Result, TimeBudget, run_grid
+from boxless.reproduce.grid import Result, TimeBudget, run_grid, stored
 from boxless.reproduce.recipes import RECIPES, TableRecipe
 from boxless.reproduce.trial_results import Outcomes, TrialResult
 
@@ -30,6 +30,8 @@ class ClassifierTable(ABC):
     """Classes are predicted from ten crops of each test image."""
     unboxed: bool = False
     """Training images may have no boxes, and each method then keeps its own threshold."""
+    extra: frozenset[str] = frozenset()
+    """What its trials keep beside what those of every table do; a result of another table may lack it."""
 
     @abstractmethod
     def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
@@ -88,7 +90,12 @@ def reproduce(
         begun(trial)
         others = [other for other in trials if other != trial and other.learnt.name == trial.learnt.name]
         keep = any(not (folder / f"{other.name}.json").exists() for other in others)
-        return experiment.run(trial, budget, keep=keep)
+        result, path = experiment.run(trial, budget, keep=keep), folder / f"{trial.name}.json"
+        before = stored(path)["result"] if path.exists() else {}
+        return result and {**before, **result}  # with what another table keeps
+
+    def complete(result: Result) -> bool:
+        return not {"refused", "failed"}.isdisjoint(result) or table.extra <= result.keys()
 
     def page(results: Mapping[str, Result]) -> str:
         outcomes = Outcomes.from_json(results)
@@ -98,7 +105,7 @@ def reproduce(
                 save_picture(out / f"{table.name}.png", picture)
         return table.page(trials, outcomes)
 
-    return run_grid(trials, run, folder, settings, budget, page, out / f"{table.name}.md")
+    return run_grid(trials, run, folder, settings, budget, page, out / f"{table.name}.md", complete=complete)
 
 
 def deciding(settings: Training) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class FeatureCache:
 
     def __init__(self, memory: float = 1.0) -> None:
         self.room = memory * 2**30
-        self.kept: dict[tuple[int, bytes], Tensor] = {}
+        self.kept: dict[tuple[int, torch.dtype, bytes], Tensor] = {}
 
     def attach(self, backbone: Backbone) -> None:
         """Let `backbone`, whose first stages are frozen, look here before it computes them; its state dict stays."""
@@ -29,7 +29,9 @@ class FeatureCache:
         self, backbone: Backbone, images: Float[Tensor, "batch 3 H W"], count: int
     ) -> Float[Tensor, "batch _c _h _w"]:
         """Images 0..1 -> the features after the first `count` stages, all of them frozen, as Backbone.forward_stem."""
-        keys = [(count, _key(image)) for image in images]
+        kind = images.device.type
+        computed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
+        keys = [(count, computed, _key(image)) for image in images]  # what was rounded is none of another precision's
         new = [place for place, key in enumerate(keys) if key not in self.kept]
         made = (
             dict(zip([keys[place] for place in new], _computed(backbone, images[new], count), strict=True))

@@ -58,14 +58,20 @@ def run_grid(
     budget: TimeBudget,
     page: Callable[[dict[str, Result]], str],
     path: Path,
+    *,
+    complete: Callable[[Result], bool] = lambda result: True,
 ) -> str:
     """Run every trial that has no result in `folder` yet, while minutes are left -> the page of all results.
 
-    `run` returns None when the minutes ended. A trial that cannot be run (BoxlessError) leaves the reason as its
-    result. The page is also written to `path`, after Ctrl-C too. Raises UsageError when the folder holds results of
-    other `settings`, BoxlessError when a file cannot be written.
+    `run` returns None when the minutes ended. A result that is not `complete` does not count, and is made anew. A trial
+    that cannot be run (BoxlessError) leaves the reason as its result. The page is also written to `path`, after Ctrl-C
+    too. Raises UsageError when the folder holds results of other `settings`, BoxlessError when no file can be written.
     """
-    done = results(trials, folder, settings)
+
+    def there() -> dict[str, Result]:
+        return {name: one for name, one in results(trials, folder, settings).items() if complete(one)}
+
+    done = there()
     try:
         for trial in trials:
             if budget.over:
@@ -82,7 +88,7 @@ def run_grid(
                 content = {"cell": trial.name, "settings": dict(settings), **provenance(), "result": result}
                 write_json(folder / f"{trial.name}.json", content)
     finally:
-        text = page(results(trials, folder, settings))
+        text = page(there())
         write_text_atomic(path, [text], "the page")
     return text
 

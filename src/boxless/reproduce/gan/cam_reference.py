@@ -74,7 +74,7 @@ def run_reference(trial: GanTrial, data: Path, settings: GanTraining, runs: Path
     def scores(network: Localizer) -> Result:
         predictor = TrainedPredictor(network.to(how.device), how)
         return score_maps(
-            *(compute_heatmaps(predictor, part, Progress()).split() for part in (test, fit)), seed=trial.seed
+            *(compute_heatmaps(predictor, part, Progress()).boxed().split() for part in (test, fit)), seed=trial.seed
         )
 
     step = training.epochs * (len(experiment.train) // training.batch_size)

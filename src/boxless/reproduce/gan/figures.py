@@ -6,7 +6,8 @@
     gan-figure-4   samples of SN-DCGAN with and without augmentation, four-legged animals
 
 Each leaves a picture, a page and a json with the numbers behind what the paper says of it. A run is shared by all
-figures, and with a gan-table-3 of the same options, that have the same --out.
+figures that have the same --out, and they take those of a gan-table-3 there. The table cannot take theirs, as it
+measures on the way: it comes first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -176,7 +177,7 @@ def figure_page(name: str, trials: Sequence[GanTrial], done: Mapping[str, Result
         "",
         *(f"Trained {trained_at(done[trial.name]['training'])}.\n" for trial in ready[:1]),
         "MS-SSIM is high where images are alike, over disjoint pairs. KID (x 1000) reads EfficientNet-Lite0's features "
-        "and is 0 for images of one distribution; its standard deviation is over subsets of 100 images. The "
+        "and is 0 for images of one distribution; its standard deviation is a jack-knife over images. The "
         "correlation is that of the class activation maps of two different images, 1 where the map does not depend on "
         "the image. Brackets: 95 % bootstrap intervals.",
         "",

@@ -42,7 +42,7 @@ def run_position(trial: GanTrial, data: Path, settings: GanTraining, run: Path, 
 
     def scores(of: Predictor | None) -> dict[str, Any]:
         assert of is not None, "position has an untrained control"
-        asked, fit = (compute_heatmaps(of, part, Progress()).split() for part in scoring.datasets)
+        asked, fit = (compute_heatmaps(of, part, Progress()).boxed().split() for part in scoring.datasets)
         return score_maps(asked, fit, seed=trial.seed)
 
     fresh = [untrained(predictor, scoring.datasets[1], seed=trial.seed + i) for i in range(UNTRAINED)]

@@ -36,6 +36,8 @@ from boxless.runtime.devices import device_named
 from boxless.runtime.errors import UsageError
 
 NAME = "gan-readings"
+EVERY = "every way"
+"""What is written where no kind of reading was asked for."""
 SplitName = Literal["test", "train"]
 WHICH: dict[SplitName, tuple[str, str]] = {
     "test": ("test images", "at thresholds transferred from boxes of training images"),
@@ -113,7 +115,7 @@ def run_readings(
     def page(done: Mapping[str, Result]) -> str:
         return readings_page(trials, done, on)
 
-    settings = {"data": data.name, "on": on} | ({"only": only} if only else {})
+    settings = {"data": data.name, "on": on, "only": only or EVERY}
     return run_grid(trials, run, out / f"readings-{on}", settings, budget, page, out / f"{NAME}-{on}.md")
 
 

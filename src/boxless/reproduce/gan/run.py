@@ -84,7 +84,13 @@ def run_trial(
     planned = steps(settings.iterations)
     if [stage["step"] for stage in stages] != planned[: len(stages)]:
         raise UsageError(f"{run} was begun with another number of iterations. Use that, or choose another --out.")
-    for step in planned[len(stages) :]:
+    left = planned[len(stages) :]
+    if left and (run / "last.pt").exists() and checkpoint.read(run / "last.pt")["step"] > left[0]:
+        raise UsageError(
+            f"{run} is past iteration {left[0]:,}, at which the table measures, as a figure trained it. Run the table "
+            "first, or choose another --out."
+        )
+    for step in left:
         if budget.over:
             return None
         upto = replace(settings, iterations=step)

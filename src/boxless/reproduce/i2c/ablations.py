@@ -50,6 +50,7 @@ class Ablation(ClassifierTable):
     """Errors in percent of Top-1 and GT-known localization, InceptionV3 on ILSVRC."""
     against: str = "plain"
     """The variant that all others are compared with on the same images."""
+    extra: frozenset[str] = frozenset({"seeds"})
 
     def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """Every variant with every seed."""

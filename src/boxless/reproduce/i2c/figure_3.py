@@ -33,6 +33,7 @@ class Figure3(ClassifierTable):
 
     name: str = "i2c-figure-3"
     about: str = "boxes on test images"
+    extra: frozenset[str] = frozenset({"shown"})
 
     def trials(self, train: Dataset, recipe: TableRecipe, seeds: Sequence[int]) -> list[Trial]:
         """One of each method."""
