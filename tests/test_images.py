@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
+from boxless.data.deep_pictures import deep_colours
 from boxless.data.images import (
     JPEG_PIXEL_LIMIT,
     TURNS,
@@ -191,6 +192,17 @@ def test_a_tiff_says_itself_what_means_no_data() -> None:
     tags[42113] = "-7777"
     picture = read_picture(encoded(values, "TIFF", tiffinfo=tags), "a")
     assert not picture[:, :30].any() and picture[10:50, 30:].std() > 20
+
+
+def test_places_without_data_are_black_in_colours_of_sixteen_bits_too() -> None:
+    values = np.dstack([ramp(1000).astype(np.uint16)] * 3)
+    values[:, :30] = 65535
+    data = cv2.imencode(".tif", values)[1].tobytes()
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    picture = deep_colours(image, data, None, [65535.0])
+    assert picture is not None
+    assert not np.asarray(picture)[:, :30].any() and np.asarray(picture)[:, 30:].max() == 255
 
 
 def test_flat_and_valueless_deep_pictures_are_black_and_two_values_are_told_apart() -> None:

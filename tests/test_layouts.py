@@ -469,6 +469,43 @@ def test_a_json_of_ours_in_each_split_is_read_for_all_of_them(tmp_path: Path) ->
     assert {"train/data/same.png", "val/data/same.png"} <= set(names)
     there = set(both.source.names())
     assert all(name in there for name in names)
+    for split in ("train", "val"):  # what was found in all of them is found again in one
+        assert {sample.name for sample in read_data(tmp_path, split).samples} <= set(names)
+
+
+def test_a_split_whose_lists_cannot_be_read_leaves_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As where the images of one were never downloaded; and a split without lists has its folders for classes."""
+    picture(tmp_path / "train/data/a.png", (40, 30))
+    picture(tmp_path / "val/cat/1.png", (40, 30))
+    put(tmp_path / "train/labels.json", coco({"a.png": ((40, 30), [("dog", (1, 2, 30, 20))])}))
+    (tmp_path / "test").mkdir()
+    put(tmp_path / "test/labels.json", coco({"gone.png": ((40, 30), [("dog", (1, 2, 30, 20))])}))
+    both = read_data(tmp_path, "all")
+    named = {sample.name: both.classes[sample.label or 0] for sample in both.samples}
+    assert named == {"train/data/a.png": "dog", "val/cat/1.png": "cat"} and both.classes == ["cat", "dog"]
+    assert "The lists of a split are left out" in caplog.text and "gone.png" in caplog.text
+    shutil.rmtree(tmp_path / "train"), shutil.rmtree(tmp_path / "val")
+    with pytest.raises(BoxlessError, match=r"gone\.png"):
+        read_data(tmp_path, "all")
+
+
+def test_images_that_splits_link_to_are_called_as_in_their_own_folder(tmp_path: Path) -> None:
+    for name, split in (("a.png", "train"), ("b.png", "val")):
+        picture(tmp_path / "pictures" / name, (40, 30))
+        put(tmp_path / split / "labels.json", coco({name: ((40, 30), [("dog", (1, 2, 30, 20))])}))
+        (tmp_path / split / "data").symlink_to(tmp_path / "pictures")
+    both = read_data(tmp_path, "all")
+    assert [sample.name for sample in both.samples] == both.source.names() == ["a.png", "b.png"]
+
+
+def test_a_csv_of_ours_at_the_top_counts_from_above_it_too(tmp_path: Path) -> None:
+    picture(tmp_path / "outer/inner/JPEGImages/a.png", (40, 30))
+    put(tmp_path / "outer/inner/Annotations/a.xml", voc_xml("a.png", (40, 30), [("cat", (0, 0, 5, 5))]))
+    row = "JPEGImages/a.png,cat,40,30,10,10,20,20\n"
+    put(tmp_path / "outer/inner/boxes.csv", f"image,class,width,height,x0,y0,x1,y1\n{row}")
+    for folder in ("outer", "outer/inner"):
+        (sample,) = read_data(tmp_path / folder).samples
+        assert sample.boxes is not None and sample.boxes.tolist() == [[10, 10, 20, 20]]
 
 
 def test_the_name_of_an_xml_counts_before_the_one_it_states(tmp_path: Path) -> None:
@@ -481,11 +518,13 @@ def test_the_name_of_an_xml_counts_before_the_one_it_states(tmp_path: Path) -> N
     assert boxes == {f"JPEGImages/00{number}.png": [[number, 2, 30, 20]] for number in (1, 2)}
 
 
-def test_two_xmls_of_one_image_are_refused(tmp_path: Path) -> None:
+def test_two_xmls_of_one_image_must_agree(tmp_path: Path) -> None:
     picture(tmp_path / "JPEGImages/one.png", (40, 30))
     for name in ("a", "b"):
         put(tmp_path / f"Annotations/{name}.xml", voc_xml("one.png", (40, 30), [("cat", (1, 2, 30, 20))]))
-    with pytest.raises(BoxlessError, match=r"b\.xml in .* and .*a\.xml in .* are both of the image JPEG"):
+    assert [sample.name for sample in read_data(tmp_path).samples] == ["JPEGImages/one.png"]  # both say the same
+    put(tmp_path / "Annotations/b.xml", voc_xml("one.png", (40, 30), [("dog", (1, 2, 30, 20))]))
+    with pytest.raises(BoxlessError, match=r"b\.xml in .* and .*a\.xml in .* say two things of the image JPEG"):
         read_data(tmp_path)
 
 
@@ -495,6 +534,15 @@ def test_an_image_that_several_jsons_name_counts_once(tmp_path: Path) -> None:
     assert known(read_data(tmp_path, "all")) == expected("train") | expected("val")
     names = [sample.name for sample in read_data(tmp_path, "all").samples]
     assert len(names) == len(set(names))
+
+
+def test_jsons_of_single_classes_are_joined_image_by_image(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png", (40, 30))
+    for label, box in (("cat", (1, 2, 30, 20)), ("dog", (5, 5, 10, 10))):
+        put(tmp_path / f"annotations/instances_{label}.json", coco({"a.png": ((40, 30), [(label, box)])}))
+    (sample,) = read_data(tmp_path, "all").samples
+    assert sample.boxes is not None and sorted(sample.boxes.tolist()) == [[1, 2, 30, 20], [5, 5, 10, 10]]
+    assert sample.label is None
 
 
 def test_a_group_that_is_called_like_its_class_takes_no_class_away(tmp_path: Path) -> None:
@@ -542,6 +590,12 @@ def test_what_cvat_calls_default_is_no_split(tmp_path: Path) -> None:
     image = f'<image name="a.png" subset="default" width="40" height="30">{box}</image>'
     put(tmp_path / "annotations.xml", f"<annotations>{image}</annotations>")
     assert splits(tmp_path) == [] and read_data(tmp_path).boxed
+    picture(tmp_path / "images/train/b.png", (40, 30))
+    more = image.replace("a.png", "b.png").replace("default", "train")
+    put(tmp_path / "annotations.xml", f"<annotations>{image}{more}</annotations>")
+    assert (
+        splits(tmp_path) == ["train", "default"] and len(read_data(tmp_path, "train")) == 1
+    )  # beside others it is one
 
 
 def test_a_file_of_ours_deep_in_the_data_hides_no_layout(tmp_path: Path) -> None:

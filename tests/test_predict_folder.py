@@ -215,3 +215,7 @@ def test_no_report_of_another_search_stays_beside_new_boxes(photos, tmp_path):
     predict_folder(discoverer("contrast"), data, tmp_path / "out", Progress(), format="csv", report=True)
     predict_folder(discoverer("saliency"), data, tmp_path / "out", Progress(), format="coco", overwrite=True)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.txt", "boxes.json", "summary.json"}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "report.html").write_text("of evaluate")
+    predict_folder(discoverer("saliency"), data, tmp_path / "results", Progress(), format="coco", overwrite=True)
+    assert (tmp_path / "results" / "report.html").read_text() == "of evaluate"

@@ -282,6 +282,11 @@ def test_a_run_predicts_once_goes_on_after_a_stop_and_is_not_taken_for_another(p
         code, words, err = run_review(capfd, photos.parent / "contrast", photos, "--out", out)
         assert code == 0 and "http://here/" in err and "6 to review" in words
     assert len(set(looked)) == len(looked) == 6
+    summary = out / "found" / "summary.json"
+    content = json.loads(summary.read_text())
+    content["job"] |= {"boxless": "0.0.1", "bf16": "another"}
+    summary.write_text(json.dumps(content))  # what rounds otherwise is no reason to change boxes that were decided on
+    assert run_review(capfd, photos.parent / "contrast", photos, "--out", out)[0] == 0 and len(looked) == 6
     code, _, err = run_review(capfd, photos.parent / "saliency", photos, "--out", out)
     assert code == 0 and "are of another run" in " ".join(err.split()) and len(looked) == 12
     assert json.loads((out / "found" / "summary.json").read_text())["method"] == "saliency"

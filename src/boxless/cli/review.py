@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from boxless.cli import console
 from boxless.cli.flags import Reading, Switch
-from boxless.runtime.errors import UsageError, number_of
+from boxless.runtime.errors import number_of
 
 if TYPE_CHECKING:
     from boxless.review.again import FindAgain
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 BETTER = 0.02
 """Mean IoU by which other boxes must be nearer to the decided ones than those that a person was shown."""
+ROUNDING = {"boxless", "batch size", "bf16", "engine"}
+"""What of a search may have been another one, and its boxes are the same within rounding."""
 
 
 def review(
@@ -117,16 +119,22 @@ def _find_again(photos: Path, opened: "Opened") -> "FindAgain":
 
 
 def _predicted(run: Path, photos: Path, found: Path) -> Path:
-    """The boxes of a trained run: those that it found before in the same photographs, else found anew."""
+    """The boxes of a trained run: those that it found before in the same photographs, else found anew.
+
+    Boxes that another version or device would round otherwise stay, as decisions are about them.
+    """
     from boxless.data.folder import read_data
     from boxless.inference.factory import trained
+    from boxless.inference.partial_results import OtherSearchError
     from boxless.inference.predict_folder import predict_folder
 
     data, predictor = read_data(photos, "all"), trained(run)
     with console.counting("predicting", len(data)) as progress:
         try:
             predict_folder(predictor, data, found, progress, format="csv", resume=True)
-        except UsageError:
+        except OtherSearchError as other:
+            if (found / "boxes.csv").is_file() and other.differs <= ROUNDING:
+                return found
             console.note(f"The boxes in {found} are of another run or of other photographs. They are found anew.")
             predict_folder(predictor, data, found, progress, format="csv", overwrite=True)
     return found

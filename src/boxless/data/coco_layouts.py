@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from boxless.data.annotated_images import Layout, ordered_splits, parsed_json
 from boxless.data.annotations import text_of
 from boxless.data.coco import parse_coco_text
@@ -66,7 +68,7 @@ def _places(part: str, split: str) -> list[str]:
 def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | None) -> Dataset:
     """The classes are those of all jsons, in the order of their ids.
 
-    An image that several name counts once, as the first one that has boxes of it says. A json of which no image is
+    An image that several name counts once, with the boxes of all. A json of which no image is
     there refuses its own split, and the others only where none has any.
     """
     there = set(source.names())
@@ -90,9 +92,9 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
     samples = dict[str, Sample]()
     for one in read:
         for sample in one.samples:
-            if sample.name not in samples or not samples[sample.name].written:
-                label = None if sample.label is None else label_of[one.classes[sample.label]]
-                samples[sample.name] = replace(sample, label=label)
+            label = None if sample.label is None else label_of[one.classes[sample.label]]
+            named = replace(sample, label=label)
+            samples[sample.name] = _joined(samples[sample.name], named) if sample.name in samples else named
     return Dataset(
         source,
         sorted(samples.values(), key=lambda sample: sample.name),
@@ -102,6 +104,17 @@ def _read(source: Source, parts: dict[str, tuple[str, list[str]]], split: str | 
         absent={name: sentence for one in read for name, sentence in one.absent.items()}
         | {name: str(error) for name, error in missing.items()},
     )
+
+
+def _joined(first: Sample, second: Sample) -> Sample:
+    """What two jsons say of one image, without what both say; its class, if both say the same or one says nothing."""
+    known = {(one.box, one.label) for one in first.written}
+    more = tuple(one for one in second.written if (one.box, one.label) not in known)
+    says = {one.label for one in (first, second) if one.written}
+    label = first.label if not says else (says.pop() if len(says) == 1 else None)
+    crowds = [one.crowds for one in (first, second) if one.crowds is not None]
+    every = np.unique(np.concatenate(crowds), axis=0) if crowds else None
+    return replace(first, label=label, written=first.written + more, crowds=every)
 
 
 def _place(parsed: Dataset, places: Sequence[str], there: set[str], where: str) -> str:

@@ -34,7 +34,7 @@ def recognise(source: Source, names: Sequence[str]) -> Layout | None:
             continue
         tree = parsed_xml(source, name)
         if tree.tag == "annotations" and (images := tree.findall("image")):
-            parts = [_split(image) for image in images]
+            parts = _subsets(images)
             splits = ordered_splits(parts) if all(parts) else ()
             return Layout("CVAT", splits, partial(_read, source, names, images, name))
     return None
@@ -45,8 +45,8 @@ def _read(
 ) -> Dataset:
     there = {name for name in names if is_image(name)}
     read, rows = list[AnnotatedImage](), Rows()
-    for number, image in enumerate(images, 1):
-        where, part = f"{place_of(file, source)}, image {number}", _split(image)
+    for number, (image, part) in enumerate(zip(images, _subsets(images), strict=True), 1):
+        where = f"{place_of(file, source)}, image {number}"
         with rows.row(part):
             read.append(one := AnnotatedImage(_place(image, there, where), split=part))
             with rows.row(part):
@@ -58,10 +58,10 @@ def _read(
     return dataset_of(source, read, split, rows)
 
 
-def _split(image: ElementTree.Element) -> str:
-    """The split of an image; what CVAT calls default is none."""
-    part = image.get("subset", "")
-    return "" if part == "default" else part
+def _subsets(images: list[ElementTree.Element]) -> list[str]:
+    """The split of each image; data that is all in what CVAT calls default has none."""
+    parts = [image.get("subset", "") for image in images]
+    return [""] * len(parts) if set(parts) == {"default"} else parts
 
 
 def _place(image: ElementTree.Element, there: set[str], where: str) -> str:

@@ -83,12 +83,14 @@ def deep_grey(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def deep_colours(image: Image.Image, data: bytes, bounds: Range | None = None) -> Image.Image | None:
+def deep_colours(
+    image: Image.Image, data: bytes, bounds: Range | None = None, no_data: Iterable[float] = ()
+) -> Image.Image | None:
     """A picture whose colours have 16 bits, stretched from `bounds`, or its own; None for every other picture."""
     if (read := read_colours(image, data)) is None:
         return None
     step = grid_step(*image.size)
-    colours = stretched(read[..., 2::-1], bounds or value_range([read[::step, ::step, :3]]))
+    colours = stretched(read[..., 2::-1], bounds or value_range([read[::step, ::step, :3]], no_data), no_data)
     opacity = [stretched(read[..., 3], (0, 65535))] if read.shape[2] == 4 else []
     return Image.fromarray(np.dstack([colours, *opacity]))
 

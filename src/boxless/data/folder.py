@@ -33,8 +33,8 @@ from boxless.data.file_names import (
     split_folders,
     strange_annotations,
 )
-from boxless.data.joining import together
-from boxless.data.layouts import recognise
+from boxless.data.joining import below, named_below, only_used, together
+from boxless.data.layouts import OUR_OWN, recognise
 from boxless.data.one_range import in_one_range
 from boxless.data.sources import Source, open_source, warn_once, way_down, written_here
 from boxless.data.tar_source import TarSource
@@ -70,23 +70,46 @@ def _parse(path: Path, split: str | None, images: Path | None) -> Dataset:
     if layout:
         return replace(layout.read(chosen), split=split)
     if path.is_dir():
-        if listed := _listed(path / chosen if chosen else path, images):
+        if listed := _listed(path, chosen, images):
             return replace(listed, split=chosen)
-        parts = {split: _listed(path / split, images) for split in splits(path)} if chosen is None else {}
-        if any(parts.values()):  # a split without a list is read as the folder that it is
-            source = open_source(path)
-            return together([part or _parse_tree(source, split) for split, part in parts.items()], path)
+        if chosen is None and (parts := _all_listed(path, images)):
+            return together(parts, path)
     elif path.suffix.lower() == ".json":
         return read_coco(path, images)
     source = open_source(path)
     return read_webdataset(source, chosen) if isinstance(source, TarSource) else _parse_tree(source, chosen)
 
 
-def _listed(folder: Path, images: Path | None) -> Dataset | None:
-    """What the lists in the folder itself say, if there are any."""
+def _listed(path: Path, split: str | None, images: Path | None) -> Dataset | None:
+    """What the lists in the folder of a split say, or in the data's own, if there are any.
+
+    Images below the folder of a split are called as they are for all splits together.
+    """
+    folder = path / split if split else path
     if (folder / LABELS_JSON).is_file():
-        return read_coco(folder / LABELS_JSON, images)
-    return wsol_lists.read_wsol_lists(folder, images) if (folder / wsol_lists.IDS).is_file() else None
+        listed = read_coco(folder / LABELS_JSON, images)
+    elif (folder / wsol_lists.IDS).is_file():
+        listed = wsol_lists.read_wsol_lists(folder, images)
+    else:
+        return None
+    return named_below(path, listed) if split and below(listed, folder) else listed
+
+
+def _all_listed(path: Path, images: Path | None) -> list[Dataset]:
+    """Every split, if any has lists; one that has none, or whose lists cannot be read, as the folder that it is."""
+    found, failed, source = dict[str, Dataset | None](), list[BoxlessError](), open_source(path)
+    for split in splits(path):
+        try:
+            found[split] = _listed(path, split, images)
+        except BoxlessError as error:
+            failed.append(error)
+            found[split] = None
+    if failed and not any(found.values()):
+        raise failed[0]
+    for reason in failed:
+        warn_once(f"The lists of a split are left out: {reason}")
+    parts = [part or only_used(_parse_tree(source, split)) for split, part in found.items()]
+    return parts if any(found.values()) else []
 
 
 def splits(path: Path) -> list[str]:
@@ -120,11 +143,11 @@ def top_of(path: Path) -> Path:
         ours = [name for name in folders if written_here(path / below / name)] if len(folders) < FEW else []
         return [f"{one.name}{'/' * (one.name in folders)}" for one in entries if one.name not in ours]
 
-    below = way_down(listed)
-    if not below or recognise(path):
+    deeper = way_down(listed)
+    if not deeper or (not any((path / deeper / name).is_file() for name in OUR_OWN) and recognise(path)):
         return path
-    warn_once(f"Reading {path / below}: there is no other folder in {path}.")
-    return path / below
+    warn_once(f"Reading {path / deeper}: there is no other folder in {path}.")
+    return path / deeper
 
 
 FEW = 100

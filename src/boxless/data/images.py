@@ -159,7 +159,7 @@ def _decode(data: bytes, name: str, size: int | None, bounds: Range | None = Non
             image.draft(None, (size, size))  # a JPEG at the smallest of 1, 1/2, 1/4, 1/8 that is not below size
         image.load()
         turn, no_data = _orientation(image), no_data_of(image)  # Pillow turns a TIFF itself, and takes its tag away
-        image = deep_colours(image, data, bounds) or image
+        image = deep_colours(image, data, bounds, no_data) or image
         if turn in TURNS:
             image = image.transpose(TURNS[turn])
         return _rgb(image, no_data, bounds), upright

@@ -43,19 +43,36 @@ def together(parts: Sequence[Dataset], root: Path) -> Dataset:
     )
 
 
+def only_used(dataset: Dataset) -> Dataset:
+    """The data set without classes that none of its images has."""
+    used = sorted({sample.label for sample in dataset.samples if sample.label is not None})
+    place = {label: number for number, label in enumerate(used)}
+    samples = [
+        replace(sample, label=None if sample.label is None else place[sample.label]) for sample in dataset.samples
+    ]
+    return replace(dataset, samples=samples, classes=[dataset.classes[label] for label in used])
+
+
+def below(dataset: Dataset, folder: Path) -> bool:
+    """Whether the images lie in `folder`, or in one below it that is no link to elsewhere."""
+    root, folder = dataset.source.root.resolve(), folder.resolve()
+    return isinstance(dataset.source, FolderSource) and folder in (root, *root.parents)
+
+
+def named_below(base: Path, dataset: Dataset) -> Dataset:
+    """The images of a folder below `base` under their names there."""
+    place = dataset.source.root.resolve().relative_to(base.resolve())
+    samples = [replace(one, name=(place / one.name).as_posix()) for one in dataset.samples]
+    return replace(dataset, source=FolderSource(base), samples=samples)
+
+
 def _one_source(parts: Sequence[Dataset], root: Path) -> tuple[Source, list[Dataset]]:
     """A source that has the images of all parts, and the parts under their names there."""
-    roots = {part.source.root.absolute() for part in parts}
+    roots = {part.source.root.resolve() for part in parts}
     if len(roots) == 1:
         return parts[0].source, list(parts)
     if any(not isinstance(part.source, FolderSource) for part in parts):
         named = ", ".join(sorted(map(str, roots)))
         raise BoxlessError(f"The images of the splits are in several places ({named}). Expected one, or name a split.")
-    base = root.absolute()
-    if any(base not in (one, *one.parents) for one in roots):
-        base = Path(os.path.commonpath(roots))
-    below = [part.source.root.absolute().relative_to(base) for part in parts]
-    return FolderSource(base), [
-        replace(part, samples=[replace(one, name=(place / one.name).as_posix()) for one in part.samples])
-        for part, place in zip(parts, below, strict=True)
-    ]
+    base = root if all(below(part, root) for part in parts) else Path(os.path.commonpath(roots))
+    return FolderSource(base), [named_below(base, part) for part in parts]

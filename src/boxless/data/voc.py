@@ -23,7 +23,7 @@ from boxless.data.annotated_images import (
     split_folder,
     stated_size,
 )
-from boxless.data.annotations import numbers, text_of
+from boxless.data.annotations import Box, numbers, text_of
 from boxless.data.dataset import Dataset, WrittenBox
 from boxless.data.file_names import NO_CHARACTER, SPLITS, SUFFIXES, is_image
 from boxless.data.rows import AbsentImageError, ContradictionError, Rows
@@ -154,17 +154,20 @@ def _lists(source: Source, names: Sequence[str], files: Sequence[str], rows: Row
 def _read(
     source: Source, images: set[str], files: Sequence[str], splits: dict[str, str], listed: Rows, split: str | None
 ) -> Dataset:
-    read, rows, told = [], Rows(), dict[str, str]()
+    read, rows, told = [], Rows(), dict[str, tuple[str, AnnotatedImage]]()
     for name in (file for file in files if file in splits):
         with rows.row(splits[name]):
             tree, where = ElementTree.Element("annotation"), place_of(name, source)
             with rows.row(splits[name]):
                 tree = parsed_xml(source, name)
             own = _image_of(tree, name, where, images)
-            if own in told:
-                raise ContradictionError(f"{where} and {told[own]} are both of the image {own}. Remove one of them.")
-            told[own] = where
-            read.append(told_by(tree, where, own, rows, splits[name]))
+            image = told_by(tree, where, own, rows, splits[name])
+            if own not in told:
+                told[own] = where, image
+                read.append(image)
+            elif _objects(image) != _objects(told[own][1]):
+                first = told[own][0]
+                raise ContradictionError(f"{where} and {first} say two things of the image {own}. Remove one of them.")
     if any(-1 <= side < 0 for image in read for _, written in image.objects for side in written.box[:2]):
         warn_once(f"The boxes in {source.root} count pixels from 0, as some begin there; Pascal VOC counts from 1.")
         for image in read:
@@ -173,6 +176,10 @@ def _read(
     if len(splits) == len(files):  # no list says which images count: those without an xml are images all the same
         read += [AnnotatedImage(name, split=_split_of_image(name)) for name in images - taken]
     return listed.noted_in(dataset_of(source, read, split, rows))
+
+
+def _objects(image: AnnotatedImage) -> list[tuple[str, Box]]:
+    return sorted((label, written.box) for label, written in image.objects)
 
 
 def _split_of_image(name: str) -> str:

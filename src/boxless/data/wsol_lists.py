@@ -46,9 +46,9 @@ def read_wsol_lists(folder: Path, images: Path | None = None) -> Dataset:
 def parse_wsol_lists(folder: Path) -> Dataset:
     """The images of one split's lists, without looking for them, with labels, sizes and boxes as written.
 
-    A class is called like the folder of its images where each has one of its own, in this split or, as the images of
-    some lie in no folders, in one beside it; and by its number otherwise. Raises
-    BoxlessError for a malformed line, naming it, and for masks (OpenImages) in the place of boxes.
+    A class is called like the folder of its images where each has one of its own, in this split or in one beside it,
+    and by its number otherwise: the labels of all splits are the same. Raises BoxlessError for a malformed line, naming
+    it, and for masks (OpenImages) in the place of boxes.
     """
     lists = FolderSource(folder)
     names = _names(folder)
@@ -112,21 +112,29 @@ def _boxes(lists: FolderSource, names: dict[str, str], rows: Rows) -> dict[str, 
 
 def _class_names(folder: Path, labels: dict[str, int]) -> list[str]:
     count = max(labels.values()) + 1
-    if own := _names_of_folders(labels):
-        return own
-    for beside in sorted(folder.absolute().parent.iterdir()):
-        if beside.name.lower() in SPLITS and beside.name != folder.name and (beside / LABELS).is_file():
-            rows = rows_of(FolderSource(beside), LABELS, 2, ",")
-            names = _names_of_folders({values[0]: class_number(values[1], where) for where, values in rows})
-            if len(names) >= count:
-                return names
+    beside = [folder.parent / split for split in SPLITS if split != folder.name] if folder.name in SPLITS else []
+    for one in (labels, *(_labels_of(other) for other in beside if (other / LABELS).is_file())):
+        if len(names := _names_of_folders(one)) >= count:
+            return names
     return [str(label) for label in range(count)]
 
 
+def _labels_of(folder: Path) -> dict[str, int]:
+    """The labels of another split; none where they cannot be read, which whoever reads that one says."""
+    try:
+        rows = rows_of(FolderSource(folder), LABELS, 2, ",")
+        return {values[0]: class_number(values[1], where) for where, values in rows}
+    except (BoxlessError, OSError):
+        return {}
+
+
 def _names_of_folders(labels: dict[str, int]) -> list[str]:
-    """The folder of each class's images, where each class has one of its own; else none."""
+    """The folder of each class's images, where each class has one of its own that is not called like its number."""
+    if not labels:
+        return []
     folders: dict[int, set[str]] = defaultdict(set)
     for name, label in labels.items():
         folders[label].add(PurePosixPath(name).parent.name)
     own = [next(iter(folders[label])) if len(folders[label]) == 1 else "" for label in range(max(labels.values()) + 1)]
-    return own if all(own) and len(set(own)) == len(own) else []
+    numbers_alone = all(name == str(label) for label, name in enumerate(own))
+    return own if all(own) and len(set(own)) == len(own) and not numbers_alone else []

@@ -95,7 +95,7 @@ def check_folder(out: Path, format: str, *, overwrite: bool = False) -> None:
         return
     if not overwrite:
         raise UsageError(f"The output folder {out} is not empty. Choose another one, or give --overwrite.")
-    ours = _written_entries(out)
+    ours = written_entries(out)
     for entry in (out / name for name in sorted(FORMATS[format].ENTRIES | ours | {"README.txt"})):
         if entry.exists() and (entry.name not in ours or not _written_here(entry)):
             raise UsageError(
@@ -109,7 +109,7 @@ OURS = ".boxless-"
 STAGING = f"{OURS}staging-"
 
 
-def _written_entries(out: Path) -> set[str]:
+def written_entries(out: Path) -> set[str]:
     """What an earlier export, of any format, may have put into the folder, by its README."""
     readme = out / "README.txt"
     first = readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if readme.is_file() else ""
@@ -120,7 +120,7 @@ def _written_entries(out: Path) -> set[str]:
 
 def _stale(out: Path, format: str) -> list[Path]:
     """What an earlier export left that one to `format` would not replace, and readers would take for its boxes."""
-    names = sorted(_written_entries(out) - FORMATS[format].ENTRIES - {"README.txt"})
+    names = sorted(written_entries(out) - FORMATS[format].ENTRIES - {"README.txt"})
     return [out / name for name in names if (out / name).exists()]
 
 

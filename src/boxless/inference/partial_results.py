@@ -31,6 +31,15 @@ class _Place(NamedTuple):
     end: int
 
 
+class OtherSearchError(UsageError):
+    """What lies in the output folder is another search's."""
+
+    def __init__(self, differs: frozenset[str], sentence: str) -> None:
+        super().__init__(sentence)
+        self.differs = differs
+        """What of the jobs differs."""
+
+
 class Shards:
     """The shards in `out` of one job, which is described by plain values and is not to be mixed with another."""
 
@@ -128,21 +137,22 @@ class Shards:
         return job if isinstance(job, dict) else None
 
     def refuse_other(self, there: Mapping[str, Any], state: str) -> None:
-        """Raise UsageError, naming what differs, when `there` is not this job; `state` is a word for the search.
+        """Raise OtherSearchError, naming what differs, when `there` is not this job; `state` is a word for the search.
 
         Where a threshold is from may be said better in a later version; the number is what counts.
         """
-        for name in dict.fromkeys([*self.job, *there]):
-            if name == "origin":
-                continue
-            if self.job.get(name) != there.get(name):
-                has = f"{name} {there.get(name)}, not {self.job.get(name)}"
-                if name == "images":
-                    has = "other images than there are now, or other classes, boxes or ranges of them"
-                raise UsageError(
-                    f"The {state} search in {self.out} has {has}. "
-                    "Resume it with its own options and images, or begin anew with --overwrite."
-                )
+        names = dict.fromkeys([*self.job, *there])
+        differs = [name for name in names if name != "origin" and self.job.get(name) != there.get(name)]
+        if differs:
+            name = differs[0]
+            has = f"{name} {there.get(name)}, not {self.job.get(name)}"
+            if name == "images":
+                has = "other images than there are now, or other classes, boxes or ranges of them"
+            raise OtherSearchError(
+                frozenset(differs),
+                f"The {state} search in {self.out} has {has}. "
+                "Resume it with its own options and images, or begin anew with --overwrite.",
+            )
 
 
 class ShardWriter:

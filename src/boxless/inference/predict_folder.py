@@ -20,7 +20,7 @@ from boxless.data.inference_batches import prefetch
 from boxless.data.marks import DIGITS, changed, marks
 from boxless.data.one_range import folder_of
 from boxless.discovery.notes import NOTHING, Notes
-from boxless.export import STAGING, Format, check_folder, write_boxes
+from boxless.export import STAGING, Format, check_folder, write_boxes, written_entries
 from boxless.inference.choice_charts import choice_charts
 from boxless.inference.partial_results import Shards, ShardWriter
 from boxless.inference.predictors import DivisiblePredictor, ImageHeatmap, detections_in
@@ -230,12 +230,13 @@ class _Search:
             )
         merged = (one for one, _ in self.shards.found(len(self.pieces)))
         found = summary.counted(track(merged, "writing boxes", len(dataset) - len(broken)))
-        pictures = folder_of(dataset.source)
+        pictures, before = folder_of(dataset.source), written_entries(self.out)
         write_boxes(found, self.out, self.format, self.classes, pictures=pictures, overwrite=overwrite)
         summary.seconds = time.monotonic() - self.started
         made = {"format": self.format, "job": self.shards.job, "marks": self.shards.all_marks()}
         write_json(self.out / "summary.json", summary.to_dict() | made)
-        (self.out / "report.html").unlink(missing_ok=True)  # an earlier search's, which was to be replaced
+        if before:
+            (self.out / "report.html").unlink(missing_ok=True)  # an earlier search's, which is replaced
         if self.report:
             write_report(
                 self.out / "report.html",
