@@ -593,9 +593,8 @@ def test_what_cvat_calls_default_is_no_split(tmp_path: Path) -> None:
     picture(tmp_path / "images/train/b.png", (40, 30))
     more = image.replace("a.png", "b.png").replace("default", "train")
     put(tmp_path / "annotations.xml", f"<annotations>{image}{more}</annotations>")
-    assert (
-        splits(tmp_path) == ["train", "default"] and len(read_data(tmp_path, "train")) == 1
-    )  # beside others it is one
+    assert splits(tmp_path) == ["train", "default"]  # beside others it is one
+    assert len(read_data(tmp_path, "train")) == 1
 
 
 def test_a_file_of_ours_deep_in_the_data_hides_no_layout(tmp_path: Path) -> None:
