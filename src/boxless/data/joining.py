@@ -36,8 +36,8 @@ def together(parts: Sequence[Dataset], root: Path) -> Dataset:
         source,
         sorted(once.values(), key=lambda sample: sample.name),
         classes,
-        bad_rows=tuple(row for part in parts for row in part.bad_rows),
-        faults=tuple(fault for part in parts for fault in part.faults),
+        bad_rows=tuple(dict.fromkeys(row for part in parts for row in part.bad_rows)),  # of a file that all splits read
+        faults=tuple(dict.fromkeys(fault for part in parts for fault in part.faults)),
         absent={name: sentence for part in parts for name, sentence in part.absent.items()},
         unread=tuple(dict.fromkeys(name for part in parts for name in part.unread)),
     )
