@@ -20,6 +20,17 @@ def write(folder: Path, **changes: str) -> Path:
     return folder
 
 
+def write_splits(root: Path, lists: dict[str, list[str]]) -> None:
+    """Lists of each split from its lines of class_labels.txt, and the images."""
+    for split, labels in lists.items():
+        names = [line.partition(",")[0] for line in labels]
+        for name in names:
+            (root / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / "images" / name).touch()
+        texts = {"image_ids": names, "class_labels": labels, "image_sizes": [], "localization": []}
+        write(root / split, **{name: "".join(f"{line}\n" for line in lines) for name, lines in texts.items()})
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for line in FILES["image_ids.txt"].splitlines():
@@ -119,13 +130,7 @@ def test_classes_have_the_names_of_the_folders_in_which_the_images_of_another_sp
         "train": ["train/n01/1.jpg,0", "train/n02/2.jpg,1"],
         "val": ["val/ILSVRC2012_val_1.jpg,1", "val/ILSVRC2012_val_2.jpg,0"],
     }
-    for split, labels in lists.items():
-        names = [line.partition(",")[0] for line in labels]
-        for name in names:
-            (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "images" / name).touch()
-        texts = {"image_ids": names, "class_labels": labels, "image_sizes": [], "localization": []}
-        write(tmp_path / split, **{name: "".join(f"{line}\n" for line in lines) for name, lines in texts.items()})
+    write_splits(tmp_path, lists)
     assert read_data(tmp_path, "val").classes == read_data(tmp_path, "train").classes == ["n01", "n02"]
     both = read_data(tmp_path, "all")
     assert [both.classes[sample.label or 0] for sample in both.samples] == ["n01", "n02", "n02", "n01"]
@@ -138,13 +143,7 @@ def test_folders_called_like_numbers_are_no_names_and_bad_lists_beside_are_no_ma
         "val": ["val2/0/0.jpeg,0", "val2/1/1.jpeg,1"],
         "test": ["val/ILSVRC2012_val_1.jpg,1"],
     }
-    for split, labels in lists.items():
-        names = [line.partition(",")[0] for line in labels]
-        for name in names:
-            (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "images" / name).touch()
-        texts = {"image_ids": names, "class_labels": labels, "image_sizes": [], "localization": []}
-        write(tmp_path / split, **{name: "".join(f"{line}\n" for line in lines) for name, lines in texts.items()})
+    write_splits(tmp_path, lists)
     assert read_data(tmp_path, "all").classes == ["n01", "n02"]
     assert [read_data(tmp_path, split).classes for split in lists] == [["n01", "n02"]] * 3
     for text in ("", "train/n01/1.jpg,zebra\n"):
