@@ -6,6 +6,7 @@ from torch import Tensor
 
 from boxless.backbones import build_backbone
 from boxless.backbones.fuse_batchnorm import folded
+from boxless.boxes.from_heatmap import Readout
 from boxless.inference.localizer import Localizer
 from boxless.methods import METHODS, method_class
 from boxless.methods.cam import Cam
@@ -103,3 +104,21 @@ def test_the_backward_pass_ends_at_the_features() -> None:
     net.neck.register_full_backward_hook(lambda *_: passes.append("head"))
     net.heatmap(pictures(), LABELS)
     assert passes == ["head"]
+
+
+def test_labels_go_where_the_network_is():
+    """An index on another device is refused by gather, which gradcam and backprop read their logits with."""
+    seen = []
+
+    class Elsewhere(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.empty(1, device="meta"))
+
+        def heatmap_and_logits(self, images, labels):
+            seen.append((images.device.type, labels.device.type))
+            return torch.zeros(2, 4, 4), torch.zeros(2, 3)
+
+    localizer = Localizer(Elsewhere(), "gradcam", 64, ["a", "b", "c"], Readout(0.5, "fixed"), {"kind": "classifier"})
+    localizer.localize(torch.rand(2, 3, 8, 8), torch.tensor([0, 2]))
+    assert seen == [("meta", "meta")]
