@@ -117,9 +117,9 @@ class GanTrainingRun:
         now = GanLocalizer(Discriminator(**self.discriminator.options), **self.settings.map_options).options
         if self.settings.judging and len(self.before) and before != now:
             raise UsageError(
-                f"The checkpoints in {self.out} were judged by their maps as {before['reading']} reads them, which "
-                f"{now['reading']}, or other options of it, would not go on with. Go on as before, or with --stop last "
-                "--judge-every 0."
+                f"The checkpoints in {self.out} were judged by their maps as {before['reading']} reads them. Maps by "
+                f"{now['reading']}, or with other options, cannot be compared with those. Keep the reading, or give "
+                "--stop last --judge-every 0."
             )
 
     def train(self, progress: Report) -> None:
